@@ -3,6 +3,7 @@
 // begins with the parts that were written last, and what is used once is loaded and stored past the cache.
 
 #include "add_norm.cuh"
+#include "streaming.cuh"
 
 using pluginkit::PART_THREADS, pluginkit::PART_VECTORS;  // from add_norm.py
 
@@ -21,14 +22,6 @@ template <typename T, bool SHIFTED> struct PartOfRow {
         has_edge = SHIFTED && which == 0 && edge < inner;
     }
 };
-
-template <typename P> __device__ __forceinline__ P load_once(const P* source) {
-    const uint4 bits = __ldcs(reinterpret_cast<const uint4*>(source));
-    return reinterpret_cast<const P&>(bits);
-}
-template <typename P> __device__ __forceinline__ void store_once(P* target, const P& vector) {
-    __stcs(reinterpret_cast<uint4*>(target), reinterpret_cast<const uint4&>(vector));
-}
 
 template <bool CENTRED, typename T, bool SHIFTED>
 __global__ void __launch_bounds__(PART_THREADS) add_parts(

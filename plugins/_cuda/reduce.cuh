@@ -1,10 +1,11 @@
 // Reduce an update into a value in a register, or into an element in memory that other threads reduce at the same time.
-// Load and store vectors of elements with streaming instructions.
 
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+
+#include "streaming.cuh"
 
 using pluginkit::Reduction;  // from reductions.py
 
@@ -180,24 +181,5 @@ template <Reduction R, typename T, int N> __device__ void reduce_pack(T* target,
             for (int w = 0; w < WORD; ++w) part.value[w] = update.value[n + w];
             reduce_word<R>(target + n, part);
         }
-    }
-}
-
-// Load data that is read once, without pushing other data out of the caches.
-template <typename P> __device__ __forceinline__ P load_once(const P* source) {
-    if constexpr (sizeof(P) == sizeof(int4)) {
-        const int4 bits = __ldcs(reinterpret_cast<const int4*>(source));
-        return *reinterpret_cast<const P*>(&bits);
-    } else {
-        return *source;
-    }
-}
-
-// Store data that is not read again, without pushing other data out of the caches.
-template <typename P> __device__ __forceinline__ void store_once(P* target, const P& pack) {
-    if constexpr (sizeof(P) == sizeof(int4)) {
-        __stcs(reinterpret_cast<int4*>(target), *reinterpret_cast<const int4*>(&pack));
-    } else {
-        *target = pack;
     }
 }
