@@ -13,15 +13,19 @@ from tests.gpu.ordered import DTYPES, drawn
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 
 
+def assert_right(lean, arrays, **attributes):
+    plugin = SearchSorted(**attributes)
+    (got,) = drive(plugin, arrays, interface="v3", flavour=lean)
+    np.testing.assert_array_equal(got, calls.run_reference(plugin, arrays)[0])
+
+
 @pytest.mark.parametrize("right", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [1, 7, 8, 8191, 100_003])
 @pytest.mark.parametrize("count", [5, 2049, 300_001])
 def test_one_sequence(lean, size, count, dtype, right):
     sequence, values = np.sort(drawn((size,), dtype, 3000)), drawn((count,), dtype, 2000)
-    arrays, plugin = [sequence, values], SearchSorted(right=right)
-    (got,) = drive(plugin, arrays, interface="v3", flavour=lean)
-    np.testing.assert_array_equal(got, calls.run_reference(plugin, arrays)[0])
+    assert_right(lean, [sequence, values], right=right)
 
 
 @pytest.mark.parametrize(("rows", "size", "count"), [(3, 100, 5000), (700, 40, 2100), (9, 7, 3)])
@@ -30,11 +34,9 @@ def test_a_sequence_for_each_row(lean, rows, size, count):
         np.sort(drawn((rows, size), np.float32, 99)),
         drawn((rows, count), np.float32, 99),
     ]
-    (got,) = drive(SearchSorted(), arrays, interface="v3", flavour=lean)
-    np.testing.assert_array_equal(got, calls.run_reference(SearchSorted(), arrays)[0])
+    assert_right(lean, arrays)
 
 
 def test_a_sequence_that_is_not_sorted_is_halved_in_the_same_steps(lean):
     arrays = [drawn((50_000,), np.float32, 9999), drawn((100_000,), np.float32, 999)]
-    (got,) = drive(SearchSorted(), arrays, interface="v3", flavour=lean)
-    np.testing.assert_array_equal(got, calls.run_reference(SearchSorted(), arrays)[0])
+    assert_right(lean, arrays)
