@@ -113,14 +113,22 @@ class PluginCall:
         return PluginCall(self.plugin, list(arrays), f"{self.label}, {label}", case, self.sample)
 
     def with_other_values(self) -> PluginCall:
-        """Return the call with each floating-point input negated; integers may be indices."""
+        """Return the call with each floating-point input read backwards; integers may be indices.
+
+        Values stay in their range: a decay stays below 0, a matrix positive definite. An input that
+        reads the same backwards is negated.
+        """
         import numpy as np
 
+        def other(array: Array) -> Array:
+            backwards = np.ascontiguousarray(np.flip(array.ravel()).reshape(array.shape))
+            return np.negative(array) if backwards.tobytes() == array.tobytes() else backwards
+
         arrays = [
-            np.negative(array) if dtype.is_floating else array
+            other(array) if dtype.is_floating else array
             for dtype, array in zip(self.dtypes, self.arrays, strict=True)
         ]
-        return self.with_arrays(arrays, "negated")
+        return self.with_arrays(arrays, "with other values")
 
     def resized(
         self, resize: Callable[[int], int], label: str, axes: Iterable[CallAxis] | None = None

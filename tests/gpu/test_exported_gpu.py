@@ -16,6 +16,8 @@ import pytest
 from pluginkit.checking.plugin_under_test import Subject
 from pluginkit.device.memory import CupyMemory
 from pluginkit.export.compile.compiler import find_compiler
+from pluginkit.trt.flavour import Flavour
+from pluginkit.trt.plugin_registry import unregister
 from tests.export.called_plugins import (
     SHIPPED,
     generated,
@@ -31,9 +33,10 @@ pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_the_exported_library_computes_what_the_reference_does(
-    tensorrt: TensorRT, tmp_path: Path, name: str
+    tensorrt: TensorRT, lean: Flavour, tmp_path: Path, name: str
 ) -> None:
     plugin, memory = SHIPPED[name], CupyMemory()
+    unregister(plugin, flavour=lean)  # other tests of this process may have registered it
     sequences = with_other_shapes(Subject(plugin).calls("cover"))
     capability = memory.cupy.cuda.Device().compute_capability
     library = generated((call for each in sequences for call in each), capability)

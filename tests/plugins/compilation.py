@@ -15,10 +15,19 @@ _AT_ONCE = 100
 
 #: The architecture that quick tests compile for.
 QUICK = "90"
-_others = [pytest.param(arch, marks=pytest.mark.slow) for arch in ARCHITECTURES if arch != QUICK]
+_ENDS = (ARCHITECTURES[0], ARCHITECTURES[-1])
 
-#: For a test of few kernels: one architecture, and slowly the others.
-architectures = pytest.mark.parametrize("arch", [QUICK, *_others])
+
+def _slowly(arch: str) -> object:
+    marks = [pytest.mark.slow] if arch in _ENDS else [pytest.mark.slow, pytest.mark.exhaustive]
+    return pytest.param(arch, marks=marks)
+
+
+#: For a test of few kernels: one architecture, slowly the oldest and the newest, and the others
+#: before a release.
+architectures = pytest.mark.parametrize(
+    "arch", [QUICK, *(_slowly(arch) for arch in ARCHITECTURES if arch != QUICK)]
+)
 #: For a test of all kernels, which takes minutes.
 every_architecture = pytest.mark.parametrize(
     "arch",
