@@ -7,7 +7,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,17 +186,17 @@ def _ships_unversioned_library() -> bool:
 
 @functools.cache
 def _installed_version(module: str) -> str | None:
-    with suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(module)  # the package has the module's name
-    for distribution in _distributions().get(module, ()):
-        return importlib.metadata.version(distribution)
+    for distribution in _distributions(module):
+        with suppress(importlib.metadata.PackageNotFoundError):
+            return importlib.metadata.version(distribution)
     return None
 
 
-@functools.cache
-def _distributions() -> Mapping[str, list[str]]:
-    """Return the packages of every installed module; this takes a tenth of a second."""
-    return importlib.metadata.packages_distributions()
+def _distributions(module: str) -> Iterator[str]:
+    """Yield names of packages that may hold a module; to look into all takes half a second."""
+    yield module
+    yield from (f"{module}_cu{major}_bindings" for major in (13, 12))
+    yield from importlib.metadata.packages_distributions().get(module, ())
 
 
 def numbers(version: str) -> tuple[int, ...]:

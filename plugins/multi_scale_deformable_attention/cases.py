@@ -16,7 +16,7 @@ _CASES: tuple[tuple[str, tuple[int, int, int, int], tuple[int, _LevelSizes]], ..
     ("odd_channels", (1, 9, 3, 17), (3, ((4, 3),))),
     ("many_samples", (1, 3, 1, 4), (9, ((3, 3), (2, 3), (1, 2)))),
     ("many_channels", (1, 2, 1, 72), (1, ((2, 2),))),
-    ("many_queries", (1, 4096, 4, 8), (2, ((3, 3), (1, 2)))),
+    ("many_queries", (1, 4096, 4, 4), (1, ((3, 3), (1, 2)))),
     ("one_pixel", (1, 1, 1, 1), (1, ((1, 1),))),
     ("no_queries", (2, 0, 2, 4), (2, ((2, 2),))),
     ("no_items", (0, 3, 2, 4), (2, ((2, 2),))),
