@@ -13,7 +13,8 @@ from pluginkit.contract.dtypes import dtype_from_numpy
 from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.prepare import Prepared
-from pluginkit.trt import adapter
+from pluginkit.trt.adapter import AdapterCore
+from pluginkit.trt.prepared_wrappers import wrapping_prepared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,11 +86,11 @@ def debug_taps(read: ReadMemory | None = None) -> Iterator[Taps]:
     """
     taps = Taps()
 
-    def tap(core: adapter.AdapterCore, prepared: Prepared, descs: Any) -> Prepared:
+    def tap(core: AdapterCore, prepared: Prepared, descs: Any) -> Prepared:
         inputs, outputs = descs
         return _TappedEnqueue(core, prepared, inputs, outputs, taps, read or _read_device)
 
-    with adapter.wrapping_prepared(tap):
+    with wrapping_prepared(tap):
         yield taps
     if taps.differences:
         first, *others = taps.differences
@@ -106,7 +107,7 @@ class _TappedEnqueue:
 
     def __init__(
         self,
-        core: adapter.AdapterCore,
+        core: AdapterCore,
         prepared: Prepared,
         inputs: calls.Inputs,
         outputs: Sequence[TensorDesc],

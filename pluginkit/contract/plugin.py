@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from sys import intern
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from pluginkit.contract.attributes import WireValue, attribute
@@ -133,14 +134,14 @@ class Plugin:
         return f"{type(self).__name__}({values})"
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.to_wire() == other.to_wire()
+        return type(self) is type(other) and self._wire_text == other._wire_text
 
     def __hash__(self) -> int:
-        return self._hash
+        return hash(self._wire_text)
 
     @cached_property
-    def _hash(self) -> int:
-        return hash((type(self), repr(self.to_wire())))
+    def _wire_text(self) -> str:
+        return intern(repr((type(self), self.to_wire())))
 
     @property
     def attribute_values(self) -> dict[str, Any]:
@@ -173,7 +174,7 @@ class Plugin:
 
     def _changed(self, member: str, value: object) -> Self:
         other = copy.copy(self)
-        other.__dict__.pop("_hash", None)
+        other.__dict__.pop("_wire_text", None)
         object.__setattr__(other, member, value)
         return other
 

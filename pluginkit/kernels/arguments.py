@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import operator
 import struct
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,15 +24,13 @@ from pluginkit.errors import KernelError
 #: One kernel parameter: a pointer that the enqueue fills in, or bytes passed by value.
 PackedArgument = Slot | bytes
 
-_WORD, _WORD_TYPE = 8, "Q"
+_WORD = 8
 #: The characters of ``struct`` for the types that need no numpy to become bytes.
 _CHARACTERS = {
     "int8": "b", "int32": "i", "int64": "q", "uint32": "I", "uint64": "Q", "float32": "f",
     "float16": "e",
 }  # fmt: skip
 _NULL = bytes(_WORD)
-#: What follows a value to the next whole word, by the bytes that it has in its last one.
-_PADDING = [bytes(-size % _WORD) for size in range(_WORD)]
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,10 @@ def parameters(launch: Launch) -> list[PackedArgument]:
     """
     name = launch.kernel.name
     if isinstance(launch.kernel, CudaKernel):
-        return [_cuda_parameter(name, argument) for argument in launch.args]
+        return [
+            argument.slot if type(argument) is TensorDesc else _cuda_parameter(name, argument)
+            for argument in launch.args
+        ]
     return [part for argument in launch.args for part in _numba_parameters(name, argument)]
 
 
@@ -197,7 +197,7 @@ def check_parameters(
     Errors:
         PK306: they differ in number or size.
     """
-    given = tuple([_WORD if isinstance(part, Slot) else len(part) for part in listed])
+    given = tuple([len(part) if type(part) is bytes else _WORD for part in listed])
     if given != expected:
         raise KernelError(
             "PK306",
@@ -205,59 +205,3 @@ def check_parameters(
             f"the kernel's parameters have {list(expected)}.",
             fix="a bare int is 64 bits wide and a bare float 32; write int32(n) for an int.",
         )
-
-
-class ArgumentBlock:
-    """The memory behind the ``kernelParams`` of several launches.
-
-    It begins with a table of the enqueue's pointers, and the parameters of tensor arguments point
-    into that table. So one write updates all arguments.
-
-    Args:
-        launches: the parameters of each launch.
-        inputs: the number of input pointers of an enqueue.
-        outputs: the number of output pointers.
-
-    Attributes:
-        words: the whole block as 64-bit words.
-        kernel_params: for each launch, the address of its array of parameter addresses.
-    """
-
-    def __init__(
-        self, launches: Sequence[Sequence[PackedArgument]], inputs: int, outputs: int
-    ) -> None:
-        self._first = first = {"input": 0, "output": inputs, "workspace": inputs + outputs}
-        count = inputs + outputs + 1
-        image = bytearray(count * _WORD)
-        # Words that hold a pointer plus an offset: which, which pointer, the offset.
-        self._shifted: list[tuple[int, int, int]] = []
-        offsets: list[int] = []  # of the parameters of all launches, one after the other
-        starts: list[int] = []
-        for listed in launches:
-            starts.append(len(offsets) * _WORD)
-            for part in listed:
-                at = len(image)
-                if isinstance(part, bytes):
-                    image += part + _PADDING[len(part) % _WORD]
-                elif part.offset == 0:
-                    at = (first[part.kind] + part.index) * _WORD
-                else:
-                    self._shifted.append((at // _WORD, first[part.kind] + part.index, part.offset))
-                    image += _NULL
-                offsets.append(at)
-        self.words = array(_WORD_TYPE, bytes(image))
-        self._table = slice(0, count)
-        base, _ = self.words.buffer_info()
-        self._addresses = array(_WORD_TYPE, [base + offset for offset in offsets])
-        base, _ = self._addresses.buffer_info()
-        self.kernel_params = tuple([base + start for start in starts])
-
-    def write(self, pointers: Sequence[int]) -> None:
-        """Write the pointers to inputs, outputs and workspace."""
-        self.words[self._table] = array(_WORD_TYPE, pointers)
-        for word, index, offset in self._shifted:
-            self.words[word] = pointers[index] + offset
-
-    def pointer_index(self, slot: Slot) -> int:
-        """Return the index of a slot's pointer among the enqueue's pointers."""
-        return self._first[slot.kind] + slot.index

@@ -12,6 +12,7 @@ from pluginkit.contract.dtypes import DType
 from pluginkit.contract.launches import CudaKernel, Launch
 from pluginkit.contract.tensors import TensorDesc
 from pluginkit.kernels.cuda_packages import need
+from pluginkit.kernels.enqueue_code import enqueue_code
 from pluginkit.kernels.load import architecture_of
 from pluginkit.kernels.machine_code import begin
 from pluginkit.kernels.specialise import (
@@ -71,6 +72,7 @@ def _begin(plugin: Plugin, launches: Iterable[tuple[Mapping[str, DType], Launch]
     with suppress(Exception):  # cuda.bindings has its own type for a missing libcuda
         status, *_ = need("cuda.bindings.driver").cuInit(0)
         if not status:
+            enqueue_code()
             device = need("cupy").cuda.runtime.getDevice()
             wanted = (specialise(plugin, bindings, launch) for bindings, launch in launches)
             in_cuda = [one for one in wanted if isinstance(one, CudaSpecialisation)]

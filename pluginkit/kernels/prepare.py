@@ -7,19 +7,21 @@ does not allocate, compile or synchronise, so a CUDA graph can capture it.
 from __future__ import annotations
 
 import operator
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pluginkit.contract import calls
-from pluginkit.contract.launches import Copy, Fill, Launch
+from pluginkit.contract.launches import Launch
 from pluginkit.contract.tensors import DeviceTensor, TensorDesc
 from pluginkit.errors import KernelError
-from pluginkit.kernels.arguments import ArgumentBlock, check_parameters
+from pluginkit.kernels.arguments import check_parameters
 from pluginkit.kernels.cuda_packages import need
-from pluginkit.kernels.enqueue_steps import EnqueueSteps, enqueue_steps, nbytes_of, three
+from pluginkit.kernels.enqueue_code import enqueue_code
+from pluginkit.kernels.enqueue_program import EnqueueProgram
+from pluginkit.kernels.enqueue_steps import EnqueueSteps, enqueue_steps
 from pluginkit.kernels.known_kernels import kernels_of
 from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device
 
@@ -29,20 +31,8 @@ if TYPE_CHECKING:
     #: Makes an enqueue ready, as :func:`prepare` does.
     Prepare = Callable[[Plugin, calls.Inputs, Sequence[TensorDesc]], "Prepared"]
 
-    #: Calls the driver with the stream, the address of a launch's parameters, and no extra ones.
-    DriverCall = Callable[[int, int, int], None]
-
-
 #: What makes enqueues ready in place of the current device.
 _instead: ContextVar[Prepare | None] = ContextVar("instead", default=None)
-
-
-class Enqueue(Protocol):
-    """What :meth:`Prepared.enqueue` is, as a function."""
-
-    def __call__(
-        self, inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int
-    ) -> None: ...
 
 
 class Prepared(Protocol):
@@ -109,98 +99,34 @@ def preparing_with(instead: Prepare) -> Iterator[None]:
 
 
 class PreparedSteps:
-    """Launches, copies and fills with their arguments packed; see :class:`Prepared`.
+    """Launches, copies and fills as a program for enqueue.ll; see :class:`Prepared`.
 
     Attributes:
-        enqueue: as of :class:`Prepared`; a function, for a method costs a tenth of a launch more.
+        program: the program, which TensorRT's enqueue may run without this object's.
     """
 
     def __init__(self, work: EnqueueSteps, kernels: Sequence[LoadedKernel]) -> None:
-        block = ArgumentBlock(work.parameters, *work.pointers)
-        pointers: list[int] = []
-        # cupy's way to the driver takes a quarter of the time of cuda.bindings'.
-        driver = need("cupy").cuda.driver
-        launch_kernel = driver.launchKernel
-        launched = iter(zip(kernels, block.kernel_params, strict=True))
-        calls = [
-            _launch_call(launch_kernel, step, *next(launched))
-            if isinstance(step, Launch)
-            else (_memory_call(work, number, step, block, pointers), number)
-            for number, step in enumerate(work.steps)
-        ]
+        self.program = EnqueueProgram(work, kernels)
+        self._work = work
         self._kernels = tuple(kernels)  # keeps the modules loaded
-        self.enqueue = _enqueue(work, block, calls, pointers, driver.CUDADriverError)
+        self._inputs: Sequence[int] | None = None
+        self._outputs: Sequence[int] | None = None
+        self._pointers = array("Q")
 
-
-def _enqueue(
-    work: EnqueueSteps,
-    block: ArgumentBlock,
-    calls: Sequence[tuple[DriverCall, int]],
-    pointers: list[int],
-    refusal: type[Exception],
-) -> Enqueue:
-    # What is written already: mostly TensorRT passes the same pointers again, and to compare them
-    # takes a third of the time of writing them.
-    known_inputs: Sequence[int] | None = None
-    known_outputs: Sequence[int] | None = None
-    known_workspace = 0
-
-    def enqueue(inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int) -> None:
-        nonlocal known_inputs, known_outputs, known_workspace
-        if inputs != known_inputs or outputs != known_outputs or workspace != known_workspace:
-            check_pointers(work.owner, inputs, outputs, work.pointers)
-            known_inputs = None
-            pointers[:] = (*inputs, *outputs, workspace)
-            block.write(pointers)
-            known_inputs, known_outputs, known_workspace = [*inputs], [*outputs], workspace
-        try:
-            for call, operand in calls:
-                call(stream, operand, 0)
-        except refusal as error:
-            status = need("cuda.bindings.driver").CUresult(error.status)  # type: ignore[attr-defined]
-            number = calls.index((call, operand))
-            raise _refused(work, number, status) from error
-
-    return enqueue
-
-
-def _launch_call(
-    launch_kernel: Callable[..., None], launch: Launch, kernel: LoadedKernel, kernel_params: int
-) -> tuple[DriverCall, int]:
-    shape = (*three(launch.grid), *three(launch.block), launch.shared_bytes)
-    # A partial saves the frame of a function.
-    return partial(launch_kernel, kernel.address, *shape), kernel_params
-
-
-def _memory_call(
-    work: EnqueueSteps,
-    number: int,
-    step: Copy | Fill,
-    block: ArgumentBlock,
-    pointers: Sequence[int],
-) -> DriverCall:
-    driver = need("cuda.bindings.driver")
-    target, t_offset = block.pointer_index(step.target.slot), step.target.slot.offset
-    if isinstance(step, Copy):
-        copy, nbytes = driver.cuMemcpyDtoDAsync, nbytes_of(step.source)
-        source, s_offset = block.pointer_index(step.source.slot), step.source.slot.offset
-
-        def call(stream: int, _operand: int, _extra: int) -> None:
-            (status,) = copy(
-                pointers[target] + t_offset, pointers[source] + s_offset, nbytes, stream
-            )
-            if status:
-                raise _refused(work, number, status)
-
-        return call
-    fill, byte, filled_bytes = driver.cuMemsetD8Async, step.byte, nbytes_of(step.target)
-
-    def fill_call(stream: int, _operand: int, _extra: int) -> None:
-        (status,) = fill(pointers[target] + t_offset, byte, filled_bytes, stream)
-        if status:
-            raise _refused(work, number, status)
-
-    return fill_call
+    def enqueue(
+        self, inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int
+    ) -> None:
+        """Run the program, unless that was tried and refused; see :meth:`Prepared.enqueue`."""
+        program = self.program
+        if inputs != self._inputs or outputs != self._outputs:  # mostly those of the last time
+            check_pointers(self._work.owner, inputs, outputs, self._work.pointers)
+            self._inputs, self._outputs = [*inputs], [*outputs]
+            self._pointers = array("Q", [*inputs, *outputs])
+            first, _ = self._pointers.buffer_info()
+            self._arrays = first, first + len(inputs) * self._pointers.itemsize
+        if program.status or enqueue_code().run(program.address, *self._arrays, workspace, stream):
+            status, number = program.refused()
+            raise _refused(self._work, number, need("cuda.bindings.driver").CUresult(status))
 
 
 def _refused(work: EnqueueSteps, number: int, status: Any) -> KernelError:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pluginkit.contract import calls
@@ -13,7 +11,6 @@ from pluginkit.contract.declared_shapes import widened
 from pluginkit.contract.dims import Shape, are_known
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
-from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import RegistrationError, TensorError
 from pluginkit.kernels.compile_early import compile_early
 from pluginkit.kernels.prepare import Prepared, prepare
@@ -21,38 +18,16 @@ from pluginkit.trt.callbacks import record
 from pluginkit.trt.collected_calls import collect
 from pluginkit.trt.dimension_exprs import Lowering, shapes_from_exprs, values_from_exprs
 from pluginkit.trt.flavour import Flavour
+from pluginkit.trt.native_enqueue import NativeEnqueue
+from pluginkit.trt.prepared_wrappers import live, wrappers
 from pluginkit.trt.recorded_sizes import RecordedSizes
 
 Shapes = list[Shape]
 
 
-#: Gets a core, its prepared enqueue and the descriptions of inputs and outputs; returns what to
-#: enqueue in its place.
-Wrapper = Callable[["AdapterCore", Prepared, tuple[calls.Inputs, Sequence[TensorDesc]]], Prepared]
-
 #: An adapter keeps the prepared enqueues of this many sets of shapes, so that a program which
 #: alternates between a few, such as batch sizes, prepares each once.
 _KEPT_SHAPES = 16
-
-_live: weakref.WeakSet[AdapterCore] = weakref.WeakSet()
-_wrappers: list[Wrapper] = []
-
-
-@contextmanager
-def wrapping_prepared(wrapper: Wrapper) -> Iterator[None]:
-    """Pass every prepared enqueue through ``wrapper``, in existing adapters too."""
-    _wrappers.append(wrapper)
-    _prepare_again()
-    try:
-        yield
-    finally:
-        _wrappers.remove(wrapper)
-        _prepare_again()
-
-
-def _prepare_again() -> None:
-    for core in list(_live):
-        core.release()
 
 
 class AdapterCore:
@@ -63,6 +38,8 @@ class AdapterCore:
         flavour: the TensorRT that calls.
         node: the name of the node or layer.
         prepared: the enqueue for the current shapes, or None.
+        shapes: the inputs' shapes that it is for.
+        native: what TensorRT calls in place of the adapter's enqueue; the adapter sets it.
         recorded_sizes: the output and workspace sizes that the plugin stated.
         error: the first exception of a callback. Later callbacks then fail too, so that TensorRT
             builds no wrong engine.
@@ -74,21 +51,23 @@ class AdapterCore:
         self.node = node
         self.dtypes: list[DType] | None = None
         self.prepared: Prepared | None = None
+        self.shapes: Shapes = []
+        self.native: NativeEnqueue | None = None
         self._prepared_by_key: dict[object, Prepared] = {}
         self.recorded_sizes = RecordedSizes()
         self._has_fixed_types = False
         self._fixed_dtypes: list[DType] | None = None
         self._value_places: calls.ValuePlaces = {}
         self.error: BaseException | None = None
-        _live.add(self)
+        live.add(self)
 
     def copy(self) -> AdapterCore:
         """Return the same plugin for another layer or context, with nothing prepared."""
         other = copy.copy(self)
         other._prepared_by_key = {}
-        other.prepared = None
+        other.prepared = other.native = None
         other.recorded_sizes = RecordedSizes(self.recorded_sizes)
-        _live.add(other)
+        live.add(other)
         return other
 
     def failed(self, callback: str, error: BaseException) -> None:
@@ -98,6 +77,7 @@ class AdapterCore:
 
     def _refuse_after_failure(self) -> None:
         if self.error is not None:
+            self.use(None)
             raise RegistrationError(
                 "PK206",
                 f"{type(self.plugin).__name__}: an earlier callback of the plugin failed.",
@@ -257,10 +237,10 @@ class AdapterCore:
     ) -> Prepared:
         """Return the enqueue for these shapes and types, and prepare it if it is new."""
         self._refuse_after_failure()
-        self.prepared = None
         key = (*shapes, *outputs, *[dtype.name for dtype in dtypes])
         prepared = self._prepared_by_key.pop(key, None)
         if prepared is None:
+            self.use(None)
             places = self._value_places
             inputs = calls.describe_on_device(self.plugin, shapes, dtypes, lambda: outputs, places)
             prepared = self._prepare(inputs)
@@ -269,8 +249,14 @@ class AdapterCore:
                     next(iter(self._prepared_by_key))
                 )  # the least recently used
         self._prepared_by_key[key] = prepared
-        self.prepared = prepared
+        self.use(prepared, shapes)
         return prepared
+
+    def use(self, prepared: Prepared | None, shapes: Shapes | None = None) -> None:
+        """Enqueue what is prepared for these shapes from now on; None prepares something first."""
+        self.prepared, self.shapes = prepared, shapes or []
+        if self.native is not None:
+            self.native.use(prepared, self.shapes)
 
     def fix_types(self, are_fixed: bool) -> None:
         """Read the types of the next call anew, and keep them if they are fixed from now on."""
@@ -289,11 +275,11 @@ class AdapterCore:
         outputs = calls.describe_outputs(self.plugin, inputs)
         workspace_bytes = self.recorded_sizes.check_workspace(self.plugin, inputs)
         prepared = prepare(self.plugin, inputs, outputs, workspace_bytes)
-        for wrapper in _wrappers:
+        for wrapper in wrappers:
             prepared = wrapper(self, prepared, (inputs, outputs))
         return prepared
 
     def release(self) -> None:
         """Free what is prepared, for TensorRT's bindings never free a V3 adapter."""
-        self.prepared = None
+        self.use(None)
         self._prepared_by_key.clear()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pluginkit.contract.dims import are_known
@@ -16,13 +15,11 @@ from pluginkit.trt.adapter import AdapterCore, Shapes
 from pluginkit.trt.callbacks import guarded
 from pluginkit.trt.fields import CreatorCore, wire_for_plan
 from pluginkit.trt.flavour import Flavour
+from pluginkit.trt.native_enqueue import native_v2
 
 _callback = guarded("IPluginV2DynamicExt")
 #: The layout of the serialized bytes; raise it when an old reader would misread them.
 SERIALIZED_FORMAT = 1
-#: After configure_plugin this many enqueues compare a shape with the one that it gave, and later
-#: one of so many.
-_FIRST_LOOKS, _ENQUEUES_A_LOOK = 16, 8
 
 
 class PluginV2Callbacks:
@@ -37,9 +34,8 @@ class PluginV2Callbacks:
         self.num_outputs = len(core.plugin.spec.outputs)
         self._is_initialized = False
         self._smallest: Shapes = []  # the input shapes at the configured profile's minimum
-        self._is_open: list[bool] | None = None  # which inputs' shapes the profile lets change
-        self._shapes = _PreparedShapes()
-        self.enqueue = _enqueue(core, self._shapes)
+        self.enqueue = _enqueue(core)
+        core.native = native_v2(self, core.flavour)
 
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)
@@ -64,18 +60,14 @@ class PluginV2Callbacks:
 
     @_callback
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        self.core.prepared = None
         if self._is_initialized:
             descs = [dynamic.desc for dynamic in inputs]
             shapes: Shapes = [tuple(desc.dims[:]) for desc in descs]
             if are_known(shapes):
                 # The execution phase: the builder's timing, or the first enqueue with these shapes.
                 self.core.prepare_shapes(shapes, (), self.core.dtypes_of(descs))
-                if self._is_open is None:
-                    self._is_open = [dynamic.min[:] != dynamic.max[:] for dynamic in inputs]
-                self._shapes.told(shapes, self._is_open)
                 return
-        self._is_open = None
+        self.core.use(None)
         self.core.fix_types(False)  # a builder tries several
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
         self._smallest = [tuple(dynamic.min[:]) for dynamic in inputs]
@@ -116,44 +108,11 @@ class PluginV2Callbacks:
         return json.dumps(document, separators=(",", ":")).encode()
 
 
-class _PreparedShapes:
-    """The input shapes that are prepared, and which of them an enqueue compares.
+def _enqueue(core: AdapterCore) -> Callable[..., None]:
+    """Return the callback ``enqueue``, a function in the object as for IPluginV3.
 
-    Dims compare with lists and tuples only, with lists faster. Comparing one input takes a sixth of
-    a launch. configure_plugin gives the shapes before an enqueue, so that enqueues need not look.
-    The first ones do all the same, at one input that may change, in turn, and later one of eight.
-    That finds out if TensorRT changes shapes without telling. From then on every enqueue compares
-    all of them.
-
-    Attributes:
-        compared: for each enqueue the inputs to compare, numbers with lists of sizes.
+    configure_plugin gives shapes before an enqueue; TensorRT may change them without telling.
     """
-
-    def __init__(self) -> None:
-        self.compared: Iterator[Sequence[tuple[int, list[int]]]] = itertools.repeat(())
-
-    def told(self, shapes: Shapes, is_open: Sequence[bool]) -> None:
-        """Compare an input in turn from now on: the shapes are those of configure_plugin."""
-        every = _numbered_dims(shapes)
-        looks = list(itertools.compress(every, is_open)) or every
-        turn: list[Sequence[tuple[int, list[int]]]] = [[look] for look in looks] or [()]
-        sparse = zip(*[itertools.repeat(())] * (_ENQUEUES_A_LOOK - 1), itertools.cycle(turn))
-        self.compared = itertools.chain(
-            itertools.islice(itertools.cycle(turn), _FIRST_LOOKS),
-            itertools.chain.from_iterable(sparse),
-        )
-
-    def seen(self, descs: Sequence[Any]) -> None:
-        """Compare all inputs from now on: the shapes are those of an enqueue."""
-        self.compared = itertools.repeat(_numbered_dims([desc.dims[:] for desc in descs]))
-
-
-def _numbered_dims(shapes: Sequence[Sequence[Any]]) -> list[tuple[int, list[int]]]:
-    return [(number, list(shape)) for number, shape in enumerate(shapes)]
-
-
-def _enqueue(core: AdapterCore, shapes: _PreparedShapes) -> Callable[..., None]:
-    """Return the callback ``enqueue``, a function in the object as for IPluginV3."""
 
     def enqueue(
         input_desc: Sequence[Any],
@@ -165,13 +124,11 @@ def _enqueue(core: AdapterCore, shapes: _PreparedShapes) -> Callable[..., None]:
     ) -> None:
         try:
             prepared = core.prepared
-            compared = next(shapes.compared)
-            if prepared is None or (
-                compared and any(input_desc[index].dims != dims for index, dims in compared)
+            if prepared is None or any(
+                desc.dims != shape for desc, shape in zip(input_desc, core.shapes, strict=False)
             ):
                 _check_was_configured(core, inputs)
                 prepared = core.prepare_for(input_desc, ())
-                shapes.seen(input_desc)
             prepared.enqueue(inputs, outputs, workspace, stream)
         except BaseException as error:
             core.failed("IPluginV2DynamicExt.enqueue", error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,22 +10,14 @@ from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 from pluginkit.interrupts import uninterrupted
+from pluginkit.kernels.enqueue_code import keep_for_ever
 from pluginkit.trt.adapter import AdapterCore
 from pluginkit.trt.callbacks import guarded
 from pluginkit.trt.fields import CreatorCore, FieldBlock, wire_for_plan
 from pluginkit.trt.flavour import Flavour
+from pluginkit.trt.native_enqueue import native_v3
 
 _callback = guarded("IPluginV3")
-
-
-def _keep_for_ever(adapter: PluginV3Callbacks) -> None:
-    """Take a reference that nobody gives back, so that not even the interpreter's exit frees it.
-
-    The process may die when Python frees an IPluginV3 that TensorRT has destroyed. The bindings
-    leak a reference to each adapter that TensorRT asks for a capability interface. But in a build
-    that fails, TensorRT destroys clones without asking them.
-    """
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(adapter))
 
 
 class PluginV3Callbacks:
@@ -43,7 +34,11 @@ class PluginV3Callbacks:
         self.num_outputs = len(core.plugin.spec.outputs)
         self._blocks: list[FieldBlock] = []
         self.enqueue = _enqueue(core)
-        _keep_for_ever(self)
+        core.native = native_v3(self)
+        # The process may die when Python frees an IPluginV3 that TensorRT has destroyed. The
+        # bindings leak a reference to each adapter that TensorRT asks for a capability interface.
+        # But in a build that fails, TensorRT destroys clones without asking them.
+        keep_for_ever(self)
 
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)
@@ -134,10 +129,9 @@ class PluginV3Callbacks:
 
 
 def _enqueue(core: AdapterCore) -> Callable[..., None]:
-    """Return the callback ``enqueue``.
+    """Return the callback ``enqueue``, for what :class:`NativeEnqueue` leaves to Python.
 
-    A function in the object itself: TensorRT finds it without making a method, and it looks up
-    nothing but what ``on_shape_change`` has prepared. Reading descriptors costs more than a launch.
+    A function in the object itself: TensorRT finds it without making a method.
     """
 
     def enqueue(

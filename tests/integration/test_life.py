@@ -273,7 +273,7 @@ def test_v2_that_was_not_told_of_new_shapes_notices(flavour, monkeypatch) -> Non
             assert equal(outputs, calls.run_reference(plugin, rows(height))), height
 
 
-def test_v2_that_was_not_told_looks_at_the_open_inputs_in_turn(flavour, monkeypatch) -> None:
+def test_v2_that_was_not_told_compares_every_input(flavour, monkeypatch) -> None:
     profile = Profile([(1, 5), (1,), (5,)], [(4, 5), (2,), (5,)], [(9, 5), (4,), (5,)])
     types, plugin = [float32, int64, float32], PadRows()
     layer = build_layer(plugin, profile, types, interface="v2", flavour=flavour)
@@ -282,19 +282,5 @@ def test_v2_that_was_not_told_looks_at_the_open_inputs_in_turn(flavour, monkeypa
     with layer.context() as context:
         context.announce(*context.descs([(4, 5), (2,), (5,)]))
         monkeypatch.setattr(context, "announce", lambda *descs: None)
-        first, second, third = (context.enqueue(arrays, HostMemory()) for _ in range(3))
-    expected = calls.run_reference(plugin, arrays)
-    assert not equal(first, expected)  # it looked at x, which is as it was told
-    assert equal(second, expected)
-    assert equal(third, expected)
-
-
-def test_v2_that_is_told_looks_at_one_shape_of_eight_enqueues(flavour, monkeypatch) -> None:
-    layer, plugin = dynamic_layer(flavour, "v2"), PadRows(**ATTRIBUTES)
-    with layer.context() as context:
-        for _ in range(16):
-            context.enqueue(rows(4), HostMemory())
-        monkeypatch.setattr(context, "announce", lambda *descs: None)
-        expected = calls.run_reference(plugin, rows(9))
-        results = [context.enqueue(rows(9), HostMemory()) for _ in range(10)]
-    assert [equal(outputs, expected) for outputs in results] == [False] * 7 + [True] * 3
+        outputs = context.enqueue(arrays, HostMemory())  # of which x alone is as it was told
+    assert equal(outputs, calls.run_reference(plugin, arrays))

@@ -154,9 +154,10 @@ _EXTRA = pip_install("cuda")
 
 def _cuda() -> Iterator[Diagnosis]:
     for subject, module, purpose in (
-        ("cupy", "cupy", "brings NVRTC and launches kernels"),
+        ("cupy", "cupy", "brings NVRTC"),
         ("numba-cuda", "numba.cuda", "compiles numba kernels"),
-        ("cuda-bindings", "cuda.bindings.driver", "launches kernels"),
+        ("cuda-bindings", "cuda.bindings.driver", "loads kernels"),
+        ("llvmlite", "llvmlite.binding", "compiles what launches kernels"),
         ("NVRTC", "cuda.bindings.nvrtc", "CUDA's run-time compiler"),
         ("NVVM", "cuda.bindings.nvvm", "numba's code generator"),
     ):

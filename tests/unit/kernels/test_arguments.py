@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ctypes
 import struct
 
 import pytest
@@ -21,7 +20,7 @@ from pluginkit import (
 )
 from pluginkit.contract.tensors import Slot
 from pluginkit.errors import KernelError
-from pluginkit.kernels.arguments import ArgumentBlock, argument_types, check_parameters, parameters
+from pluginkit.kernels.arguments import argument_types, check_parameters, parameters
 
 CUDA = CudaKernel("__global__ void\nf() {}", "f")
 NUMBA = NumbaKernel("numba_kernels.py", "f")
@@ -114,33 +113,6 @@ def test_argument_that_numba_has_no_form_for(argument):
 def test_bfloat16_array_is_words_to_numba():
     x = TensorDesc("x", (2, 3), bfloat16, Slot("input"))
     assert list(map(str, argument_types("f", [x]))) == ["uint16[:, :]"]
-
-
-def read(block, launch, *sizes):
-    """What the driver would read: each parameter behind the array of addresses."""
-    addresses = (ctypes.c_void_p * len(sizes)).from_address(block.kernel_params[launch])
-    pairs = zip(addresses, sizes, strict=True)
-    return [ctypes.string_at(address, size) for address, size in pairs]
-
-
-def test_block_holds_what_the_driver_reads():
-    first = [Slot("input", 1), b"abc", Slot("output"), Slot("workspace", 0, 64), b"12345678" * 3]
-    second = [Slot("input", 0), b"", Slot("input", 1)]
-    block = ArgumentBlock([first, second], inputs=2, outputs=1)
-    for base in (0x7F00_0000_0000, 0x1000):  # the second enqueue overwrites the first one's
-        pointers = [base, base + 256, base + 512, base + 768]
-        block.write(pointers)
-        assert read(block, 0, 8, 3, 8, 8, 24) == [
-            struct.pack("<Q", base + 256),
-            b"abc",
-            struct.pack("<Q", base + 512),
-            struct.pack("<Q", base + 768 + 64),
-            b"12345678" * 3,
-        ]
-        assert read(block, 1, 8, 0, 8)[::2] == [
-            struct.pack("<Q", base),
-            struct.pack("<Q", base + 256),
-        ]
 
 
 def test_parameters_are_compared_by_size():

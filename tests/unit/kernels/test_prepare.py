@@ -10,56 +10,69 @@ from types import SimpleNamespace
 import pytest
 
 from pluginkit import Copy, Input, Output, Plugin, bfloat16, float32
+from pluginkit.contract.launches import CudaKernel, Launch
+from pluginkit.contract.tensors import Slot
 from pluginkit.errors import KernelError, MissingDependencyError
+from pluginkit.kernels import enqueue_program as programs
 from pluginkit.kernels import load as loading
 from pluginkit.kernels import prepare as preparing
 from pluginkit.kernels.compile import Compiled
+from pluginkit.kernels.enqueue_steps import EnqueueSteps
 from pluginkit.kernels.prepare import prepare
 from pluginkit.kernels.specialise import CudaSpecialisation
 
 
-class RefusalError(RuntimeError):
-    """As cupy raises it."""
+def driver_function(parameters, answer):
+    """A C function that takes integers of these types."""
+    return ctypes.CFUNCTYPE(ctypes.c_int32, *parameters)(answer)
 
-    def __init__(self, status):
-        super().__init__(status)
-        self.status = status
+
+POINTER, UNSIGNED = ctypes.c_uint64, ctypes.c_uint32
 
 
 class Driver:
     """Records calls; reads as many parameters as the kernel has, each of its size."""
 
-    def __init__(self):
-        self.calls = []
-        self.status = 0
-        self.cuda = SimpleNamespace(driver=self)  # of cupy
-
-    CUDADriverError = RefusalError
     CUresult = int
 
-    def launchKernel(self, function, *rest):  # noqa: N802  # cupy's name
-        *shape, stream, params, _ = rest
-        addresses = (ctypes.c_void_p * len(function)).from_address(params)
-        pairs = zip(addresses, function, strict=True)
+    def __init__(self):
+        self.calls = []
+        self.kernels = {}
+        self.status = 0
+        self.functions = (
+            driver_function([POINTER, *[UNSIGNED] * 7, *[POINTER] * 3], self.launch),
+            driver_function([POINTER] * 4, self.copy),
+            driver_function([POINTER, ctypes.c_uint8, POINTER, POINTER], self.fill),
+        )
+
+    def addresses(self):
+        return tuple(ctypes.cast(each, ctypes.c_void_p).value for each in self.functions)
+
+    def launch(self, function, *rest):
+        *shape, stream, params, extra = rest
+        sizes = self.kernels[function]
+        addresses = (ctypes.c_void_p * len(sizes)).from_address(params)
+        pairs = zip(addresses, sizes, strict=True)
         arguments = [ctypes.string_at(address, size) for address, size in pairs]
+        assert extra == 0
         self.calls.append(("launch", tuple(shape), stream, arguments))
-        if self.status:
-            raise RefusalError(self.status)
+        return self.status
 
-    def cuMemcpyDtoDAsync(self, *arguments):  # noqa: N802
+    def copy(self, *arguments):
         self.calls.append(("copy", *arguments))
-        return (self.status,)
+        return self.status
 
-    def cuMemsetD8Async(self, *arguments):  # noqa: N802
+    def fill(self, *arguments):
         self.calls.append(("fill", *arguments))
-        return (self.status,)
+        return self.status
 
 
 class Kernel:
-    """A loaded kernel whose address is the list of its parameter sizes."""
+    """A loaded kernel; the driver knows its parameters' sizes by its address."""
 
-    def __init__(self, sizes):
-        self.address = self.parameter_sizes = sizes
+    def __init__(self, sizes, driver):
+        self.address = 2**40 + len(driver.kernels)
+        self.parameter_sizes = driver.kernels[self.address] = sizes
         self.shared_bytes = None
 
     def allow_shared_bytes(self, nbytes):
@@ -69,18 +82,19 @@ class Kernel:
 @pytest.fixture
 def driver(monkeypatch):
     fake = Driver()
+    monkeypatch.setattr(programs, "_driver_functions", fake.addresses)
     monkeypatch.setattr(preparing, "need", lambda module: fake)
     monkeypatch.setattr(preparing, "current_device", lambda: 0)
     return fake
 
 
 @pytest.fixture
-def kernel_with(monkeypatch):
+def kernel_with(monkeypatch, driver):
     def chosen(*sizes):
         monkeypatch.setattr(
             preparing,
             "kernels_of",
-            lambda plugin, inputs, outputs, launches, _: [Kernel(sizes)] * len(launches),
+            lambda plugin, inputs, outputs, launches, _: [Kernel(sizes, driver)] * len(launches),
         )
 
     return chosen
@@ -119,6 +133,24 @@ def test_numba_launch_and_fill(driver, kernel_with, stamp, describe):
     scratch = [0, 0, 9, 1, 0x9010, 9, 1]
     y = [0, 0, 9, 4, 0x8000, 9, 4]
     assert numbers == [*scratch, *y, 10, 20, 30, 1]
+
+
+def test_launches_share_pointers(driver):
+    first = [Slot("input", 1), b"abc", Slot("output"), Slot("workspace", 0, 64), b"12345678" * 3]
+    second = [Slot("input", 0), b"", Slot("input", 1)]
+    launches = tuple(Launch(CudaKernel("", "f"), n, 32, ()) for n in (5, 6))
+    work = EnqueueSteps("P", launches, (first, second), (2, 1))
+    kernels = [Kernel((8, 3, 8, 8, 24), driver), Kernel((8, 0, 8), driver)]
+    prepared = preparing.PreparedSteps(work, kernels)
+    for base in (0x7F00_0000_0000, 0x1000):  # the second enqueue overwrites the first one's
+        prepared.enqueue([base, base + 256], [base + 512], base + 768, 7)
+        words = [struct.pack("<Q", base + 256 * number) for number in range(3)]
+        scratch = struct.pack("<Q", base + 768 + 64)
+        assert driver.calls == [
+            ("launch", (5, 1, 1, 32, 1, 1, 0), 7, [words[1], b"abc", words[2], scratch, first[4]]),
+            ("launch", (6, 1, 1, 32, 1, 1, 0), 7, [words[0], b"", words[1]]),
+        ]
+        driver.calls.clear()
 
 
 class Copies(Plugin):
@@ -172,7 +204,6 @@ def test_refused_step_is_named(driver, kernel_with, stamp, combine, describe, mo
     kernel_with(8, 8, 8, 8, 8, 4, 1)
     other = prepare(combine(), *describe(combine(), (3, 43)))
     monkeypatch.setattr(preparing, "cuda_error", lambda status: f"CUDA_ERROR_{status}")
-    driver.launchKernel = None  # looked up when the enqueue was prepared
     driver.status = 700
     with pytest.raises(KernelError, match="PK330 Stamp: step 1 of 2, Fill: CUDA_ERROR_700"):
         prepared.enqueue([1], [2], 3, 4)
