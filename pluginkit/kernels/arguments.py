@@ -119,7 +119,8 @@ def _cuda_parameter(kernel: str, argument: KernelArgument) -> PackedArgument:
         return _NULL
     if type(argument) is int and -(2**63) <= argument < 2**63:  # as most are
         return argument.to_bytes(_WORD, "little", signed=True)
-    return packed(kernel, scalar_from_value(kernel, argument))
+    scalar = argument if type(argument) is Scalar else scalar_from_value(kernel, argument)
+    return packed(kernel, scalar)
 
 
 def _numba_parameters(kernel: str, argument: KernelArgument) -> list[PackedArgument]:

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pluginkit.contract import calls
 from pluginkit.contract.dims import Dim, known
@@ -95,10 +95,8 @@ def nbytes_of(tensor: TensorDesc | Workspace) -> int:
 
 def three(size: Dim | tuple[Dim, ...]) -> tuple[int, int, int]:
     """Return a grid or block with three dimensions."""
-    if not isinstance(size, tuple):
-        return cast(int, size), 1, 1
-    x, y, z = cast("tuple[int, int, int]", (*size, 1, 1, 1)[:3])
-    return x, y, z
+    x, y, z = (*size, 1, 1, 1)[:3] if isinstance(size, tuple) else (size, 1, 1)
+    return x, y, z  # type: ignore[return-value]  # numbers, or _check_launch would have refused
 
 
 def _limit(slot: Slot, given: Sequence[TensorDesc | Workspace]) -> int:

@@ -15,7 +15,7 @@ from pluginkit.contract.calls.inputs import (
     type_bindings,
     with_shape_inputs,
 )
-from pluginkit.contract.calls.refusals import named_refusals
+from pluginkit.contract.calls.refusals import asked
 from pluginkit.contract.declared_shapes import check_shapes
 from pluginkit.contract.dims import DimExpr, Shape, ShapeValue, SizeDim, at_upper_bound, known
 from pluginkit.contract.dtypes import DType
@@ -45,18 +45,20 @@ def check(plugin: Plugin, inputs: Inputs) -> None:
         linked = _linked_axes(type(plugin), ranks)  # type: ignore[arg-type]  # a class has a hash
         if linked is None or not linked.fit(inputs):  # as far as sizes are known
             check_shapes(owner(plugin), [port.shape for port in plugin.spec.inputs], inputs)
-    if "check" not in plugin.spec.overrides:
-        return
-    with named_refusals(plugin):
-        try:
-            plugin.check(*inputs)
-        except UnknownDimError:
-            if all(desc is None or desc.is_static for desc in inputs):
-                raise
-        except PluginkitError:
+    if "check" in plugin.spec.overrides:
+        asked(plugin, _author_checks, (plugin, inputs))
+
+
+def _author_checks(plugin: Plugin, inputs: Inputs) -> None:
+    try:
+        plugin.check(*inputs)
+    except UnknownDimError:
+        if all(desc is None or desc.is_static for desc in inputs):
             raise
-        except (ValueError, IndexError) as error:
-            raise InputError(str(error)) from error
+    except PluginkitError:
+        raise
+    except (ValueError, IndexError) as error:
+        raise InputError(str(error)) from error
 
 
 @cache
@@ -72,8 +74,7 @@ def output_types(plugin: Plugin, inputs: Inputs) -> tuple[DType, ...]:
     """
     ports = plugin.spec.outputs
     if "output_types" in plugin.spec.overrides:
-        with named_refusals(plugin):
-            returned = plugin.output_types(*inputs)
+        returned = asked(plugin, plugin.output_types, inputs)
         dtypes = (returned,) if isinstance(returned, DType) else tuple(returned)
         dtypes += tuple(port.dtypes[0] for port in plugin.spec.sizes)
     else:
@@ -151,8 +152,7 @@ def output_shapes(plugin: Plugin, inputs: Inputs) -> list[Shape]:
     alike = _alike(type(plugin))  # type: ignore[arg-type]  # a class has a hash
     if alike is not None:  # without asking
         return [inputs[index].shape for index in alike] + sizes  # type: ignore[union-attr]
-    with named_refusals(plugin):
-        returned: Any = plugin.output_shapes(*inputs)
+    returned = asked(plugin, plugin.output_shapes, inputs)
     ports = plugin.spec.results
     if not isinstance(returned, (tuple, list)):
         raise _not_shapes(plugin, returned)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract.calls.inputs import Inputs, describe_arrays, owner
 from pluginkit.contract.calls.outputs import check, describe_outputs, output_shapes
-from pluginkit.contract.calls.refusals import named_refusals
+from pluginkit.contract.calls.refusals import asked
 from pluginkit.contract.dims import Dim, DimExpr, SizeDim, with_sizes
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import TensorError
@@ -34,8 +34,8 @@ def run_reference(
     check(plugin, inputs)
     expected = describe_outputs(plugin, inputs)
     given = iter(arrays)
-    with named_refusals(plugin):
-        returned = plugin.reference(*(None if desc is None else next(given) for desc in inputs))
+    arguments = [None if desc is None else next(given) for desc in inputs]
+    returned = asked(plugin, plugin.reference, arguments)
     results = (returned,) if isinstance(returned, (np.ndarray, np.generic)) else tuple(returned)
     ordinary = len(plugin.spec.results)
     if len(results) != ordinary:

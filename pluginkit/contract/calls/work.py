@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pluginkit.contract.calls.inputs import Inputs, owner
-from pluginkit.contract.calls.refusals import named_refusals
+from pluginkit.contract.calls.refusals import asked
 from pluginkit.contract.dims import known
 from pluginkit.contract.launches import Copy, Fill, Launch, Step
 from pluginkit.contract.plugin import Plugin
@@ -22,8 +22,7 @@ def workspace_bytes(plugin: Plugin, inputs: Inputs) -> int:
     """
     if "workspace_bytes" not in plugin.spec.overrides:
         return 0
-    with named_refusals(plugin):
-        returned = plugin.workspace_bytes(*inputs)
+    returned = asked(plugin, plugin.workspace_bytes, inputs)
     try:
         nbytes = known(returned)
     except TypeError:
@@ -63,8 +62,7 @@ def steps_within(
     tensors: list[Any] = [*inputs, *outputs]
     if "workspace_bytes" in plugin.spec.overrides:
         tensors.append(workspace)
-    with named_refusals(plugin):
-        returned = plugin.launches(*tensors)
+    returned = asked(plugin, plugin.launches, tensors)
     if isinstance(returned, (Launch, Copy, Fill)):
         return (returned,)
     if not isinstance(returned, (tuple, list)) or not all(
