@@ -4,7 +4,8 @@
 
 Three inputs, one output, one small kernel: an exported plugin, pluginkit's Python adapters, and a
 Python plugin whose enqueue does nothing. Each comes from tensorrt_lean's registry, is built and
-attached in TensorRT's order, and is enqueued by one C++ loop. Needs a GPU, tensorrt_lean and g++.
+attached in TensorRT's order, and is enqueued by one C++ loop, once more beside a thread that runs
+Python. Needs a GPU, tensorrt_lean and g++.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import ctypes
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from ctypes import c_double, c_int32, c_void_p
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,8 @@ sys.path.append(str(ROOT))  # the C++ that calls plugins is a test's
 COUNT = 1024
 #: The enqueues between two synchronisations, fewer than fit the driver's queue, and how often.
 CALLS, ROUNDS = 200, 60
+#: The same beside a thread that runs Python, which may hold Python's lock for 5 ms.
+BUSY_CALLS, BUSY_ROUNDS = 10, 7
 #: Shapes that are new to every context.
 NEW_SHAPES = 300
 
@@ -73,7 +77,7 @@ class Bench:
         self.pointers = [
             (c_void_p * len(each))(*(gpu.pointer(array) for array in each)) for each in arrays
         ]
-        self.samplers: dict[str, Callable[[], float]] = {}
+        self.samplers: dict[str, Callable[..., float]] = {}
         self.new_shapes: dict[str, Callable[[int], float]] = {}
 
     def add_driver(self) -> None:
@@ -86,9 +90,10 @@ class Bench:
         launch = ctypes.CDLL("libcuda.so.1").cuLaunchKernel
         shape = c_int32(COUNT // BLOCK), c_int32(BLOCK)
         keep = (values, addresses)
-        self.samplers["the driver alone"] = lambda: self._checked(
+        stream = c_void_p(self.gpu.stream)
+        self.samplers["the driver alone"] = lambda calls=CALLS: self._checked(
             self._times.times_driver(
-                launch, c_void_p(kernel), *shape, c_void_p(self.gpu.stream), keep[1], c_int32(CALLS)
+                launch, c_void_p(kernel), *shape, stream, keep[1], c_int32(calls)
             )
         )
 
@@ -109,8 +114,8 @@ class Bench:
         rest = (*self.pointers, None, c_void_p(self.gpu.stream))
         handle = c_void_p(context.handle)
         fixed = context.descs
-        self.samplers[name] = lambda: self._checked(
-            self._times.times_enqueue(handle, *fixed, *rest, c_int32(CALLS))
+        self.samplers[name] = lambda calls=CALLS: self._checked(
+            self._times.times_enqueue(handle, *fixed, *rest, c_int32(calls))
         )
         self.check(name, self.samplers[name], computes)
         other = self.stack.enter_context(self.tensorrt.attached(layer))
@@ -143,6 +148,12 @@ class Bench:
         for number in range(NEW_SHAPES):
             for name, sample in self.new_shapes.items():
                 new[name].append(sample(COUNT - 1 - number))
+        busy: dict[str, list[float]] = {name: [] for name in self.samplers}
+        with python_running():
+            for _ in range(BUSY_ROUNDS):
+                for name, sample in self.samplers.items():
+                    self.gpu.synchronize()
+                    busy[name].append(sample(BUSY_CALLS))
         driver_us = statistics.median(next(iter(times.values())))
         rows = []
         for name, values in times.items():
@@ -154,14 +165,34 @@ class Bench:
                 "low_us": values[tenth],
                 "high_us": values[-1 - tenth],
                 "over_driver": median / driver_us,
+                "busy_us": statistics.median(busy[name]),
             }
             if name in new:
                 row["new_shape_us"] = statistics.median(new[name][NEW_SHAPES // 10 :])
             rows.append(row)
             print(
-                f"{median:8.2f} us x{median / driver_us:.2f}  {name}", row.get("new_shape_us", "")
+                f"{median:8.2f} us x{row['over_driver']:.2f}  busy {row['busy_us']:.2f} us  {name}",
+                row.get("new_shape_us", ""),
             )
         return rows
+
+
+@contextmanager
+def python_running() -> Iterator[None]:
+    """Run Python in another thread inside the body."""
+    stopped = threading.Event()
+
+    def run() -> None:
+        while not stopped.is_set():
+            sum(range(1000))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
 
 
 def add_exported(bench: Bench, interface: str) -> None:

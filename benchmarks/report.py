@@ -273,17 +273,19 @@ def enqueue_vtables() -> str:
     document = load("enqueue_vtables")
     rows = [
         [row["way"], f"{row['us']:.2f}", f"{row['low_us']:.2f} to {row['high_us']:.2f}",
-         f"x{row['over_driver']:.2f}",
+         f"x{row['over_driver']:.2f}", f"{row['busy_us']:.1f}" if "busy_us" in row else "",
          f"{row['new_shape_us']:.0f}" if "new_shape_us" in row else ""]
         for row in document["rows"]
     ]  # fmt: skip
-    head = ["one enqueue", "median us", "deciles", "over the driver", "a shape never seen, us"]
+    head = ["one enqueue", "median us", "deciles", "over the driver", "beside busy Python, us",
+            "a shape never seen, us"]  # fmt: skip
     return (
         f"## Enqueue through TensorRT's virtual functions\n\n{machine(document)}\n\nThree inputs, "
         "one output, a small kernel. Each plugin comes out of TensorRT's registry, is built and "
         "attached in TensorRT's order, and is enqueued by one C++ loop, all ways in turn; the "
-        "empty Python enqueue launches nothing. A shape never seen: its announcement and the first "
-        f"enqueue.\n\n{markdown_from_table(head, rows)}\n"
+        "empty Python enqueue launches nothing. Beside busy Python: another thread runs Python. A "
+        "shape never seen: its announcement and the first enqueue.\n\n"
+        f"{markdown_from_table(head, rows)}\n"
     )
 
 

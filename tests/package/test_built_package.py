@@ -63,6 +63,7 @@ def test_the_wheel_has_what_is_no_module(wheel: zipfile.ZipFile) -> None:
     assert kernels <= names
     assert {
         "pluginkit/py.typed",
+        "pluginkit/kernels/enqueue.ll",
         "pluginkit/docs/errors.md",
         "pluginkit/examples/sage_dyn.onnx",
     } <= names
