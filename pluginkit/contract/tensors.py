@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, Literal
 
@@ -51,6 +51,7 @@ class TensorDesc:
         slot: which of TensorRT's buffers holds it; kind ``"host"`` for a shape input, which has no
             buffer.
         values: the values of a shape input, as dimensions; empty for every other tensor.
+        ndim: the number of dimensions.
     """
 
     name: str
@@ -58,18 +59,14 @@ class TensorDesc:
     dtype: DType
     slot: Slot
     values: Shape = ()
+    ndim: int = field(init=False, repr=False)
 
     def __init__(
         self, name: str, shape: Shape, dtype: DType, slot: Slot, values: Shape = ()
     ) -> None:
         members = self.__dict__
         members["name"], members["shape"], members["dtype"] = name, shape, dtype
-        members["slot"], members["values"] = slot, values
-
-    @property
-    def ndim(self) -> int:
-        """The number of dimensions."""
-        return len(self.shape)
+        members["slot"], members["values"], members["ndim"] = slot, values, len(shape)
 
     @cached_property
     def size(self) -> Dim:
@@ -136,7 +133,7 @@ class Workspace:
         Errors:
             PK127: the offset is out of range.
         """
-        self._check(known(offset))
+        self._check(offset)
         slot = self.slot
         return Workspace(self.nbytes - offset, Slot(slot.kind, slot.index, slot.offset + offset))
 
@@ -146,7 +143,7 @@ class Workspace:
         Errors:
             PK127: there are fewer.
         """
-        self._check(known(nbytes))
+        self._check(nbytes)
         return Workspace(nbytes, self.slot)
 
     def split(self, sizes: Iterable[int]) -> list[Workspace]:
@@ -158,13 +155,14 @@ class Workspace:
         parts, slot, end = [], self.slot, 0
         for nbytes in sizes:
             begin, end = end, end + nbytes
-            self._check(known(nbytes))
-            self._check(known(end))
+            if type(end) is not int or not begin <= end <= self.nbytes:
+                self._check(nbytes)
+                self._check(end)
             parts.append(Workspace(nbytes, Slot(slot.kind, slot.index, slot.offset + begin)))
         return parts
 
     def _check(self, offset: int) -> None:
-        if not 0 <= offset <= self.nbytes:
+        if not 0 <= known(offset) <= self.nbytes:
             raise TensorError(
                 "PK127",
                 f"workspace offset {offset} is out of range; expected 0 to {self.nbytes} bytes.",
