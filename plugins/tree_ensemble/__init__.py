@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from pluginkit.plugins.tree_ensemble.launches import (
     DEFINES,
     MAX_FEATURES,
     Aggregate,
+    Leaves,
     launch_of,
 )
 from pluginkit.plugins.tree_ensemble.reference import tree_ensemble
@@ -85,8 +87,9 @@ class TreeEnsemble(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "tree_ensemble<Aggregate::{aggregate}, {SPARSE}>",
-        {"SPARSE": (False, True)},
+        "tree_ensemble<Aggregate::{aggregate}, Leaves::{LEAVES}, {COPIED}>",
+        {"LEAVES": get_args(Leaves), "COPIED": (False, True)},
+        options=("-ftz=false",),  # denormals are not equal to 0
         defines=DEFINES,
     )
 

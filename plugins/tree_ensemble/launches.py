@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from pluginkit import (
-    Dim,
     Launch,
     TensorDesc,
     ceil_div,
     dim_max,
-    dim_min,
     int32,
     int64,
+    known,
+    where,
 )
 
 if TYPE_CHECKING:
@@ -31,20 +31,43 @@ FEATURE_STRIDE = 16
 #: How many features a node's code can tell apart.
 MAX_FEATURES = 2**27
 
-_THREADS = 256
-#: How many leaves a block stores before it adds their weights.
-_SLOTS = 2048
-#: The most samples of a block; below this number of blocks each takes only one sample.
-_MOST_SAMPLES, _FEW_BLOCKS = 32, 256
+#: Where the weights of a leaf are: one, one for each target in order, or each with its target.
+Leaves = Literal["SINGLE", "ORDERED", "SPARSE"]
+#: The bytes that a block keeps for a leaf.
+_LEAF_BYTES: dict[str, int] = {"SINGLE": 4, "ORDERED": 8, "SPARSE": 8}
+
+#: The threads of a block, and of one with many features or of few samples.
+_THREADS, _MOST_THREADS = 256, 512
+#: The most samples of a block, and as many blocks are wanted before one takes several.
+_MOST_SAMPLES, _FEW_BLOCKS = 64, 512
+#: The features that a block copies at most, and what is many of them. A walk reads about so many.
+_COPIED, _MANY, _READ = 9 * 1024, 4 * 1024, 32
+#: The bytes for leaves of a round of trees, and the weights that are fetched together; each score
+#: has room for a few more.
+_ROUND_BYTES, _FETCHED, _MORE = 2**14, 2**11, 4
+#: The weights that a thread reads at once.
+_AT_ONCE = 8
 #: The constants that the kernel shares with Python.
 DEFINES = {
     "Aggregate": Aggregate,
+    "Leaves": Leaves,
     "NodeKind": NodeKind,
-    "THREADS": _THREADS,
-    "SLOTS": _SLOTS,
+    "MOST_THREADS": _MOST_THREADS,
+    "FETCHED": _FETCHED,
+    "AT_ONCE": _AT_ONCE,
     "TRACKS_NAN": TRACKS_NAN,
     "FEATURE_STRIDE": FEATURE_STRIDE,
 }
+
+
+def _block_samples(samples: int, copied: int, most: int) -> int:
+    """Return a power of two of samples whose copied features fit into shared memory."""
+    block_samples = count = 1
+    while (count := 2 * count) <= min(most, _MOST_SAMPLES):
+        is_fitting = where(copied * count <= _COPIED, 1, 0)
+        are_many = where(samples >= _FEW_BLOCKS * count, is_fitting, 0)
+        block_samples = where(are_many == 1, count, block_samples)
+    return block_samples
 
 
 def launch_of(
@@ -57,14 +80,26 @@ def launch_of(
     scores: TensorDesc,
 ) -> Launch:
     """Return a launch whose blocks take a sample each, or several if there are many."""
-    samples = x.shape[0]
+    samples, features, trees = known(x.shape[0]), known(x.shape[1]), known(roots.shape[0])
+    leaves = "SPARSE" if targets is not None else "SINGLE" if plugin.n_targets == 1 else "ORDERED"
     block_targets = min(plugin.n_targets, _THREADS)
-    block_samples: Dim = min(_THREADS // block_targets, _MOST_SAMPLES)
-    block_samples = dim_min(block_samples, dim_max(samples // _FEW_BLOCKS, 1))
+    is_copied = where(features <= _COPIED, where(features <= _READ * trees, 1, 0), 0)
+    block_samples = _block_samples(samples, is_copied * features, _THREADS // block_targets)
+    copied = is_copied * features * block_samples
+    threads = where(copied > _MANY, _MOST_THREADS, _THREADS)
+    threads = where(block_samples == 1, where(trees > _THREADS, _MOST_THREADS, threads), threads)
+    at_once = dim_max(threads // block_samples, _AT_ONCE)  # walked through and added
+    rounds = dim_max(ceil_div(trees * block_samples * _LEAF_BYTES[leaves], _ROUND_BYTES), 1)
+    slice_of_trees = ceil_div(ceil_div(trees, rounds), at_once) * at_once
+    kept = slice_of_trees * block_samples * _LEAF_BYTES[leaves]
+    scores_of_block = block_samples * block_targets
+    fetched = scores_of_block * _MORE
+    if leaves == "ORDERED":
+        fetched = fetched + _FETCHED
     return Launch(
         plugin.kernel,
         grid=(ceil_div(samples, block_samples), -(-plugin.n_targets // block_targets)),
-        block=_THREADS,
+        block=threads,
         args=(
             scores,
             x,
@@ -73,14 +108,16 @@ def launch_of(
             weights,
             targets,
             int64(samples),
-            int32(x.shape[1]),
+            int32(features),
             int32(nodes.shape[0]),
-            int32(roots.shape[0]),
+            int32(trees),
             int32(weights.shape[0]),
             int32(plugin.n_targets),
             int32(block_samples),
             int32(block_targets),
+            int32(slice_of_trees),
             plugin.unscored,
         ),
-        constants={"SPARSE": targets is not None},
+        shared_bytes=known(kept + 4 * (fetched + copied)),
+        constants={"LEAVES": leaves, "COPIED": bool(is_copied == 1)},
     )

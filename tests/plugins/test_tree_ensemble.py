@@ -6,6 +6,7 @@ from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.plugins.tree_ensemble import TreeEnsemble, launches
+from pluginkit.plugins.tree_ensemble.cases import DrawnTrees
 from pluginkit.plugins.tree_ensemble.packing import BranchNode, LeafNode, pack_trees
 from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
 
@@ -74,6 +75,24 @@ def test_a_stump(compute):
 
 
 @pytest.mark.parametrize("compute", [reference, on_machine])
+def test_denormals_are_not_zero(compute):
+    x = np.array([[1e-40], [0], [-1e-40]], np.float32)
+    nodes = [BranchNode("LEQ", 0, 0.0, (1, 2)), LeafNode([(0, -1e-40)]), LeafNode([(0, -2e-40)])]
+    scores = compute([x, *arrays_of(nodes, [0])], n_targets=1, unscored=1.0)
+    np.testing.assert_array_equal(scores.ravel(), np.float32([-2e-40, -1e-40, -1e-40]))
+
+
+@pytest.mark.parametrize("aggregate", ["SUM", "AVERAGE", "MIN", "MAX"])
+@pytest.mark.parametrize("weight", [0.0, -0.0, NAN, np.inf])
+@pytest.mark.parametrize("compute", [reference, on_machine])
+def test_a_weight_of_any_value_is_there(compute, weight, aggregate):
+    x = np.zeros((1, 1), np.float32)
+    nodes = [LeafNode([(0, weight)]), LeafNode([])]
+    scores = compute([x, *arrays_of(nodes, [0, 1])], n_targets=1, unscored=7.0, aggregate=aggregate)
+    np.testing.assert_array_equal(scores.ravel(), [weight])
+
+
+@pytest.mark.parametrize("compute", [reference, on_machine])
 def test_several_parents_share_a_child(compute):
     nodes = [BranchNode("EQ", 0, 1, (2, 1)), BranchNode("EQ", 0, 3, (2, 3))]
     nodes += [LeafNode([(0, 1)]), LeafNode([(0, 0)])]
@@ -115,17 +134,52 @@ def test_the_batch_does_not_change_a_sample():
     np.testing.assert_array_equal(whole, np.tile(on_machine(case.inputs, n_targets=1), (40, 1)))
 
 
-@pytest.mark.parametrize(
-    ("samples", "targets", "block"), [(1, 1, 1), (256, 1, 1), (512, 1, 2), (10**6, 1, 32)]
-)
-def test_blocks_take_more_samples_where_there_are_many(samples, targets, block):
+def launch_for(samples, features=3, nodes=9, trees=2, targets=1):
     plugin = TreeEnsemble(n_targets=targets).with_inputs("x", "nodes", "roots", "weights")
-    shapes = [(samples, 3), (9, 4), (2,), (5,)]
+    shapes = [(samples, features), (nodes, 4), (trees,), (5,)]
     inputs = calls.describe_inputs(plugin, shapes, [float32, int32, int32, float32])
     (scores,) = calls.describe_outputs(plugin, inputs)
     x, nodes, roots, weights = inputs[:4]
-    launch = launches.launch_of(plugin, x, nodes, roots, weights, None, scores)
-    assert launch.grid[0] == -(-samples // block)
+    return launches.launch_of(plugin, x, nodes, roots, weights, None, scores)
+
+
+@pytest.mark.parametrize(
+    ("samples", "targets", "block"),
+    [(1, 1, 1), (1023, 1, 1), (1024, 1, 2), (10**6, 1, 64), (10**6, 10, 16), (10**6, 300, 1)],
+)
+def test_blocks_take_more_samples_where_there_are_many(samples, targets, block):
+    assert launch_for(samples, targets=targets).grid[0] == -(-samples // block)
+
+
+@pytest.mark.parametrize(
+    ("features", "trees", "copied"), [(64, 2, True), (65, 2, False), (9216, 999, True)]
+)
+def test_features_are_copied_where_trees_read_many_of_them(features, trees, copied):
+    assert launch_for(9, features, trees=trees).constants["COPIED"] is copied
+
+
+def test_more_features_than_shared_memory_has_are_not_copied():
+    launch = launch_for(10**6, 9217, trees=9999)
+    assert not launch.constants["COPIED"]
+    assert launch.grid[0] == 10**6 // 64
+
+
+@pytest.mark.parametrize("samples", [1, 10**4, 10**6])
+@pytest.mark.parametrize("targets", [1, 7, 300])
+@pytest.mark.parametrize("features", [3, 320, 9216])
+def test_shared_memory_is_what_every_architecture_has(samples, targets, features):
+    assert launch_for(samples, features, 9, 5000, targets).shared_bytes <= 2**16
+
+
+@pytest.mark.parametrize("samples", [5, 1100])
+@pytest.mark.parametrize("targets", [1, 3])
+def test_features_that_are_not_copied_are_read_from_x(samples, targets):
+    rng = np.random.default_rng(6)
+    drawn = DrawnTrees(trees=2, depth=4, features=65, targets=targets)
+    inputs = [rng.normal(size=(samples, 65)).astype(np.float32), *drawn.pack(rng)]
+    np.testing.assert_array_equal(
+        *(each(inputs, n_targets=targets) for each in (on_machine, reference))
+    )
 
 
 def test_errors():
