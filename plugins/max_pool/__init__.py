@@ -100,8 +100,8 @@ class MaxPool(Plugin):
     )
     large_kernel = CudaKernel(
         "kernel.cu",
-        "max_pool_large<{T}, {OFFSET}, {storage_order}, {TEAM}>",
-        {"OFFSET": OFFSETS, "TEAM": TEAMS},
+        "max_pool_large<{T}, {OFFSET}, {storage_order}, {TEAM}, {WHOLE}>",
+        {"OFFSET": OFFSETS, "TEAM": TEAMS, "WHOLE": (False, True)},
         options=KEEP_DENORMALS,
         defines=DEFINES,
     )

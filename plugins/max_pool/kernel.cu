@@ -212,8 +212,31 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-// TEAM threads, a warp or the block, take a window of many elements.
-template <typename T, typename Offset, int ORDER, int TEAM>
+// Return the best that a member of TEAM threads finds in a plane of aligned packs.
+template <int TEAM, typename T, typename Offset>
+__device__ __forceinline__ Best<Offset> best_of_plane(const T* plane, Offset elements, int member) {
+    constexpr int PACK = 16 / sizeof(T);
+    Best<Offset> best = {lowest<T>(), -1};
+    for (Offset first = member * PACK; first < elements; first += AT_ONCE * TEAM * PACK) {
+        Vector<T, PACK> packs[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            const Offset start = first + i * TEAM * PACK;
+            if (start < elements) packs[i] = Vector<T, PACK>::read(plane + start);
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            const Offset start = first + i * TEAM * PACK;
+            if (start >= elements) break;
+#pragma unroll
+            for (int j = 0; j < PACK; ++j) best.template take<true>(static_cast<float>(packs[i].element[j]), start + j);
+        }
+    }
+    return best;
+}
+
+// TEAM threads, a warp or the block, take a window of many elements; IS_WHOLE if it is a plane of aligned packs.
+template <typename T, typename Offset, int ORDER, int TEAM, bool IS_WHOLE>
 __global__ void __launch_bounds__(THREADS)
     max_pool_large(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes,
                    Divisor columns_of_y, Divisor rows_of_y, Divisor layers_of_y, Offset windows) {
@@ -235,7 +258,8 @@ __global__ void __launch_bounds__(THREADS)
     int column = member % max(width, 1), row = line % max(height, 1), layer = line / max(height, 1);
     const int columns = TEAM % max(width, 1), rows = lines % max(height, 1), layers = lines / max(height, 1);
     Best<Offset> best = {lowest<T>(), -1};
-    for (Offset element = member; element < elements; element += AT_ONCE * TEAM) {
+    if constexpr (IS_WHOLE) best = best_of_plane<TEAM>(own, elements, member);
+    for (Offset element = member; !IS_WHOLE && element < elements; element += AT_ONCE * TEAM) {
         // Elements are read before they are compared, so that the reads wait for memory together.
         float values[AT_ONCE];
         Offset places[AT_ONCE];

@@ -23,12 +23,12 @@ KEEP_DENORMALS = ("-ftz=false",)
 _LARGE, _WIDE, _HUGE = 128, 16, 2048
 #: The types in which places count; the second one from so many elements on.
 OFFSETS = (int32.cpp, int64.cpp)
-_FAR = 2**31 - _THREADS
+_FAR = 2**31 - 2**14
 #: The threads that share a large window.
 TEAMS = (32, _THREADS)
 #: The windows beside each other of a strip.
 COLUMNS = (2, 1)
-#: The most elements of a row that one load reads.
+#: The most elements of a row, and the bytes of a plane, that one load reads.
 _PACK = 16
 #: An axis that x lacks.
 _ALONE = PooledAxis(1, 1, 1, 1, 1, 0)
@@ -64,6 +64,12 @@ def columns_of(plugin: MaxPool, column: PooledAxis) -> int:
     return 2 if column.dilation == 1 and column.stride <= column.kernel and is_aligned else 1
 
 
+def is_whole(axis: PooledAxis) -> bool:
+    """Return whether the only window along an axis has all of its elements."""
+    has_all = axis.dilation == 1 and axis.kernel - known(axis.pad) >= known(axis.size)
+    return has_all and known(axis.count) == 1
+
+
 def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc) -> Launch:
     """Return one launch with a thread for each strip, or a warp or a block for each window."""
     windows = windows_of(plugin, x)
@@ -74,12 +80,14 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
     if is_large(plugin):
         team = TEAMS[prod(plugin.kernel_shape) >= _HUGE]
         divisors = [_divisor(each.count) for each in (column, row, layer)]
+        are_packs = known(product(x.shape[2:])) * x.dtype.itemsize % _PACK == 0
+        are_whole = are_packs and all(map(is_whole, windows))
         return Launch(
             plugin.large_kernel,
             ceil_div(y.size, _THREADS // team),
             _THREADS,
             (y, indices, x, numbers, *divisors, offset(y.size)),
-            constants={**constants, "TEAM": team},
+            constants={**constants, "TEAM": team, "WHOLE": bool(are_whole)},
         )
     columns = columns_of(plugin, column)
     is_sliding = len(windows) > 1 and row.kernel > 2 * row.stride and row.dilation == 1

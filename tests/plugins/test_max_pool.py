@@ -58,6 +58,22 @@ def test_nan_is_the_greatest_of_a_large_window():
     assert indices.item() == 41 * 60 + 7
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+@pytest.mark.parametrize("sizes", [(16, 20), (64, 80), (13, 17)], ids=str)
+@pytest.mark.parametrize("order", [0, 1])
+def test_the_greatest_of_a_whole_plane(sizes, order, dtype):
+    x = np.random.default_rng(2).integers(-50, 50, (2, 3, *sizes)).astype(dtype)
+    x[0, 1] = x[0, 1].max()  # the first is taken
+    x[1, 2] = -np.inf if dtype != np.int8 else -128
+    values, indices = on_machine(x, kernel_shape=sizes, storage_order=order)
+    planes = x.reshape(6, -1)
+    first = planes.argmax(axis=1)
+    row, column = np.divmod(first, sizes[1])
+    place = column * sizes[0] + row if order else first
+    np.testing.assert_array_equal(values.ravel(), planes.max(axis=1))
+    np.testing.assert_array_equal(indices.ravel(), np.arange(6) * planes.shape[1] + place)
+
+
 def test_a_window_of_the_least_number_has_a_place_inside_of_it():
     x = np.full((1, 1, 4, 4), -np.inf, np.float32)
     _, places = on_machine(x, kernel_shape=(2, 2), strides=(2, 2), pads=(1, 1, 1, 1))
