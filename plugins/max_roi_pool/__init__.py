@@ -33,6 +33,8 @@ from pluginkit.plugins.max_roi_pool.cases import max_roi_pool_cases
 from pluginkit.plugins.max_roi_pool.reference import FURTHEST, max_roi_pool
 
 _THREADS = 256
+#: The pixels along each axis of bins that a thread takes.
+_SMALL = 5
 #: A warp's cells for the largest pixels of columns, and the fewest for a row of bins.
 _CELLS, _NARROWEST = 256, 8
 #: The most rows of bins of a warp, and as many warps are wanted before one takes several.
@@ -43,6 +45,7 @@ _DEFINES = {
     "THREADS": _THREADS,
     "CELLS": _CELLS,
     "NARROWEST": _NARROWEST,
+    "SMALL": _SMALL,
     "FURTHEST": FURTHEST,
 }
 

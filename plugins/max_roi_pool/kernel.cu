@@ -1,11 +1,13 @@
-// MaxRoiPool: a warp takes a run of rows of bins of a region, channel after channel. Its lanes go down the columns of pixels
-// of each row of bins and leave the largest pixel of each in shared memory, where lanes then take the bins. A row of a
-// narrow region needs but some of the lanes, and several rows are read together.
+// MaxRoiPool: a block takes rows of bins of a region, channel after channel. Of small bins each thread takes the same one of
+// several channels. Of larger ones a warp takes a run of rows: its lanes go down the columns of pixels of each row of bins
+// and leave the largest pixel of each in shared memory, where lanes then take the bins. A row of a narrow region needs but
+// some of the lanes, and several rows are read together.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::CELLS, pluginkit::FURTHEST, pluginkit::NARROWEST, pluginkit::THREADS;  // from __init__.py
+using pluginkit::CELLS, pluginkit::FURTHEST, pluginkit::NARROWEST, pluginkit::SMALL,
+    pluginkit::THREADS;  // from __init__.py
 
 struct Sizes {
     int images, channels, height, width, bins_y, bins_x;
@@ -57,6 +59,55 @@ __device__ __forceinline__ float largest_of_column(const T* __restrict__ top, in
     return largest;
 }
 
+// Return the largest of a few pixels, and `lowest`. The loads of a tile wait for memory together.
+template <typename T>
+__device__ __forceinline__ float largest_of_bin(const T* __restrict__ corner, int high, int wide, int width, float lowest) {
+    constexpr int TILE_ROWS = 4, TILE_COLUMNS = 2;
+    float largest = lowest;
+#pragma unroll 1
+    for (int row = 0; row < high; row += TILE_ROWS) {
+#pragma unroll 1
+        for (int column = 0; column < wide; column += TILE_COLUMNS) {
+            float pixels[TILE_ROWS][TILE_COLUMNS];
+#pragma unroll
+            for (int i = 0; i < TILE_ROWS; ++i) {
+#pragma unroll
+                for (int j = 0; j < TILE_COLUMNS; ++j) {
+                    const bool is_inside = row + i < high && column + j < wide;
+                    pixels[i][j] = is_inside ? static_cast<float>(corner[(row + i) * width + column + j]) : lowest;
+                }
+            }
+#pragma unroll
+            for (int i = 0; i < TILE_ROWS; ++i) {
+#pragma unroll
+                for (int j = 0; j < TILE_COLUMNS; ++j) largest = fmaxf(largest, pixels[i][j]);
+            }
+        }
+    }
+    return largest;
+}
+
+// Take the bins of a block of a region, whose image is null if there is none. A function of its own has its own registers.
+template <typename T>
+__device__ __noinline__ void take_small_bins(T* __restrict__ y, const T* __restrict__ image, Bins columns, Bins lines,
+                                             Sizes sizes, int region, int block, int run, float lowest) {
+    const int bins = sizes.bins_y * sizes.bins_x, at_once = THREADS / bins, all = sizes.channels * bins;
+    const long long begin = 1LL * block * (THREADS / 32 * run) * sizes.bins_x, plane = 1LL * sizes.height * sizes.width;
+    const unsigned int end = static_cast<unsigned int>(min(begin + THREADS / 32 * run * sizes.bins_x, 1LL * all));
+    unsigned int item = static_cast<unsigned int>(begin) + threadIdx.x;
+    const int channel = item / bins, bin = item - channel * bins, bin_y = bin / sizes.bins_x;
+    const int2 high = lines.pixels_of(bin_y), wide = columns.pixels_of(bin - bin_y * sizes.bins_x);
+    const bool is_empty = high.x == high.y || wide.x == wide.y;
+    const T* corner = image + channel * plane + 1LL * high.x * sizes.width + wide.x;
+    for (; threadIdx.x < at_once * bins && item < end; item += at_once * bins, corner += at_once * plane) {
+        float largest = image == nullptr ? __int_as_float(0x7fffffff) : 0.0f;
+        if (image != nullptr && !is_empty) {
+            largest = largest_of_bin(corner, high.y - high.x, wide.y - wide.x, sizes.width, lowest);
+        }
+        y[1LL * region * all + item] = static_cast<T>(largest);
+    }
+}
+
 // Return the logarithm of the smallest power of two that is not less.
 __device__ __forceinline__ int log2_of(int number) { return 32 - __clz(number - 1); }
 
@@ -72,6 +123,11 @@ __global__ void __launch_bounds__(THREADS) max_roi_pool(T* __restrict__ y, const
     const bool is_there = image >= 0.0f && image < static_cast<float>(sizes.images);
     const Bins columns(static_cast<float>(roi[1]), static_cast<float>(roi[3]), scale, sizes.bins_x, sizes.width);
     const Bins lines(static_cast<float>(roi[2]), static_cast<float>(roi[4]), scale, sizes.bins_y, sizes.height);
+    if (sizes.bins_y * sizes.bins_x <= THREADS && columns.bin_size <= SMALL && lines.bin_size <= SMALL) {
+        const T* const own = x + (is_there ? static_cast<int>(image) : 0LL) * sizes.channels * sizes.height * sizes.width;
+        take_small_bins(y, is_there ? own : nullptr, columns, lines, sizes, region, block, run, lowest);
+        return;
+    }
     const int left = columns.pixels_of(0).x, right = columns.pixels_of(sizes.bins_x - 1).y;
     if (threadIdx.x < sizes.bins_y) pixels_of_rows[threadIdx.x] = lines.pixels_of(threadIdx.x);
     __syncthreads();
