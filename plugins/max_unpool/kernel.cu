@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(THREADS)
     const long long element = 1LL * blockIdx.x * THREADS + threadIdx.x;
     if (element >= elements) return;
     const long long index = indices[element];
-    if (index < 0 || index >= pixels) return;
+    const T value = x[element];  // waits for memory together with the index: nothing returns in between
     long long place = index;
     if (sizes.is_padded) {
         const long long line = index / sizes.x, layer = line / sizes.y, plane = layer / sizes.z;
@@ -128,5 +128,5 @@ __global__ void __launch_bounds__(THREADS)
         const long long padded_line = padded_layer * sizes.padded_y + line - layer * sizes.y;
         place = padded_line * sizes.padded_x + index - line * sizes.x;
     }
-    y[place] = x[element];
+    if (index >= 0 && index < pixels) y[place] = value;
 }
