@@ -64,11 +64,13 @@ class NativeEnqueue:
         address: the address of the object, or None to leave every enqueue to Python.
         slot: the place of ``enqueue`` in its vtable.
         compares_shapes: whether shapes may differ from the prepared ones without notice.
+
+    Attributes:
+        place: the address and the slot.
     """
 
     def __init__(self, address: int | None, slot: int, compares_shapes: bool) -> None:
-        self._address = address
-        self._slot = slot
+        self.place = address, slot
         self._compares_shapes = compares_shapes
         self._block: array[int] | None = None
         self._used: Prepared | None = None
@@ -77,9 +79,10 @@ class NativeEnqueue:
     def use(self, prepared: Prepared | None, shapes: Sequence[Shape]) -> None:
         """Run what is prepared for the inputs' shapes; without a program it is Python's work."""
         program = prepared.program.address if isinstance(prepared, PreparedSteps) else 0
-        if self._address is None or not (program or self._block):
+        address, slot = self.place
+        if address is None or not (program or self._block):
             return
-        block = self._block or self._replaced_vtable(self._address)
+        block = self._block or self._replaced_vtable(address, slot)
         first = _BEFORE + VTABLE_SLOTS
         block[first] = 0
         if program:
@@ -87,15 +90,15 @@ class NativeEnqueue:
             self._used = prepared
             if self._compares_shapes:
                 self._sizes = _sizes(shapes)
-                address, count = self._sizes.buffer_info()
-                block[first + 2 :] = array("Q", [count // 2, address])
+                at, count = self._sizes.buffer_info()
+                block[first + 2 :] = array("Q", [count // 2, at])
             block[first] = program
 
-    def _replaced_vtable(self, address: int) -> array[int]:
+    def _replaced_vtable(self, address: int, slot: int) -> array[int]:
         vtable = ctypes.c_uint64.from_address(address)
         words = ctypes.c_uint64 * (_BEFORE + VTABLE_SLOTS)
         known = words.from_address(vtable.value - _BEFORE * _WORD)
-        enqueue = _BEFORE + self._slot
+        enqueue = _BEFORE + slot
         self._block = block = array("Q", [*known, 0, known[enqueue], 0, 0])
         block[enqueue] = enqueue_code().enqueue_address
         keep_for_ever(block)  # TensorRT may destroy the object after Python has forgotten it

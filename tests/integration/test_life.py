@@ -1,5 +1,6 @@
 """The V2 and V3 life cycles on the real registries, driven in TensorRT's order."""
 
+import ctypes
 import gc
 from typing import Any
 
@@ -261,6 +262,20 @@ def test_a_plugin_of_a_plan_compiles_early_for_the_ends_of_its_profile(
         (plugin, heights), *rest = early
     assert (plugin, rest) == (PadRows(**ATTRIBUTES), [])
     assert heights == ([0, 64] if interface == "v2" else [0, 4, 64])
+
+
+def test_the_slot_that_is_replaced_is_that_of_enqueue(flavour, interface) -> None:
+    called: list[tuple[int, int]] = []
+    with dynamic_layer(flavour, interface).context() as context:
+        context.adapter.enqueue = lambda *given: called.append(given[-2:])
+        address, slot = context.adapter.core.native.place
+        vtable = ctypes.c_uint64.from_address(address).value
+        enqueue = ctypes.CFUNCTYPE(ctypes.c_int32, *[ctypes.c_void_p] * 7)(
+            ctypes.c_uint64.from_address(vtable + 8 * slot).value
+        )
+        zeros = bytes(4096)  # stands for descriptions and for arrays of pointers
+        assert enqueue(address, zeros, zeros, zeros, zeros, 512, 7) == 0
+    assert called == [(512, 7)]
 
 
 def test_v2_that_was_not_told_of_new_shapes_notices(flavour, monkeypatch) -> None:
