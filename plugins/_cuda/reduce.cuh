@@ -5,6 +5,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "device.cuh"
 #include "streaming.cuh"
 
 using pluginkit::Reduction;  // from reductions.py
@@ -33,6 +34,19 @@ template <Reduction R, typename T> __device__ T reduced(T old_value, T update) {
         if constexpr (R == Reduction::mul) return static_cast<T>(a * b);
         if constexpr (R == Reduction::min) return update < old_value ? update : old_value;
         if constexpr (R == Reduction::max) return update > old_value ? update : old_value;
+    }
+}
+
+// Return the value that changes no other.
+template <Reduction R, typename T> __device__ __forceinline__ T neutral() {
+    if constexpr (R == Reduction::mul) {
+        return 1;
+    } else if constexpr (is_floating<T>) {
+        if constexpr (R == Reduction::add) return -0.0f;
+        return __int_as_float(R == Reduction::min ? 0x7f800000 : 0xff800000);
+    } else {
+        constexpr auto LOWEST = static_cast<T>(Bits<T>(1) << (8 * sizeof(T) - 1));
+        return R == Reduction::add ? 0 : R == Reduction::min ? ~LOWEST : LOWEST;
     }
 }
 

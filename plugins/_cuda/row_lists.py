@@ -32,13 +32,13 @@ WARP_LANES = 32
 #: The size of RowState in the workspace: a vector, so that the lists are aligned to vectors.
 STATE_BYTES = VECTOR_BYTES
 #: At least so many updates of a row of data are taken by the threads that write it.
-_SHORT_LIST = 48
-#: The bytes that a longer list takes in addition.
-_LONG_LIST_BYTES = 12
+_SHORT_LIST = 16
+#: One among so many updates begins a segment of a longer list.
+_SEGMENT = 8
 #: The vectors of a row that a thread takes together, if they are shorter than VECTOR_BYTES.
 _SHORT_VECTORS = 4
-#: The updates that a thread places in long lists at once.
-_PLACED_AT_ONCE = 4
+#: The threads of a block that takes segments, and the updates among which they begin.
+_FINISHING_BLOCK, _FINISHED_UPDATES = 128, 2048
 
 #: The constants that row_lists.cuh and reduce.cuh share with Python.
 DEFINES = {
@@ -48,8 +48,8 @@ DEFINES = {
     "STATE_BYTES": STATE_BYTES,
     "WARP_LANES": WARP_LANES,
     "SHORT_VECTORS": _SHORT_VECTORS,
-    "PLACED_AT_ONCE": _PLACED_AT_ONCE,
-    "LONG_LIST_BYTES": _LONG_LIST_BYTES,
+    "SEGMENT": _SEGMENT,
+    "FINISHING_BLOCK": _FINISHING_BLOCK,
 }
 
 #: The elements of the longest row whose pieces the second dimension of a grid can count.
@@ -61,10 +61,8 @@ _GATHERING_BLOCK = 128
 #: to keep a GPU busy.
 _MOST_VECTORS, _ENOUGH_THREADS = 8, 2**19
 _GRID_Y = 65535
-#: The most blocks that take what gather_rows leaves over, and that put it side by side first.
-_LEFTOVER_BLOCKS, _LISTING_BLOCKS = 528, 792
-#: The threads of the block that places the long lists.
-_STARTING_BLOCK = 1024
+#: The most blocks that take rows of updates without a list.
+_LEFTOVER_BLOCKS = 528
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,7 @@ class RowLists:
 
     The workspace holds the state, a list head for each output row, and where updates are combined
     a bit whether its list is short. There follow a target for each row of updates, and where
-    updates are combined a link and a place among what is left over, the number of the long list of
-    each output row, and these lists.
+    updates are combined a link.
 
     Attributes:
         workspace: all of it.
@@ -99,8 +96,8 @@ class RowLists:
     @staticmethod
     def nbytes(rows: Dim, updates: Dim) -> Dim:
         """Return the bytes for this many output rows and rows of updates."""
-        words = 2 * rows + (rows + WARP_LANES - 1) // WARP_LANES + 3 * updates
-        return STATE_BYTES + words * LIST_ITEMSIZE + updates // _SHORT_LIST * _LONG_LIST_BYTES
+        words = rows + (rows + WARP_LANES - 1) // WARP_LANES + 2 * updates
+        return STATE_BYTES + words * LIST_ITEMSIZE
 
     @staticmethod
     @overload
@@ -132,27 +129,12 @@ class RowLists:
 
     @property
     def links(self) -> Workspace:
-        """For each row of updates, the next one in its list, or its rank in a long list."""
+        """For each row of updates, the next one in its list."""
         return self.targets.at(self.updates * LIST_ITEMSIZE)
 
     @property
-    def left_over(self) -> Workspace:
-        """The rows of updates that are left over, those of a long list side by side."""
-        return self.links.at(self.updates * LIST_ITEMSIZE)
-
-    @property
-    def numbers(self) -> Workspace:
-        """For each output row with a long list, the number of that."""
-        return self.left_over.at(self.updates * LIST_ITEMSIZE)
-
-    @property
-    def long_lists(self) -> Workspace:
-        """The long lists."""
-        return self.numbers.at(self.rows * LIST_ITEMSIZE)
-
-    @property
     def most_walked(self) -> int:
-        """The most updates of a list that the threads which write the row take.
+        """With this many updates of a list the threads that write the row leave it to others.
 
         No list is longer where updates are spread evenly at random.
         """
@@ -167,20 +149,6 @@ class RowLists:
     def _emptied_bytes(self) -> int:
         words = groups_of(self.rows, WARP_LANES) if self.is_combined else 0
         return STATE_BYTES + (self.rows + words) * LIST_ITEMSIZE
-
-    def separate_long_lists(
-        self, count: CudaKernel, start: CudaKernel, fill: CudaKernel
-    ) -> tuple[Launch, ...]:
-        """Return the launches of a plugin's kernels that put side by side what is left over."""
-        blocks = at_most(_LISTING_BLOCKS, groups_of(self.updates, _BLOCK * _PLACED_AT_ONCE))
-        state, long_lists, updates = self.workspace, self.long_lists, int32(self.updates)
-        looked_up = self.are_short, self.numbers, self.targets, self.links
-        filled = state, long_lists, self.targets, self.links, self.left_over, updates
-        return (
-            Launch(count, blocks, _BLOCK, (state, long_lists, *looked_up, updates)),
-            Launch(start, 1, _STARTING_BLOCK, (state, long_lists)),
-            Launch(fill, blocks, _BLOCK, filled),
-        )
 
 
 def gather(
@@ -202,10 +170,9 @@ def gather(
         constants: the kernel's constants except LANES.
     """
     grid = listed_row_grid(lists.rows, inner, tensors[0].dtype.itemsize, vector_bytes)
-    linked: tuple[Workspace | None, ...] = (None,) * 5
+    linked: tuple[Workspace | None, ...] = (None,) * 3
     if lists.is_combined:
-        long_lists = lists.long_lists, lists.are_short, lists.numbers
-        linked = lists.links, *long_lists, lists.targets
+        linked = lists.links, lists.are_short, lists.targets
     return Launch(
         kernel,
         grid=(groups_of(lists.rows * grid.lanes, _GATHERING_BLOCK), grid.blocks[1]),
@@ -221,6 +188,28 @@ def gather(
             int32(lists.most_walked),
         ),
         constants={"LANES": grid.lanes, **constants},
+    )
+
+
+def finish(
+    kernel: CudaKernel,
+    output: TensorDesc,
+    updates: TensorDesc,
+    lists: RowLists,
+    inner: int,
+    vector_bytes: int,
+) -> Launch:
+    """Return the launch of finish_long_lists; see gather."""
+    grid = listed_row_grid(lists.updates, inner, output.dtype.itemsize, vector_bytes)
+    return Launch(
+        kernel,
+        grid=(groups_of(lists.updates, _FINISHED_UPDATES), grid.vector_pieces),
+        block=_FINISHING_BLOCK,
+        args=(
+            *(output, updates, lists.workspace, lists.are_short, lists.links, lists.targets),
+            *(int32(lists.updates), int32(inner)),
+        ),
+        constants={"LANES": grid.lanes, "VECTOR": vector_bytes},
     )
 
 
@@ -265,7 +254,7 @@ def row_grid(
 
 
 def leftover_blocks(updates: int, grid: RowGrid) -> tuple[int, int]:
-    """Return the blocks that take what gather_rows leaves over; all run at once."""
+    """Return the blocks that take rows of updates without a list; all run at once."""
     pieces = grid.vector_pieces
     most = 1
     # Quotients of constants: an exported library would ask whether another divisor is zero.

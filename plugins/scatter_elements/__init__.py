@@ -49,8 +49,8 @@ class ScatterElements(Plugin):
     Where an index occurs twice, "none" keeps the last update in the reference and one of them on a
     GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point sums and products
     run in any order. Where only atomics suit the shape, and for rows of indices that are not
-    constant, 16-bit types also round at every update, and in rows of data with more than 48 updates
-    once for 32 or more of the others, while the reference accumulates in float32 and rounds once:
+    constant, 16-bit types also round at every update, and in rows of data with more than 16 updates
+    once for about 8 of the others, while the reference accumulates in float32 and rounds once:
     the error grows with the number of roundings and with the largest intermediate value, and the
     tolerance is for 16 updates below 4 in magnitude. deterministic=True fixes the order: results
     are bit-identical from run to run, "none" keeps the last update, and 16-bit types round once, or
@@ -65,7 +65,7 @@ class ScatterElements(Plugin):
     Attributes:  axis: int, -rank to rank - 1, default 0.
                  reduction: none | add | mul | min | max, default none.
                  deterministic: bool, default false.
-    Workspace:   9 bytes for each row of data and 13 for each row of updates where the axis is not
+    Workspace:   5 bytes for each row of data and 8 for each row of updates where the axis is not
                  the last, and when deterministic 4 for each element of both.
     Tolerance:   float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
     Errors:      PK124 indices and updates differ in shape. PK126 axis is out of range.
@@ -130,12 +130,15 @@ class ScatterElements(Plugin):
         constants={"LANES": (4, 8, 16, 32), "VECTOR": (1, VECTOR_BYTES)},
         defines=DEFINES,
     )
-    count_long_lists = CudaKernel("rows.cu", "count_long_lists", defines=DEFINES)
-    start_long_lists = CudaKernel("rows.cu", "start_long_lists", defines=DEFINES)
-    fill_long_lists = CudaKernel("rows.cu", "fill_long_lists", defines=DEFINES)
-    finish_rows = CudaKernel(
+    finish_long_lists = CudaKernel(
         "rows.cu",
-        "finish_rows<{T}, {Tind}, Reduction::{reduction}, {LANES}, {VECTOR}>",
+        "finish_long_lists<{T}, Reduction::{reduction}, {LANES}, {VECTOR}>",
+        constants={"LANES": (4, 8, 16, 32), "VECTOR": (1, VECTOR_BYTES)},
+        defines=DEFINES,
+    )
+    finish_irregular_rows = CudaKernel(
+        "rows.cu",
+        "finish_irregular_rows<{T}, {Tind}, Reduction::{reduction}, {LANES}, {VECTOR}>",
         constants={"LANES": (4, 8, 16, 32), "VECTOR": (1, VECTOR_BYTES)},
         defines=DEFINES,
     )

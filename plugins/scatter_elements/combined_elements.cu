@@ -11,19 +11,6 @@ constexpr int BATCH = 4;                      // loads of a thread in flight
 constexpr int FEW_MEET = COMBINING_BLOCK / 16;  // of the first updates, which make combining worth while
 template <typename Offset> constexpr Offset NO_TARGET = ~static_cast<Offset>(0);
 
-// Return the value that changes no other.
-template <Reduction R, typename Sum> __device__ __forceinline__ Sum neutral() {
-    if constexpr (R == Reduction::mul) {
-        return 1;
-    } else if constexpr (is_floating<Sum>) {
-        if constexpr (R == Reduction::add) return -0.0f;
-        return __int_as_float(R == Reduction::min ? 0x7f800000 : 0xff800000);
-    } else {
-        constexpr auto LOWEST = static_cast<Sum>(Bits<Sum>(1) << (8 * sizeof(Sum) - 1));
-        return R == Reduction::add ? 0 : R == Reduction::min ? ~LOWEST : LOWEST;
-    }
-}
-
 // Return the cell of a target in a hash table, or -1 if others have taken its two places. Set whether it was there.
 template <typename Offset> __device__ __forceinline__ int find_cell(Offset* targets, Offset target, bool& is_known) {
     int cell = static_cast<unsigned int>(target) * 0x9E3779B1u / (0x100000000 / COMBINED_CELLS);

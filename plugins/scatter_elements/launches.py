@@ -26,6 +26,7 @@ from pluginkit.plugins._cuda.row_lists import (
     WARP_LANES,
     RowLists,
     at_most,
+    finish,
     gather,
     groups_of,
     leftover_blocks,
@@ -191,25 +192,23 @@ class ScatterElementsCall:
         lists = RowLists(self.workspace, problem.output_rows, rows, is_combined)
         grid = listed_row_grid(rows, inner, problem.itemsize, vector)
         slices = groups_of(problem.slab_bytes, _SLICE_BYTES)
-        finish = Launch(
-            plugin.finish_rows,
+        irregular = Launch(
+            plugin.finish_irregular_rows,
             grid=leftover_blocks(rows, grid),
             block=_BLOCK,
             args=(
                 *(self.output, self.indices, self.updates),
-                *(lists.workspace, lists.long_lists, lists.left_over, lists.targets),
+                *(lists.workspace, lists.targets),
                 *map(int32, (rows, problem.count, problem.axis_size, inner)),
                 int32(groups_of(problem.axis_size, slices)),
             ),
             constants={"LANES": grid.lanes, "VECTOR": vector},
         )
-        separated: Sequence[Step] = ()
-        if is_combined:
-            separated = lists.separate_long_lists(
-                plugin.count_long_lists, plugin.start_long_lists, plugin.fill_long_lists
-            )
-        linked, gathered = self._link_rows(lists), self._gather_rows(lists)
-        return lists.empty, linked, gathered, *separated, finish
+        steps = lists.empty, self._link_rows(lists), self._gather_rows(lists)
+        if not is_combined:
+            return *steps, irregular
+        tensors = self.output, self.updates
+        return *steps, finish(plugin.finish_long_lists, *tensors, lists, inner, vector), irregular
 
     def _link_rows(self, lists: RowLists, *, is_linked: bool = True) -> Launch:
         problem = self.problem

@@ -1,6 +1,6 @@
 // The rows variant: where a row of indices along the inner dimensions is constant, as in a graph network, a row of
 // updates goes to a row of data. link_rows links these into lists, the kernels of row_lists.cuh combine them, and
-// finish_rows takes what is left over of long lists and the rows whose indices are not constant.
+// finish_irregular_rows takes the rows whose indices are not constant.
 
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
@@ -191,16 +191,12 @@ __device__ void reduce_many_irregular_rows(T* __restrict__ output, const Tind* _
     }
 }
 
-// Do what gather_rows leaves over: the updates of long lists, and the rows whose indices are not constant. Usually there
-// are none.
+// Take the rows whose indices are not constant. Usually there are none.
 template <typename T, typename Tind, Reduction R, int LANES, int VECTOR>
-__global__ void finish_rows(T* __restrict__ output, const Tind* __restrict__ indices, const T* __restrict__ updates,
-                            const RowState* state, const LongList* __restrict__ long_lists,
-                            const int* __restrict__ left_over, const int* __restrict__ targets, int rows, int count,
-                            int axis_size, int inner, int slice) {
-    if constexpr (R != Reduction::none) {
-        reduce_long_lists<T, R, LANES, VECTOR>(output, updates, state, long_lists, left_over, inner);
-    }
+__global__ void finish_irregular_rows(T* __restrict__ output, const Tind* __restrict__ indices,
+                                      const T* __restrict__ updates, const RowState* state,
+                                      const int* __restrict__ targets, int rows, int count, int axis_size, int inner,
+                                      int slice) {
     if (state->has_irregular_row == UNTOUCHED) return;
     // Every slice takes a look at all targets, which few rows are not worth.
     const bool are_many = state->sampled_irregular - UNTOUCHED >= rows / (16 * SAMPLING);

@@ -54,8 +54,8 @@ class ScatterND(Plugin):
     GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point sums and products
     run in any order. 16-bit types round at every update that is reduced with atomics, as in slices
     of less than 16 bytes, and where updates are few or go to few slices; else, as in the reference,
-    they accumulate in float32 and round once, or in slices with more than 48 updates also once for
-    32 or more of the others. The tolerance is for 16 updates of one element below 4 in magnitude.
+    they accumulate in float32 and round once, or in slices with more than 16 updates also once for
+    about 8 of the others. The tolerance is for 16 updates of one element below 4 in magnitude.
 
     Inputs:      data: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear;
                  any dimension dynamic.
@@ -63,7 +63,7 @@ class ScatterND(Plugin):
                  updates: indices.shape[:-1] + data.shape[depth:], the dtype of data.
     Outputs:     output: the shape and dtype of data.
     Attributes:  reduction: none | add | mul | min | max, default none.
-    Workspace:   9 bytes for each slice of data and 13 for each slice of updates where a slice has
+    Workspace:   5 bytes for each slice of data and 8 for each slice of updates where a slice has
                  16 bytes or more.
     Tolerance:   float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
     Errors:      shapes: the shapes do not fit each other. index: an index is out of range
@@ -104,9 +104,6 @@ class ScatterND(Plugin):
         constants={"KEEP_LAST": (False, True)},
         defines=DEFINES,
     )
-    count_long_lists = CudaKernel("kernel.cu", "count_long_lists", defines=DEFINES)
-    start_long_lists = CudaKernel("kernel.cu", "start_long_lists", defines=DEFINES)
-    fill_long_lists = CudaKernel("kernel.cu", "fill_long_lists", defines=DEFINES)
     gather_rows = CudaKernel(
         "kernel.cu",
         "gather_rows<{T}, Reduction::{reduction}, {LANES}, {VECTOR}>",

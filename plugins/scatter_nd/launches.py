@@ -32,10 +32,9 @@ from pluginkit.plugins._cuda.row_lists import (
     all_hold,
     at_least,
     at_most,
+    finish,
     gather,
     groups_of,
-    leftover_blocks,
-    listed_row_grid,
     unit_of,
 )
 
@@ -266,21 +265,10 @@ class ScatterNDCall:
         gathered = gather(plugin.gather_rows, tensors, lists, rows.inner, vector, VECTOR=vector)
         if is_plain:  # one update of each row is kept, so no list is long
             return lists.empty, link, gathered
-        separated = lists.separate_long_lists(
-            plugin.count_long_lists, plugin.start_long_lists, plugin.fill_long_lists
+        finished = finish(
+            plugin.finish_long_lists, self.output, self.updates, lists, rows.inner, vector
         )
-        grid = listed_row_grid(rows.updates, rows.inner, rows.itemsize, vector)
-        finish = Launch(
-            plugin.finish_long_lists,
-            grid=leftover_blocks(rows.updates, grid),
-            block=_BLOCK,
-            args=(
-                *(self.output, self.updates, lists.workspace, lists.long_lists, lists.left_over),
-                int32(rows.inner),
-            ),
-            constants={"LANES": grid.lanes, "VECTOR": vector},
-        )
-        return lists.empty, link, gathered, *separated, finish
+        return lists.empty, link, gathered, finished
 
     @property
     def _padded_sizes(self) -> list[int]:

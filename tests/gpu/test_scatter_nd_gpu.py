@@ -207,7 +207,7 @@ def test_a_row_with_very_many_updates(lean, dtype, reduction, inner):
         return
     expected, is_hub = exact(arrays, reduction), np.arange(300) == 17
     assert_right(got[~is_hub], expected[~is_hub], dtype, ROUNDED_ONCE)
-    # What is left over of the long list is rounded once for 32 updates or more.
+    # What is left over of the long list is rounded once for some updates.
     tolerance = ROUNDED_OFTEN if reduction == "add" else ROUNDED_ONCE
     assert_right(got[is_hub], expected[is_hub], dtype, tolerance)
 

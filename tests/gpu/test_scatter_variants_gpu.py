@@ -171,7 +171,7 @@ def test_a_row_with_very_many_updates(lean, dtype, reduction, deterministic):
     expected = exact(data, indices, updates, 0, reduction)
     if reduction == "none" and not deterministic:
         return check_some_update_won(got, (data, indices, updates), 0)
-    # What is left over of a long list is rounded once for 32 updates or more.
+    # What is left over of a long list is rounded once for some updates.
     is_rounded_often = reduction == "add" and not deterministic
     return assert_right(got, expected, dtype, ROUNDED_OFTEN if is_rounded_often else ROUNDED_ONCE)
 

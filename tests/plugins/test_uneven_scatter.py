@@ -122,20 +122,30 @@ def test_nodes_of_scatter_nd_with_very_many_edges(width, dtype):
     assert_right(ScatterND(reduction="add"), [data, indices[:, :1].copy(), updates])
 
 
-@pytest.mark.parametrize(
-    ("edges", "other_hubs"),
-    [(1, 0), (48, 0), (49, 0), (2500, 6), (49, 140)],  # a warp starts 128 long lists at once
-)
-def test_lists_just_short_and_long_and_more_than_a_block_places_at_once(
-    edges, other_hubs, monkeypatch
-):
-    monkeypatch.setattr(row_lists, "_LISTING_BLOCKS", 1)
-    monkeypatch.setattr(row_lists, "_LEFTOVER_BLOCKS", 1)
+def assert_lists_are_right(nodes):
+    """Sum updates of one vector each in 400 nodes."""
     rng = np.random.default_rng(8)
-    hubs = [1003] * edges + [*range(20, 20 + other_hubs)] * 60
-    nodes = rng.permutation(np.append(rng.integers(0, 10_000, 10), hubs).astype(np.int64))
-    data, updates = whole(rng, (10_000, 8), np.float32), whole(rng, (len(nodes), 8), np.float32)
+    data, updates = whole(rng, (400, 4), np.float32), whole(rng, (len(nodes), 4), np.float32)
     assert_right(ScatterND(reduction="add"), [data, nodes[:, None], updates])
+
+
+@pytest.mark.parametrize("longest", [1, 48])
+@pytest.mark.parametrize(
+    ("edges", "other_hubs"), [(1, 0), (2, 0), (48, 0), (49, 0), (100, 6), (2500, 6), (49, 140)]
+)
+def test_lists_just_short_and_long_and_many(edges, other_hubs, longest, monkeypatch):
+    monkeypatch.setattr(row_lists, "_SHORT_LIST", longest)
+    rng = np.random.default_rng(9)
+    hubs = [399] * edges + [*range(20, 20 + other_hubs)] * 60
+    assert_lists_are_right(rng.permutation(np.append(rng.integers(0, 400, 200), hubs)))
+
+
+@pytest.mark.parametrize("period", [1, 2, 16, 17])
+def test_a_hub_at_regular_places(period):
+    for place in {0, period // 2, period - 1}:
+        nodes = np.arange(1500) % 400
+        nodes[place::period] = 399
+        assert_lists_are_right(nodes)
 
 
 @pytest.mark.parametrize("reduction", ["add", "min", "none"])
