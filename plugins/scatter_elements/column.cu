@@ -12,6 +12,7 @@ __global__ void __launch_bounds__(COLUMNS)
                    const T* __restrict__ updates, int axis_size, int count, int inner) {
     using Accumulator = typename AccumulatorOf<T>::type;
     constexpr int DEPTH = sizeof(T) == 8 ? 16 : 32;  // loads in flight; a block of one warp has many registers
+    constexpr int AT_ONCE = 2;                       // updates whose sums a thread waits for together
     extern __shared__ int4 shared[];
     Accumulator* sums = reinterpret_cast<Accumulator*>(shared) + threadIdx.x;
     const int blocks = (inner + COLUMNS - 1) / COLUMNS;
@@ -54,14 +55,27 @@ __global__ void __launch_bounds__(COLUMNS)
     for (int begin = 0; begin < count; begin += DEPTH) {
         const int left = count - begin;
 #pragma unroll
-        for (int d = 0; d < DEPTH; ++d) {
-            const int cell = place_of(index[d], d < left ? axis_size : 0);
-            const auto each = static_cast<Accumulator>(update[d]);
-            if (d + DEPTH < left) load_update(d);
-            if (cell < 0) continue;
-            Accumulator& sum = sums[cell * COLUMNS];
-            if constexpr (R == Reduction::none) sum = each;
-            else sum = reduced<R>(sum, each);
+        for (int d = 0; d < DEPTH; d += AT_ONCE) {
+            int cell[AT_ONCE];
+            Accumulator each[AT_ONCE], sum[AT_ONCE];
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; ++k) {
+                cell[k] = place_of(index[d + k], d + k < left ? axis_size : 0);
+                each[k] = static_cast<Accumulator>(update[d + k]);
+                if (d + k + DEPTH < left) load_update(d + k);
+                if (R != Reduction::none && cell[k] >= 0) sum[k] = sums[cell[k] * COLUMNS];
+            }
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; ++k) {
+#pragma unroll
+                for (int before = 0; before < k; ++before) {
+                    if (cell[before] == cell[k]) sum[k] = sum[before];
+                }
+                if (cell[k] < 0) continue;
+                if constexpr (R == Reduction::none) sum[k] = each[k];
+                else sum[k] = reduced<R>(sum[k], each[k]);
+                sums[cell[k] * COLUMNS] = sum[k];
+            }
         }
     }
 #pragma unroll 8

@@ -187,3 +187,14 @@ def test_many_single_elements_are_combined_if_they_meet(dtype, reduction, cells,
     indices = rng.integers(-cells, cells, (900, 2))
     arrays = [whole(rng, (3000, 3), dtype), indices, whole(rng, (900, 2), dtype)]
     assert_right(ScatterElements(reduction=reduction), arrays)
+
+
+@pytest.mark.parametrize("reduction", ["none", "add", "min"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.int8])
+def test_columns_whose_updates_meet(dtype, reduction, monkeypatch):
+    monkeypatch.setattr(variants, "ENOUGH_BLOCKS", 1)
+    rng = np.random.default_rng(12)
+    indices = rng.integers(-4, 4, (2, 75, 37))
+    indices[0, :, :20] = 1
+    arrays = [whole(rng, (2, 9, 37), dtype), indices, whole(rng, indices.shape, dtype)]
+    assert_right(ScatterElements(axis=1, reduction=reduction), arrays)
