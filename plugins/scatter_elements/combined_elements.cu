@@ -35,29 +35,18 @@ __global__ void __launch_bounds__(COMBINING_BLOCK, 2048 / COMBINING_BLOCK)
     extern __shared__ int4 shared[];
     Offset* targets = reinterpret_cast<Offset*>(shared);
     Sum* sums = reinterpret_cast<Sum*>(targets + COMBINED_CELLS);
-    for (int cell = threadIdx.x; cell < COMBINED_CELLS; cell += COMBINING_BLOCK) {
-        targets[cell] = NO_TARGET<Offset>;
-        sums[cell] = neutral<R, Sum>();
-    }
     const auto target_of = [&](Offset position, long long place) {
         if (place < 0) place += axis_size;
         if (place < 0 || place >= static_cast<long long>(axis_size)) return NO_TARGET<Offset>;
         return geometry.target(static_cast<Offset>(place) * axis_stride, position);
     };
-    __syncthreads();
     const Offset first = blockIdx.x * static_cast<Offset>(COMBINED_UPDATES);
     const int taken = static_cast<int>(min(count - first, static_cast<Offset>(COMBINED_UPDATES)));
     indices += first;
     updates += first;
-    bool is_known = false;
-    if (threadIdx.x < taken) {
-        const Offset target = target_of(first + threadIdx.x, indices[threadIdx.x]);
-        if (target != NO_TARGET<Offset>) find_cell(targets, target, is_known);
-    }
-    const bool is_combining = __syncthreads_count(is_known) >= FEW_MEET;
-    for (int begin = 0; begin < taken; begin += BATCH * COMBINING_BLOCK) {
-        Tind index[BATCH];
-        T update[BATCH];
+    Tind index[BATCH];
+    T update[BATCH];
+    const auto load = [&](int begin) {
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const int at = begin + k * COMBINING_BLOCK + threadIdx.x;
@@ -65,6 +54,21 @@ __global__ void __launch_bounds__(COMBINING_BLOCK, 2048 / COMBINING_BLOCK)
             index[k] = __ldcs(indices + at);
             update[k] = updates[at];
         }
+    };
+    load(0);
+    for (int cell = threadIdx.x; cell < COMBINED_CELLS; cell += COMBINING_BLOCK) targets[cell] = NO_TARGET<Offset>;
+    __syncthreads();
+    bool is_known = false;
+    if (threadIdx.x < taken) {
+        const Offset target = target_of(first + threadIdx.x, index[0]);
+        if (target != NO_TARGET<Offset>) find_cell(targets, target, is_known);
+    }
+    const bool is_combining = __syncthreads_count(is_known) >= FEW_MEET;
+    if (is_combining) {
+        for (int cell = threadIdx.x; cell < COMBINED_CELLS; cell += COMBINING_BLOCK) sums[cell] = neutral<R, Sum>();
+        __syncthreads();
+    }
+    for (int begin = 0; begin < taken; begin += BATCH * COMBINING_BLOCK) {
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const int at = begin + k * COMBINING_BLOCK + threadIdx.x;
@@ -76,6 +80,7 @@ __global__ void __launch_bounds__(COMBINING_BLOCK, 2048 / COMBINING_BLOCK)
             }
             if (target != NO_TARGET<Offset> && cell < 0) reduce_one<R>(output, target, total, update[k]);
         }
+        load(begin + BATCH * COMBINING_BLOCK);
     }
     if (!is_combining) return;
     __syncthreads();
