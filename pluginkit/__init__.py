@@ -65,8 +65,8 @@ if TYPE_CHECKING:
     from pluginkit.engine import build_engine as build_engine
     from pluginkit.engine import build_network as build_network
     from pluginkit.engine import run_engine as run_engine
-    from pluginkit.engine.scan.scan_model import ScanReport as ScanReport
     from pluginkit.engine.scan.scan_model import scan as scan
+    from pluginkit.engine.scan.scan_report import ScanReport as ScanReport
     from pluginkit.errors import InputError as InputError
     from pluginkit.errors import KernelError as KernelError
     from pluginkit.errors import PluginkitError as PluginkitError
@@ -133,7 +133,8 @@ _HOMES = {
         "BuildOptions", "BuildResult", "ConfigOptions", "build_engine", "build_network",
         "run_engine",
     ),
-    "pluginkit.engine.scan.scan_model": ("ScanReport", "scan"),
+    "pluginkit.engine.scan.scan_model": ("scan",),
+    "pluginkit.engine.scan.scan_report": ("ScanReport",),
     "pluginkit.checking.debug_taps": ("debug_taps",),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

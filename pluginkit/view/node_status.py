@@ -16,7 +16,7 @@ from pluginkit.onnx.model.graphs import Place, place_of, scopes
 if TYPE_CHECKING:
     import onnx
 
-    from pluginkit.engine.scan.scan_model import NodeStatus, ScanReport
+    from pluginkit.engine.scan.scan_report import NodeStatus, ScanReport
     from pluginkit.onnx.model.plugin_nodes import Plugins
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
 

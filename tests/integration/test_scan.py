@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 import pluginkit
 from pluginkit import RewriteChoice
 from pluginkit.discovery import find_plugins
-from pluginkit.engine.scan.scan_model import NodeReport, ScanReport
+from pluginkit.engine.scan.scan_report import NodeReport, ScanReport
 from pluginkit.errors import MissingDependencyError, UsageError
 
 pytestmark = pytest.mark.trt

@@ -18,7 +18,7 @@ from pluginkit.cli import options
 from pluginkit.quantities import counted
 
 if TYPE_CHECKING:
-    from pluginkit.engine.scan.scan_model import NodeReport, ScanReport
+    from pluginkit.engine.scan.scan_report import NodeReport, ScanReport
 
 #: Nodes that a table's row names; a model may have thousands.
 _NAMED = 8
@@ -170,14 +170,9 @@ def _left_rows(report: ScanReport) -> Iterator[tuple[object, ...]]:
 
 def _commands(report: ScanReport) -> list[str]:
     """Return the commands that begin a plugin for each operator that the parser refuses."""
-    from pluginkit.engine.parse.known_failures import is_beyond_plugins
     from pluginkit.engine.parse.parse_model import new_plugin_command
 
-    nodes = [
-        one.node
-        for one in report.left
-        if one.stage == "parser" and not is_beyond_plugins(one.reason)
-    ]
+    nodes = [one.node for one in report.left if one.stage == "parser" and not one.is_beyond_plugins]
     first = {(node.op_type, node.domain): node for node in reversed(nodes)}
     return [
         new_plugin_command(*key, report.model, first[key].label)

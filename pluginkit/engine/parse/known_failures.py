@@ -53,7 +53,6 @@ _NO_STRINGS = (
     "it reads or makes strings, and TensorRT has no tensors of them. Encode words as integers "
     "before the engine, and look up names of classes after it."
 )
-_NO_ENGINE = "which no engine has as an input or output"
 #: Integers that no engine can take or give, and those that hold their values.
 WIDER_TYPES: Mapping[int, str] = {
     onnx.TensorProto.INT16: "int32",
@@ -78,12 +77,14 @@ class KnownFailure:
         position: its index in the scope.
         node: its description.
         reason: why, and a way on.
+        is_beyond_plugins: whether no plugin could take the node either.
     """
 
     where: str
     position: int
     node: str
     reason: str
+    is_beyond_plugins: bool
 
 
 def known_failures(
@@ -101,31 +102,31 @@ def known_failures(
         makers, untaken = _plugin_values(scope, plugins), _untaken(scope)
         for position, node in enumerate(scope.graph.node):
             names = [name for name in (*node.input, *node.output) if name in untaken]
-            values = "\n".join(dict.fromkeys(untaken[name] for name in names))
-            reason = _reason(node, makers, flavour) or values or None
+            beyond = _reason_beyond_plugins(node, flavour)
+            beyond = beyond or "\n".join(dict.fromkeys(untaken[name] for name in names))
+            reason = beyond or _reason(node, makers, flavour)
             if reason is None and scope.outer is not None and flavour == "tensorrt_rtx":
                 reason = _reason_in_body(plugin_of_node(node, plugins), likely=likely)
             if reason is not None:
-                yield KnownFailure(scope.path, position, describe(node), reason)
+                yield KnownFailure(scope.path, position, describe(node), reason, bool(beyond))
 
 
-def is_beyond_plugins(reason: str) -> bool:
-    """Whether it is a reason against a node that no plugin could take either."""
-    return reason in (_NO_SEQUENCES, _NO_STRINGS, BLOCKED_REASON) or _NO_ENGINE in reason
+def _reason_beyond_plugins(node: onnx.NodeProto, flavour: str) -> str | None:
+    """Return why neither TensorRT nor a plugin takes a node."""
+    if node.domain == BLOCKED:
+        return BLOCKED_REASON
+    is_sequence = flavour == "tensorrt_rtx" and node.op_type in _SEQUENCES
+    return _NO_SEQUENCES if is_sequence and is_op(node, node.op_type) else None
 
 
 def _reason(
     node: onnx.NodeProto, makers: dict[str, tuple[str, Plugin]], flavour: str
 ) -> str | None:
-    if node.domain == BLOCKED:
-        return BLOCKED_REASON
     if not is_op(node, node.op_type):
         return None
     reason = _NO_KERNEL.get(flavour, {}).get(node.op_type)
     if reason is not None or flavour != "tensorrt_rtx":
         return reason
-    if node.op_type in _SEQUENCES:
-        return _NO_SEQUENCES
     if node.op_type == "Loop":
         return _reason_of_loop(node)
     for at in _SHAPE_INPUTS.get(node.op_type, ()):
@@ -192,8 +193,8 @@ def _untaken(scope: Scope) -> dict[str, str]:
         elem_type = each.type.tensor_type.elem_type
         if elem_type in WIDER_TYPES:
             found[each.name] = (
-                f"'{each.name}' is {dtype_of_elem_type(elem_type)}, {_NO_ENGINE}. Declare it as "
-                f"{WIDER_TYPES[elem_type]}, which holds its values."
+                f"'{each.name}' is {dtype_of_elem_type(elem_type)}, which no engine has as an "
+                f"input or output. Declare it as {WIDER_TYPES[elem_type]}, which holds its values."
             )
     return found
 

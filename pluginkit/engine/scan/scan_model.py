@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.build.builder_words import complaint_in
 from pluginkit.engine.build.compute_capabilities import Capability
 from pluginkit.engine.build.shape_ranges import ShapeSpec
-from pluginkit.engine.parse.known_failures import known_failures
+from pluginkit.engine.parse.known_failures import KnownFailure, known_failures
 from pluginkit.engine.parse.traceable_model import NodeId, node_ids, with_labels
+from pluginkit.engine.scan.scan_report import NodeReport, NodeStatus, ScanReport
 from pluginkit.engine.scan.scan_session import ScanAnswer, ask
 from pluginkit.engine.scan.scan_worker import ScanQuestion
 from pluginkit.isolation.class_location import location_of
@@ -30,81 +30,8 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
     from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite
 
-NodeStatus = Literal["native", "plugin", "folded", "rewritten", "refused", "unknown"]
-NODE_STATUSES: tuple[NodeStatus, ...] = get_args(NodeStatus)
-
 _UNASKED = "it is inside a refused node, or reads a value of one that no graph input can replace."
 _NOT_REACHED = "the parser does not reach it."
-
-
-@dataclass(frozen=True)
-class NodeReport:
-    """What TensorRT and the rewrites do with one node.
-
-    Attributes:
-        node: the node. Path and position identify it in the model of this report; op_type, name and
-            outputs find it in another model.
-        status: ``"native"``: TensorRT takes it; ``"plugin"``: TensorRT takes it as a plugin;
-            ``"folded"``: TensorRT takes it, and rewrites store its value or take an equal node's;
-            ``"rewritten"``: rewrites replace it; ``"refused"``: TensorRT refuses it and no rewrite
-            replaces it; ``"unknown"``: TensorRT could not be asked, see the reason.
-        reason: why TensorRT refuses it, also for a rewritten node; under which assumption it takes
-            it, where it cannot be asked otherwise; else empty.
-        stage: who refuses it: ``"parser"``, or ``"builder"`` for a node that parses and does not
-            build; else empty.
-        rewrites: the rewrites that replace it, in order.
-        made: the op_types of the nodes that replace it.
-    """
-
-    node: NodeId
-    status: NodeStatus
-    reason: str = ""
-    stage: Literal["", "parser", "builder"] = ""
-    rewrites: tuple[str, ...] = ()
-    made: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ScanReport:
-    """What TensorRT takes of a model.
-
-    Attributes:
-        model: the file.
-        target: the TensorRT that was asked.
-        before: each node of the original model.
-        after: each node of the rewritten model; ``before`` if no rewrite applies.
-        rewrite: what the rewrites did, with the rewritten model.
-        problems: TensorRT's messages about the rewritten model that are about no node.
-        is_built: whether TensorRT built what its parser takes of the rewritten model; None if that
-            was not asked for, or could not be tried and only models of one node were built.
-        build_note: why it could not be tried.
-        seconds: the duration.
-    """
-
-    model: Path
-    target: Target
-    before: tuple[NodeReport, ...]
-    after: tuple[NodeReport, ...]
-    rewrite: RewriteResult
-    problems: tuple[str, ...]
-    is_built: bool | None
-    build_note: str
-    seconds: float
-
-    @property
-    def left(self) -> tuple[NodeReport, ...]:
-        """The nodes of the rewritten model that TensorRT refuses."""
-        return tuple(one for one in self.after if one.status == "refused")
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether nothing is left."""
-        return not self.left and not self.problems
-
-    def counts(self) -> dict[NodeStatus, int]:
-        """Return how many nodes of the original model have each status."""
-        found = Counter(one.status for one in self.before)
-        return {status: found[status] for status in NODE_STATUSES}
 
 
 def scan(
@@ -179,7 +106,7 @@ def _ask_twice(
     """Return the answer about the rewritten model, and the nodes before and after the rewrites."""
     answer, after = _ask(question, rewrite.model, rewrite.plugins)
     known = known_failures(rewrite.model, rewrite.plugins, target.flavour)
-    after = _with_known_failures(after, {(one.where, one.position): one.reason for one in known})
+    after = _with_known_failures(after, {(one.where, one.position): one for one in known})
     before = after
     if rewrite.applied or node_ids(rewrite.model) != node_ids(original):
         _, before = _ask(replace(question, builds=False), original, rewrite.plugins)
@@ -188,17 +115,24 @@ def _ask_twice(
 
 
 def _with_known_failures(
-    reports: Sequence[NodeReport], reasons: Mapping[tuple[str, int], str]
+    reports: Sequence[NodeReport], known: Mapping[tuple[str, int], KnownFailure]
 ) -> list[NodeReport]:
     """Return the reports; what is known not to build is refused, unless a build has said more."""
-    return [
-        replace(one, status="refused", reason=reasons[at], stage=one.stage or "builder")
-        if one.status in ("native", "plugin", "refused")
-        and one.stage != "builder"
-        and (at := (one.node.where, one.node.position)) in reasons
-        else one
-        for one in reports
-    ]
+
+    def report(one: NodeReport) -> NodeReport:
+        failure = known.get((one.node.where, one.node.position))
+        is_open = one.status in ("native", "plugin", "refused") and one.stage != "builder"
+        if failure is None or not is_open:
+            return one
+        return replace(
+            one,
+            status="refused",
+            reason=failure.reason,
+            stage=one.stage or "builder",
+            is_beyond_plugins=failure.is_beyond_plugins,
+        )
+
+    return [report(one) for one in reports]
 
 
 def _ask(

@@ -7,7 +7,8 @@ from onnx import helper
 from pluginkit.engine.parse.traceable_model import (
     node_ids,
 )
-from pluginkit.engine.scan.scan_model import NodeReport, _with_rewrites
+from pluginkit.engine.scan.scan_model import _with_rewrites
+from pluginkit.engine.scan.scan_report import NodeReport
 from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite
 from tests.unit.engine.parse.models import model_of, value
 
