@@ -32,7 +32,6 @@ from pluginkit.onnx import (
     Graphs,
     Op,
     Scope,
-    main_and_bodies,
     place_of,
     plugin_node,
     replace_nodes,
@@ -53,9 +52,8 @@ class FuseMultiScaleDeformableAttention(GraphRewrite):
     opt_in = True
     pattern = Op("GridSample")
 
-    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
-        every = main_and_bodies(graphs.model)
-        return [change for scope in every for change in _fuse(scope, graphs)]
+    def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
+        return _fuse(scope, graphs)
 
 
 def _fuse(scope: Scope, graphs: Graphs) -> Iterator[Change]:

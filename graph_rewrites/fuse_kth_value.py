@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,8 +18,8 @@ from pluginkit.onnx import (
     GraphRewrite,
     Graphs,
     Op,
+    Scope,
     is_op,
-    main_and_bodies,
     names_read,
     place_of,
     plugin_node,
@@ -49,8 +49,8 @@ class FuseKthValue(GraphRewrite):
     order = -1
     opt_in = True
 
-    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
-        return _select(graphs, smallest=1)
+    def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
+        return _select(scope, graphs, smallest=1)
 
 
 class SelectKthValue(GraphRewrite):
@@ -63,25 +63,22 @@ class SelectKthValue(GraphRewrite):
     pattern = Op("TopK")
     order = -1
 
-    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
-        return _select(graphs, smallest=_NATIVE_K + 1)
+    def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
+        return _select(scope, graphs, smallest=_NATIVE_K + 1)
 
 
-def _select(graphs: Graphs, smallest: int) -> list[Change]:
-    changes: list[Change] = []
-    for scope in main_and_bodies(graphs.model):
-        index = GraphIndex(scope)
-        new: dict[int, list[onnx.NodeProto]] = {}
-        for at in index.positions.get("TopK", ()):
-            sort = _sort_of(index.nodes[at], Upstream(index, graphs))
-            if sort is not None and sort.k >= smallest:
-                made = _nodes_for_readers(sort)
-                if made is not None:
-                    new |= made
-                    changes.append((place_of(scope, index.nodes[at]), ("KthValue_PK",)))
-        if new:
-            replace_nodes(index, new)
-    return changes
+def _select(scope: Scope, graphs: Graphs, smallest: int) -> Iterator[Change]:
+    index = GraphIndex(scope)
+    new: dict[int, list[onnx.NodeProto]] = {}
+    for at in index.positions.get("TopK", ()):
+        sort = _sort_of(index.nodes[at], Upstream(index, graphs))
+        if sort is not None and sort.k >= smallest:
+            made = _nodes_for_readers(sort)
+            if made is not None:
+                new |= made
+                yield place_of(scope, index.nodes[at]), ("KthValue_PK",)
+    if new:
+        replace_nodes(index, new)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from pluginkit.onnx import (
     GraphRewrite,
     Graphs,
     Op,
+    Scope,
     elem_type,
-    main_and_bodies,
     place_of,
     plugin_node,
     replace_nodes,
@@ -55,22 +55,19 @@ class FuseSearchSorted(GraphRewrite):
     order = -1
     opt_in = True
 
-    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
-        changes: list[Change] = []
-        for scope in main_and_bodies(graphs.model):
-            index = GraphIndex(scope)
-            up = Upstream(index, graphs)
-            new: dict[int, list[onnx.NodeProto]] = {}
-            done = set[int]()
-            for at, x in _candidates(up):
-                search = None if at in done else _search_of(at, x, up)
-                if search is not None:
-                    done |= search.nodes
-                    new[at] = _nodes(index.nodes[at], search, graphs)
-                    changes.append((place_of(scope, index.nodes[at]), ("SearchSorted_PK",)))
-            if new:
-                replace_nodes(index, new)
-        return changes
+    def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
+        index = GraphIndex(scope)
+        up = Upstream(index, graphs)
+        new: dict[int, list[onnx.NodeProto]] = {}
+        done = set[int]()
+        for at, x in _candidates(up):
+            search = None if at in done else _search_of(at, x, up)
+            if search is not None:
+                done |= search.nodes
+                new[at] = _nodes(index.nodes[at], search, graphs)
+                yield place_of(scope, index.nodes[at]), ("SearchSorted_PK",)
+        if new:
+            replace_nodes(index, new)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,6 @@ from pluginkit.onnx import (
     Graphs,
     Op,
     Scope,
-    main_and_bodies,
     place_of,
     plugin_node,
     replace_nodes,
@@ -49,9 +48,8 @@ class FuseSelectiveScan(GraphRewrite):
     opt_in = True
     pattern = Op("Concat")
 
-    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
-        every = main_and_bodies(graphs.model)
-        return [change for scope in every for change in _fuse(scope, graphs)]
+    def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
+        return _fuse(scope, graphs)
 
 
 def _fuse(scope: Scope, graphs: Graphs) -> Iterator[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,6 @@ from pluginkit.onnx import (
     dims_of,
     inner_scopes,
     is_op,
-    main_and_bodies,
     names_read,
     output_names,
     place_of,
@@ -39,11 +38,8 @@ class ScanSequences(GraphRewrite):
     pattern = Op("ConcatFromSequence", Op("Loop", ...))
     order = -1
 
-    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
-        changes: list[Change] = []
-        for scope in list(main_and_bodies(graphs.model)):
-            changes += _rewrite(graphs, scope)
-        return changes
+    def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
+        return _rewrite(graphs, scope)
 
 
 @dataclass(frozen=True)

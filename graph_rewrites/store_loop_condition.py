@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, main_and_bodies, place_of
+from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, Scope, place_of
 
 
 class StoreLoopCondition(GraphRewrite):
@@ -21,16 +21,13 @@ class StoreLoopCondition(GraphRewrite):
     pattern = Op("Loop")
     order = -2
 
-    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
-        changes: list[Change] = []
-        for scope in main_and_bodies(graphs.model):
-            graph = scope.graph
-            for node in graph.node if isinstance(graph, onnx.GraphProto) else ():
-                is_loop = node.op_type == "Loop" and node.domain in ("", "ai.onnx")
-                if not is_loop or len(node.input) < 2 or node.input[1]:
-                    continue
-                node.input[1] = graphs.names.new_value(f"{place_of(scope, node)[1]}_condition")
-                stored = onnx.numpy_helper.from_array(np.array(True), node.input[1])
-                graph.initializer.append(stored)
-                changes.append((place_of(scope, node), ("Loop",)))
-        return changes
+    def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
+        graph = scope.graph
+        for node in graph.node if isinstance(graph, onnx.GraphProto) else ():
+            is_loop = node.op_type == "Loop" and node.domain in ("", "ai.onnx")
+            if not is_loop or len(node.input) < 2 or node.input[1]:
+                continue
+            node.input[1] = graphs.names.new_value(f"{place_of(scope, node)[1]}_condition")
+            stored = onnx.numpy_helper.from_array(np.array(True), node.input[1])
+            graph.initializer.append(stored)
+            yield place_of(scope, node), ("Loop",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar, NoReturn, TypeAlias
@@ -11,7 +11,7 @@ import onnx
 
 from pluginkit.onnx.inference.annotations import verified_types
 from pluginkit.onnx.inference.value_types import Types
-from pluginkit.onnx.model.graphs import Place, Scope, scopes
+from pluginkit.onnx.model.graphs import Place, Scope, main_and_bodies, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.known_values import Extents
@@ -100,8 +100,14 @@ class GraphRewrite(Rewrite, abstract=True):
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         """Change the graphs, and return what was changed.
 
-        It is called again after other rewrites have changed the model.
+        By default ``rewrite_scope`` changes the main graph and each body. It is called again after
+        other rewrites have changed the model.
         """
+        every = main_and_bodies(graphs.model)
+        return [change for scope in every for change in self.rewrite_scope(scope, graphs)]
+
+    def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterable[Change]:
+        """Change the nodes of one graph, without those inside its bodies."""
         raise NotImplementedError
 
     def rewrite(self, match: Match) -> NoReturn:
