@@ -12,6 +12,8 @@ import onnx.helper
 from pluginkit.graph_rewrites._upstream import Upstream
 
 Array = npt.NDArray[Any]
+#: That of the models that run: the first one with every type of a tensor in use.
+_IR_VERSION = 10
 
 
 def computed(wanted: Sequence[str], given: Mapping[str, Array], up: Upstream) -> list[Array] | None:
@@ -19,11 +21,9 @@ def computed(wanted: Sequence[str], given: Mapping[str, Array], up: Upstream) ->
 
     Args:
         wanted: the names of values of the graph.
-        given: values of others, float32. The nodes above them do not run.
+        given: values of others. The nodes above them do not run.
         up: the graph.
     """
-    import onnxruntime
-
     positions: set[int] = set()
     stored: dict[str, onnx.TensorProto] = {}
     names = list(wanted)
@@ -41,20 +41,38 @@ def computed(wanted: Sequence[str], given: Mapping[str, Array], up: Upstream) ->
         elif position not in positions:
             positions.add(position)
             names += up.index.nodes[position].input
+    nodes = [up.index.nodes[at] for at in sorted(positions)]
+    model = up.graphs.model
+    return run_nodes(nodes, wanted, given, list(stored.values()), model.opset_import)
+
+
+def run_nodes(
+    nodes: Sequence[onnx.NodeProto],
+    wanted: Sequence[str],
+    given: Mapping[str, Array],
+    stored: Sequence[onnx.TensorProto],
+    opsets: Sequence[onnx.OperatorSetIdProto],
+) -> list[Array] | None:
+    """Return values that nodes compute in ONNX Runtime; None if it does not run them.
+
+    Args:
+        nodes: the nodes, in an order in which they can run.
+        wanted: the names of the values.
+        given: what the nodes read.
+        stored: what they read, too.
+        opsets: the versions of their operators.
+    """
+    import onnxruntime
+
     inputs = [
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, array.shape)
+        onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
         for name, array in given.items()
     ]
-    graph = onnx.helper.make_graph(
-        [up.index.nodes[at] for at in sorted(positions)],
-        "trial",
-        inputs,
-        [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in wanted],
-        list(stored.values()),
-    )
-    model = onnx.helper.make_model(
-        graph, opset_imports=up.graphs.model.opset_import, ir_version=up.graphs.model.ir_version
-    )
+    outputs = [onnx.helper.make_value_info(name, onnx.TypeProto()) for name in wanted]
+    graph = onnx.helper.make_graph(list(nodes), "trial", inputs, outputs, list(stored))
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:

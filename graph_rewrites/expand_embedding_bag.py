@@ -68,43 +68,44 @@ class ExpandEmbeddingBag(Rewrite):
         rows = new.add("Gather", table, numbers)
         if facts.factors:
             rows = new.add("Mul", rows, new.unsqueeze(gs.Variable(facts.factors), [1]))
+        is_in = is_in_bag(new, rows, begins, finishes)
         if facts.reduction == "ReduceMax":
-            return new.end("Identity", largest_of_bags(new, rows, begins, finishes, dtype))
-        total = sums_of_bags(new, rows, begins, finishes, dtype)
+            return new.end("Identity", largest_of_bags(new, rows, is_in, dtype))
+        total = sums_of_bags(new, rows, is_in, dtype)
         if facts.reduction == "ReduceMean":
             sizes = new.add("Cast", new.add("Sub", finishes, begins), to=dtype)
             total = new.add("Div", total, new.unsqueeze(sizes, [1]))
         return new.end("Identity", total)
 
 
-def sums_of_bags(
-    new: Replacement, rows: NodeInput, starts: NodeInput, ends: NodeInput, dtype: str
-) -> gs.Variable:
+def sums_of_bags(new: Replacement, rows: NodeInput, is_in: NodeInput, dtype: str) -> gs.Variable:
     """Return the sum of the rows in each bag: [bags, columns].
+
+    Args:
+        new: the new nodes.
+        rows: the rows, [rows, columns].
+        is_in: whether each bag has each row, [bags, rows].
+        dtype: the type of the rows.
+    """
+    return new.add("MatMul", new.add("Cast", is_in, to=dtype), rows)
+
+
+def largest_of_bags(new: Replacement, rows: NodeInput, is_in: NodeInput, dtype: str) -> gs.Variable:
+    """Return the largest of the rows in each bag, as ``sums_of_bags``; -inf if it has none."""
+    least = np.array(-np.inf, dtype)
+    chosen = new.add("Where", new.unsqueeze(is_in, [2]), new.unsqueeze(rows, [0]), least)
+    return new.reduce("ReduceMax", chosen, [1])
+
+
+def is_in_bag(new: Replacement, rows: NodeInput, starts: NodeInput, ends: NodeInput) -> gs.Variable:
+    """Return whether each bag has each row: [bags, rows].
 
     Args:
         new: the new nodes.
         rows: the rows, [rows, columns].
         starts: the first row of each bag.
         ends: the row after the last one of each bag.
-        dtype: the type of the rows.
     """
-    return new.add("MatMul", new.add("Cast", _is_in_bag(new, rows, starts, ends), to=dtype), rows)
-
-
-def largest_of_bags(
-    new: Replacement, rows: NodeInput, starts: NodeInput, ends: NodeInput, dtype: str
-) -> gs.Variable:
-    """Return the largest of the rows in each bag, as ``sums_of_bags``; -inf if it has none."""
-    is_in = new.unsqueeze(_is_in_bag(new, rows, starts, ends), [2])
-    least = np.array(-np.inf, dtype)
-    return new.reduce("ReduceMax", new.add("Where", is_in, new.unsqueeze(rows, [0]), least), [1])
-
-
-def _is_in_bag(
-    new: Replacement, rows: NodeInput, starts: NodeInput, ends: NodeInput
-) -> gs.Variable:
-    """Return whether each bag has each row: [bags, rows]."""
     length = new.slice(new.add("Shape", rows), 0, 0, 1)
     scalar = new.add("Reshape", length, np.zeros(0, np.int64))
     places = new.add("Range", np.int64(0), scalar, np.int64(1))

@@ -46,6 +46,39 @@ FEEDS = {
     "ids": np.zeros(6, np.int64),
 }
 
+#: Rows of the padding do not count: the places of the others are appended to in a loop of its own.
+PADDED = """<ir_version: 10, opset_import: ["" : 20]>
+    t (float[ids, 4] w, int64[bags] starts, int64[ids] ids) => (float[bags, 4] y)
+    <int64 zero = {{0}}, int64 one = {{1}}, int64[1] flat = {{-1}}, int64[1] first = {{0}},
+     int64 known = {{6}}, int64 padding = {{{padding}}}, int64[0] none = {{}}> {{
+    count = Size(starts) total = Shape(ids) offsets = Concat<axis = 0>(starts, total)
+    empty = SequenceEmpty()
+    some = Less(zero, count)
+    last, sums = Loop("", some, zero, empty) <body = b
+        (int64 run, bool go, int64 number, seq(float[?, 4]) given)
+        => (bool more, int64 next, seq(float[?, 4]) grown) {{
+        start = Gather(offsets, number) next = Add(number, one) end = Gather(offsets, next)
+        has_ids = Less(start, end)
+        places, stop = Loop("", has_ids, none, start) <body = c
+            (int64 step, bool goes, int64[k] before, int64 at)
+            => (bool on, int64[l] after, int64 then) {{
+            id = Gather(ids, at) is_negative = Less(id, zero) raised = Add(id, known)
+            positive = Where(is_negative, raised, id) is_padding = Equal(positive, padding)
+            after = If(is_padding) <then_branch = p () => (int64[m] same) {{
+                same = Identity(before) }},
+                else_branch = q () => (int64[n] longer) {{
+                place = Reshape(at, flat) longer = Concat<axis = 0>(before, place) }}>
+            then = Add(at, one) on = Less(then, end)
+        }}>
+        size = Size(places) is_empty = Equal(size, zero)
+        row = If(is_empty) <then_branch = f () => (float[1, 4] z)
+            <float[1, 4] z = {{0.0, 0.0, 0.0, 0.0}}> {{ }},
+            else_branch = g () => (float[1, 4] r) {{
+                part = Gather(w, places) r = {reduction}(part, first) }}>
+        grown = SequenceInsert(given, row) more = Less(next, count)
+    }}>
+    y = ConcatFromSequence<axis = 0>(sums) }}"""
+
 
 def bags_model(reduced="r = ReduceSum(part, first)", start="zero", is_first=False):
     """Return a loop over bags, which carries the sequence before the number or after it."""
@@ -74,13 +107,30 @@ def test_what_is_appended_for_each_bag_is_one_product_or_reduction(reduced, is_f
     assert rewrite_model(result.model, [ExpandBagSequence]).applied == []
 
 
+@pytest.mark.parametrize("starts", [[0, 2, 4], [0, 0, 6], [0, 3, 4]], ids=str)
+@pytest.mark.parametrize("reduction", ["ReduceSum", "ReduceMean", "ReduceMax"])
+def test_rows_of_the_padding_do_not_count(reduction, starts):
+    model = onnx.parser.parse_model(PADDED.format(reduction=reduction, padding=2))
+    result = rewrite_model(model, [ExpandBagSequence])
+    assert [each.rewrite for each in result.applied] == ["ExpandBagSequence"]
+    feeds = FEEDS | {"starts": np.array(starts), "ids": np.array([1, 2, 2, -4, 5, 0])}
+    expected, got = run_onnxruntime(model, feeds), run_onnxruntime(result.model, feeds)
+    np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-6, atol=1e-6)
+
+
+def test_products_without_the_padding_are_left():
+    model = onnx.parser.parse_model(PADDED.format(reduction="ReduceProd", padding=2))
+    (refused,) = rewrite_model(model, [ExpandBagSequence]).refused
+    assert refused.reason == "its loop is none over bags"
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
         ({"reduced": "r = ReduceMin(part, first)"}, "its loop is none over bags"),
         ({"reduced": MAX.format("flat")}, "its loop is none over bags"),
         ({"reduced": MEAN.replace("{ids}", "starts")}, "its loop is none over bags"),
-        ({"start": "one"}, "its loop does not count bags from 0 on"),
+        ({"start": "one"}, "its loop is none over bags"),
     ],
 )
 def test_other_loops_are_left(options, reason):
