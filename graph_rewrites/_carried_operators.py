@@ -38,7 +38,16 @@ _TYPED = frozenset({"Constant", "ConstantOfShape", "EyeLike"})
 #: Operators that compare or divide, which is wrong on the bits of a uint64 from 2^63 on.
 _ON_BITS = frozenset(
     {
-        *("Add", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Compress", "Concat"),
+        *(
+            "Add",
+            "BitShift",
+            "BitwiseAnd",
+            "BitwiseNot",
+            "BitwiseOr",
+            "BitwiseXor",
+            "Compress",
+            "Concat",
+        ),
         *("DepthToSpace", "Equal", "Expand", "Flatten", "Gather", "GatherElements", "GatherND"),
         *("Identity", "Mul", "Pad", "Reshape", "ScatterElements", "ScatterND", "Shape", "Size"),
         *("Slice", "SpaceToDepth", "Split", "Squeeze", "Sub", "Tile", "Transpose", "Trilu"),
@@ -133,8 +142,6 @@ class CarriedIntegers:
 
     def _fits_int64(self, node: CarriedNode) -> bool:
         """Whether the node is correct on the bits of uint64, or its values are below 2^63."""
-        if node.op_type == "BitShift":
-            return node.attribute("direction") == b"LEFT" or node.is_stored(1)
         return node.op_type in _ON_BITS or all(
             node.range(at)[1] < 2**63
             for at, dtype in enumerate(node.input_dtypes)
@@ -239,7 +246,8 @@ def _clamped(node: CarriedNode, value: str, dtype: str) -> str:
 def _without_sign(node: CarriedNode, value: str, count: str) -> str:
     """Remove the copies of the sign bit from a uint64 that was shifted right as int64.
 
-    A negative value is 2^(64 - count) too small. Half of that is added twice, so that it fits.
+    A negative value is 2^(64 - count) too small. Half of that is added twice, so that it fits. The
+    count is carried, too: a negative one stands for 2^63 or more.
     """
     zero, one = node.constant(np.int64(0)), node.constant(np.int64(1))
     inside = node.add("Min", node.add("Max", count, one), node.constant(np.int64(63)))
@@ -251,4 +259,5 @@ def _without_sign(node: CarriedNode, value: str, count: str) -> str:
     is_negative = node.add("Less", value, zero)
     wanted = node.add("And", is_negative, is_shifted)
     shifted = node.add("Where", wanted, positive, value)
-    return node.add("Where", node.add("Greater", count, most), zero, shifted)
+    is_beyond = node.add("Or", node.add("Greater", count, most), node.add("Less", count, zero))
+    return node.add("Where", is_beyond, zero, shifted)

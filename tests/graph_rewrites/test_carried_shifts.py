@@ -29,3 +29,22 @@ def test_bits_are_shifted_without_a_sign(direction, count):
     assert got.tolist() == expected
     types = {node.attribute[0].i for node in made.graph.node if node.op_type == "Cast"}
     assert onnx.TensorProto.UINT64 not in types
+
+
+@pytest.mark.parametrize("direction", ["LEFT", "RIGHT"])
+def test_counts_may_vary(direction):
+    """A count of 64 or more, which is a negative int64 from 2^63 on, leaves no bits."""
+    text = TEXT.replace("(int64[7] x)", "(int64[7] x, int64[7] count)").replace(
+        "s = BitShift", "m = Cast<to = 13>(count) s = BitShift"
+    )
+    model = onnx.parser.parse_model(text.format(0, direction).replace("(u, n)", "(u, m)"))
+    made = rewrite_model(model, [CarryIntegers, ExpandBitShift]).model
+    counts = np.array([0, 1, 3, 63, 64, -1, -(2**63)])
+    got = run_onnxruntime(made, {"x": X.view(np.int64), "count": counts})["y"].view(np.uint64)
+    assert got[:4].tolist() == [
+        (int(each) << int(count)) % 2**64 if direction == "LEFT" else int(each) >> int(count)
+        for each, count in zip(X[:4], counts[:4], strict=True)
+    ]
+    assert not got[4:].any()
+    types = {node.attribute[0].i for node in made.graph.node if node.op_type == "Cast"}
+    assert onnx.TensorProto.UINT64 not in types

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import onnx
 import onnx.checker
+import onnx.defs
 import onnx.helper
 import onnx.inliner
 
@@ -18,6 +19,8 @@ from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope, scopes, tensors
 
 _Key = tuple[str, str]
+#: The names of the domain of ONNX's own operators.
+_ONNX = ("", "ai.onnx")
 
 #: The types of values between nodes that some rewrites look for, whatever the operator is.
 _RARE_TYPES = frozenset(
@@ -57,6 +60,7 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
     if not model.functions:
         return False
     light = _without_weights(model)
+    _share_opset(light)
     has_others = _has_other_opsets(light)
     refused = _name_overloads(light) | _called_with_fewer_inputs(light)
     wanted = _wanted(light, op_types, refused)
@@ -127,14 +131,41 @@ def _called_with_fewer_inputs(model: onnx.ModelProto) -> set[_Key]:
 
 def _has_other_opsets(model: onnx.ModelProto) -> bool:
     """Whether a function imports another version of ONNX's operators than the model."""
-    onnx_domain = ("", "ai.onnx")
-    own = {entry.version for entry in model.opset_import if entry.domain in onnx_domain}
+    own = {entry.version for entry in model.opset_import if entry.domain in _ONNX}
     return any(
         entry.version not in own
         for function in model.functions
         for entry in function.opset_import
-        if entry.domain in onnx_domain
+        if entry.domain in _ONNX
     )
+
+
+def _share_opset(model: onnx.ModelProto) -> None:
+    """Let functions import the model's version of ONNX's operators, where all theirs are the same.
+
+    onnx converts only nodes whose types it knows, even if there is nothing to convert.
+    """
+    own = next((each.version for each in model.opset_import if each.domain in _ONNX), None)
+    used: dict[_Key, set[str]] = {}
+    for scope in scopes(model):
+        root = _root(scope).graph
+        if isinstance(root, onnx.FunctionProto):
+            op_types = {node.op_type for node in scope.graph.node if node.domain in _ONNX}
+            used.setdefault((root.domain, root.name), set()).update(op_types)
+    for function in model.functions:
+        op_types = used[function.domain, function.name]
+        for each in function.opset_import if own is not None else ():
+            versions = (each.version, own)
+            if each.domain in _ONNX and all(_is_unchanged(op, *versions) for op in op_types):
+                each.version = own
+
+
+def _is_unchanged(op_type: str, *opsets: int) -> bool:
+    """Whether an operator of ONNX is the same in all opsets."""
+    try:
+        return len({onnx.defs.get_schema(op_type, opset).since_version for opset in opsets}) == 1
+    except onnx.defs.SchemaError:
+        return False
 
 
 def _root(scope: Scope) -> Scope:

@@ -183,3 +183,15 @@ def test_functions_of_another_opset_that_onnx_cannot_convert():
     model.functions[0].opset_import[0].version = 16
     with pytest.raises(ModelError, match="another opset than the model, and onnx cannot convert"):
         rewrite_model(model, find_rewrites())
+
+
+def test_functions_of_another_opset_with_the_same_operators_need_no_conversion():
+    """onnx cannot convert them where a type is unknown."""
+    unknown = helper.make_node("Unknown", ["x"], ["u"], domain="custom")
+    bag = helper.make_node("Compress", ["a", "i"], ["z"], axis=0)
+    model = model_of([unknown, call("f", inputs=("u", "i"))], [function("f", [bag])])
+    model.opset_import.append(helper.make_opsetid("custom", 1))
+    model.functions[0].opset_import[0].version = 16
+    assert not inline_needed(model, {"Compress"})
+    assert [node.op_type for node in model.graph.node] == ["Unknown", "Compress"]
+    assert not model.functions
