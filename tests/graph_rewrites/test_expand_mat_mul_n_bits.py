@@ -44,6 +44,12 @@ def test_weights_are_decoded(bits, dtype, optional):
     assert f"weights of {bits} bits are stored as {dtype}, in {times} times the space" in note
 
 
+def test_the_input_is_not_rounded_where_that_is_allowed():
+    """ONNX Runtime would round it to 8 bits; accuracy_level is the least accuracy."""
+    model, feeds = n_bits_model(4, attributes={"accuracy_level": 4})
+    assert_spelled_out(model, feeds, [ExpandMatMulNBits], tolerance=1e-4)
+
+
 def test_zero_points_may_be_floats():
     model, feeds = n_bits_model(4, zero=np.abs(normal(N, BLOCKS)) * 4)
     assert_spelled_out(model, feeds, [ExpandMatMulNBits], tolerance=1e-4)

@@ -8,6 +8,8 @@
   local function.
 - It plans its memory by the annotations of values inside, and refuses a model whose annotations say
   another type. They are often stale, and it infers all of them itself.
+- Its MatMulNBits rounds the input to 8 bits where ``accuracy_level`` is 4, which says how exact the
+  result is at least.
 """
 
 from __future__ import annotations
@@ -40,6 +42,10 @@ def without_known_faults(model: onnx.ModelProto) -> onnx.ModelProto:
         if scope.outer is not None:
             _repeat_no_output(scope, names)
         _copy_statistics(scope, names)
+        for node in filter(_rounds_input, scope.graph.node):
+            kept = [each for each in node.attribute if each.name != "accuracy_level"]
+            del node.attribute[:]
+            node.attribute.extend(kept)
     return changed
 
 
@@ -56,7 +62,13 @@ def _needs_change(scope: Scope) -> bool:
     return (
         len(set(outputs)) < len(outputs)
         or len(scope.graph.value_info) > 0
-        or any(map(_updates_statistics, scope.graph.node))
+        or any(_updates_statistics(node) or _rounds_input(node) for node in scope.graph.node)
+    )
+
+
+def _rounds_input(node: onnx.NodeProto) -> bool:
+    return is_op(node, "MatMulNBits", "com.microsoft") and any(
+        each.name == "accuracy_level" for each in node.attribute
     )
 
 
