@@ -8,6 +8,8 @@ from pluginkit.onnx import Match, Op, Rewrite
 from pluginkit.plugins.scatter_elements import ScatterElements
 
 if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
+
     from pluginkit.onnx import NewNode
 
 
@@ -15,16 +17,27 @@ class ReplaceScatterElements(Rewrite):
     """ScatterElements(data, indices, updates, reduction != none) -> ScatterElements_PK(same).
 
     Opset 16 brought add and mul, opset 18 min and max. TensorRT has the operator without a
-    reduction, and Scatter of opset 9 and 10, which never has one.
+    reduction, and Scatter of opset 9 and 10, which never has one, unless there are more indices
+    than elements along the axis: then the last update of an element counts, as in ONNX Runtime.
     """
 
     plugin = ScatterElements
-    pattern = Op(("ScatterElements", "Scatter"))
+    pattern = Op(("ScatterElements", "Scatter"), "data", "indices", "updates")
 
-    def check(self, match: Match) -> str | None:
-        if match.attribute("reduction", "none") == "none":
-            return "TensorRT takes it: it has no reduction"
-        return None
+    def check(self, match: Match, data: gs.Tensor, indices: gs.Tensor) -> str | None:
+        if match.attribute("reduction", "none") != "none" or _repeats(match, data, indices):
+            return None
+        return "TensorRT takes it: it has no reduction"
 
     def rewrite(self, match: Match) -> NewNode:
-        return match.plugin_node(ScatterElements)
+        is_ordered = match.attribute("reduction", "none") == "none"
+        return match.plugin_node(match.plugin(ScatterElements, deterministic=is_ordered))
+
+
+def _repeats(match: Match, data: gs.Tensor, indices: gs.Tensor) -> bool:
+    """Whether there are known to be more indices than elements along the axis."""
+    sizes, counts, axis = match.shape(data), match.shape(indices), match.attribute("axis", 0)
+    if not sizes or not counts or not -len(sizes) <= axis < len(sizes) == len(counts):
+        return False
+    size, count = sizes[axis], counts[axis]
+    return size is not None and count is not None and count > size

@@ -44,6 +44,25 @@ def test_a_reduction_becomes_the_plugin_and_gives_the_same(reduction, axis, tmp_
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_more_indices_than_elements_keep_the_last_update(axis, tmp_path):
+    shape = (9, 4) if axis == 0 else (3, 9)
+    model = scatter_model("ScatterElements", (3, 4), shape, shape, axis=axis)
+    result = rewrite(model)
+    ((_, _, plugin),) = plugin_nodes(result.model, result.plugins)
+    assert plugin == ScatterElements(axis=axis, reduction="none", deterministic=True)
+    random = np.random.default_rng(7)
+    inputs = {
+        "data": np.zeros((3, 4), np.float32),
+        "indices": random.integers(0, 3, shape),
+        "updates": random.standard_normal(shape).astype(np.float32),
+    }
+    expected = run_onnxruntime(model, inputs)["y"]
+    got = run_model(result.model, inputs, PLUGINS, base_dir=tmp_path)["y"]
+    np.testing.assert_array_equal(got, expected)
+    assert expected.any()
+
+
 @pytest.mark.parametrize("name", ["sage_dyn", "sage_ts"])
 @pytest.mark.parametrize("sizes", [(50, 200), (7, 31), (1, 1), (3, 0), (1000, 5000)])
 def test_the_real_models_agree_with_onnxruntime(name, sizes, tmp_path):

@@ -8,10 +8,9 @@ import onnx
 
 from pluginkit.engine.build.builder_words import complaint_in
 from pluginkit.engine.parse.known_failures import (
-    BLOCKED,
-    BLOCKED_REASON,
     WIDER_TYPES,
     known_failures,
+    onnxruntime_only,
 )
 from pluginkit.errors import BuildError, ParseError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
@@ -48,8 +47,7 @@ def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
         for one in rewrite.refused
         if f"'{one.node}'" in (error.cause or "")
     ]
-    if any(node.domain == BLOCKED for node in rewrite.model.graph.node):
-        reasons.append(BLOCKED_REASON)
+    reasons += dict.fromkeys(filter(None, map(onnxruntime_only, rewrite.model.graph.node)))
     error.cause = "\n".join([error.cause or "", *reasons])
 
 

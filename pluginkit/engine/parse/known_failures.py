@@ -60,12 +60,15 @@ WIDER_TYPES: Mapping[int, str] = {
     onnx.TensorProto.UINT32: "int64",
     onnx.TensorProto.UINT64: "int64",
 }
-#: The domain of the operators that ONNX Runtime's last level of optimization writes.
-BLOCKED = "com.microsoft.nchwc"
-BLOCKED_REASON = (
-    f"nodes of {BLOCKED} hold weights in the layout of the CPU on which ONNX Runtime optimized "
-    "the model; save it with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL."
-)
+#: What no engine computes as ONNX Runtime does, by domain and operator; "" for a whole domain.
+_ONNXRUNTIME_ONLY = {
+    ("com.microsoft.nchwc", ""): "nodes of com.microsoft.nchwc hold weights in the layout of the "
+    "CPU on which ONNX Runtime optimized the model; save it with ORT_ENABLE_EXTENDED instead of "
+    "ORT_ENABLE_ALL.",
+    ("com.microsoft", "DynamicQuantizeLSTM"): "DynamicQuantizeLSTM rounds its input and state to 8 "
+    "bits in each step, in a way that depends on the threads of ONNX Runtime. Leave LSTMs out of "
+    "the quantization: quantize_dynamic(..., op_types_to_quantize=['MatMul', 'Gather']).",
+}
 
 
 @dataclass(frozen=True)
@@ -113,10 +116,16 @@ def known_failures(
 
 def _reason_beyond_plugins(node: onnx.NodeProto, flavour: str) -> str | None:
     """Return why neither TensorRT nor a plugin takes a node."""
-    if node.domain == BLOCKED:
-        return BLOCKED_REASON
     is_sequence = flavour == "tensorrt_rtx" and node.op_type in _SEQUENCES
-    return _NO_SEQUENCES if is_sequence and is_op(node, node.op_type) else None
+    if is_sequence and is_op(node, node.op_type):
+        return _NO_SEQUENCES
+    return onnxruntime_only(node)
+
+
+def onnxruntime_only(node: onnx.NodeProto) -> str | None:
+    """Return why only ONNX Runtime computes a node that it has made, and a way on."""
+    keys = (node.domain, ""), (node.domain, node.op_type)
+    return next((_ONNXRUNTIME_ONLY[key] for key in keys if key in _ONNXRUNTIME_ONLY), None)
 
 
 def _reason(
