@@ -422,6 +422,17 @@ def test_statistics_of_a_batch_are_not_written_over_those_before(tmp_path):
         np.testing.assert_array_equal(feeds["given"], kept)
 
 
+def test_transforms_are_as_exact_as_their_type(tmp_path):
+    """ONNX Runtime's own, of float32, are not, where the length is no power of two."""
+    text = """<ir_version: 10, opset_import: ["" : 20]>
+        g (float[4, 40, 1] x) => (float[4, 40, 2] y) { y = DFT (x) }"""
+    signal = np.random.default_rng(4).standard_normal((4, 40, 1)).astype(np.float32)
+    got = LoadedModel(onnx.parser.parse_model(text), tmp_path, "it").run({"x": signal})["y"]
+    wanted = np.fft.fft(signal[..., 0].astype(np.float64))
+    np.testing.assert_allclose(got[..., 0], wanted.real, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(got[..., 1], wanted.imag, rtol=1e-6, atol=1e-6)
+
+
 STALE = """
     <ir_version: 10, opset_import: ["" : 17, "local" : 1]>
     g (float[N, 4] x, float[M, 4] z, bool c) => (float[N, 4] y, float[M, 4] q)
