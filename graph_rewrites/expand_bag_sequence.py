@@ -35,7 +35,7 @@ _TRIALS = 10
 
 
 @dataclass(frozen=True)
-class _Bags:
+class _BagLoop:
     """What a loop over bags reads, and how it reduces the rows of a bag.
 
     Attributes:
@@ -70,13 +70,13 @@ class ExpandBagSequence(Rewrite):
 
     pattern = Op("ConcatFromSequence", AnyOf(*(Op("Loop", ...).output(at) for at in (0, 1))))
 
-    def check(self, match: Match) -> str | _Bags:
+    def check(self, match: Match) -> str | _BagLoop:
         if match.attribute("axis") != 0 or match.attribute("new_axis", 0):
             return "it does not join rows along the first axis"
         confirmed = (each for each in _candidates(match) if _is_confirmed(match, each))
         return next(confirmed, "its loop is none over bags")
 
-    def rewrite(self, match: Match, facts: _Bags) -> list[gs.Node]:
+    def rewrite(self, match: Match, facts: _BagLoop) -> list[gs.Node]:
         new = Replacement(match)
         rows, offsets = gs.Variable(facts.rows), gs.Variable(facts.offsets)
         dtype = match.dtype(rows)
@@ -100,7 +100,7 @@ class ExpandBagSequence(Rewrite):
         return new.end("Div", sums_of_bags(new, rows, is_in, dtype), sizes)
 
 
-def _candidates(match: Match) -> Iterator[_Bags]:
+def _candidates(match: Match) -> Iterator[_BagLoop]:
     """Yield what the loop may do, by the types of what it reads."""
     loop = match.producer(match.proto.input[0])
     names = [] if loop is None else sorted(names_read(loop))
@@ -114,9 +114,9 @@ def _candidates(match: Match) -> Iterator[_Bags]:
         ids = [name for name in others if loop and _reads(loop, name) and not _is_size(match, name)]
         for reduction in _REDUCTIONS:
             if not ids:
-                yield _Bags(rows[0], offsets, reduction)
+                yield _BagLoop(rows[0], offsets, reduction)
             for padding, count in known if len(ids) == 1 else ():
-                yield _Bags(rows[0], offsets, reduction, ids[0], (padding, padding - count))
+                yield _BagLoop(rows[0], offsets, reduction, ids[0], (padding, padding - count))
 
 
 def _is_size(match: Match, name: str) -> bool:
@@ -135,13 +135,13 @@ def _is(match: Match, name: str, dtypes: tuple[str, ...], rank: int) -> bool:
     return shape is not None and len(shape) == rank and match.dtype(gs.Variable(name)) in dtypes
 
 
-def _is_confirmed(match: Match, bags: _Bags) -> bool:
+def _is_confirmed(match: Match, bags: _BagLoop) -> bool:
     """Whether the loop computes that, for drawn values."""
     draw = np.random.default_rng(0)
     return all(_agrees(match, bags, draw) for _ in range(_TRIALS))
 
 
-def _agrees(match: Match, bags: _Bags, draw: np.random.Generator) -> bool:
+def _agrees(match: Match, bags: _BagLoop, draw: np.random.Generator) -> bool:
     count, columns = _sizes(match, bags.rows, _ROWS, 3)
     given = {bags.rows: draw.integers(-9, 9, (count, columns)).astype(_dtype(match, bags.rows))}
     if bags.ids:

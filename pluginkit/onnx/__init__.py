@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pluginkit.onnx.inference.element_types import FLOATS as FLOATS
     from pluginkit.onnx.inference.element_types import INTEGERS as INTEGERS
+    from pluginkit.onnx.inference.element_types import WIDER_TYPES as WIDER_TYPES
     from pluginkit.onnx.inference.element_types import dtype_of_elem_type as dtype_of_elem_type
     from pluginkit.onnx.inference.element_types import elem_type as elem_type
     from pluginkit.onnx.inference.static_values import StaticValues as StaticValues
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.graph_rewrite import Graphs as Graphs
     from pluginkit.onnx.rewriting.known_branches import take_known_branches as take_known_branches
     from pluginkit.onnx.rewriting.lift_nodes import lift_nodes as lift_nodes
+    from pluginkit.onnx.rewriting.lift_nodes import rename_reads as rename_reads
     from pluginkit.onnx.rewriting.mask_counts import count_by_non_zero as count_by_non_zero
     from pluginkit.onnx.rewriting.masked_assignment import select_by_masks as select_by_masks
     from pluginkit.onnx.rewriting.match import Match as Match
@@ -79,6 +81,7 @@ _HOME_OF = {
     "Rewrite": "rewriting.rewrite",
     "Scope": "model.graphs",
     "StaticValues": "inference.static_values",
+    "WIDER_TYPES": "inference.element_types",
     "bodies": "model.graphs",
     "defined_names": "model.graphs",
     "dims_of": "inference.value_types",
@@ -98,6 +101,7 @@ _HOME_OF = {
     "output_names": "model.graphs",
     "place_of": "model.graphs",
     "plugin_node": "model.plugin_nodes",
+    "rename_reads": "rewriting.lift_nodes",
     "replace_nodes": "rewriting.replace_nodes",
     "retype": "rewriting.retyping",
     "select_by_masks": "rewriting.masked_assignment",

@@ -146,11 +146,6 @@ BEYOND = {
         "TensorRT has no sequences.",
     ),
     "strings": ("(string[2] x) => (string[2] y) { y = Identity(x) }", ["Identity"], "strings"),
-    "shorts": (
-        "(float[2] x) => (int16[2] y) { y = Cast<to = 5>(x) }",
-        ["Cast"],
-        "'y' is int16, which no engine has as an input or output. Declare it as int32",
-    ),
 }
 
 

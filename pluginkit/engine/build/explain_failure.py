@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import onnx
-
 from pluginkit.engine.build.builder_words import complaint_in
 from pluginkit.engine.parse.known_failures import (
-    WIDER_TYPES,
     known_failures,
     onnxruntime_only,
 )
 from pluginkit.errors import BuildError, ParseError
-from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.trt.flavour import Flavour
 
 if TYPE_CHECKING:
@@ -37,11 +33,7 @@ def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour)
 
 
 def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
-    """Add to the error why rewrites left the nodes that the parser refuses.
-
-    Types that no engine takes or gives are named first: the casts from and to them are pluginkit's.
-    """
-    _explain_signature(error, rewrite)
+    """Add to the error why rewrites left the nodes that the parser refuses."""
     reasons = [
         f"{one.rewrite} did not replace '{one.node}': {one.reason}"
         for one in rewrite.refused
@@ -49,27 +41,3 @@ def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
     ]
     reasons += dict.fromkeys(filter(None, map(onnxruntime_only, rewrite.model.graph.node)))
     error.cause = "\n".join([error.cause or "", *reasons])
-
-
-def _explain_signature(error: ParseError, rewrite: RewriteResult) -> None:
-    graph = rewrite.model.graph
-    stored = {tensor.name for tensor in graph.initializer}
-    named = [("input", value) for value in graph.input if value.name not in stored]
-    named += [("output", value) for value in graph.output]
-    found = [pair for pair in named if pair[1].type.tensor_type.elem_type in WIDER_TYPES]
-    if not found:
-        return
-    kind, value = found[0]
-    elem_type = value.type.tensor_type.elem_type
-    others = f", and {len(found) - 1} more like it" if len(found) > 1 else ""
-    error.message = (
-        f"{kind} '{value.name}' is {dtype_of_elem_type(elem_type)}, which no engine has as an "
-        f"{kind}{others}; expected {WIDER_TYPES[elem_type]}."
-    )
-    limit = " below 2**63" if elem_type == onnx.TensorProto.UINT64 else ""
-    wide = WIDER_TYPES[elem_type]
-    cast = dtype_of_elem_type(elem_type) if kind == "input" else wide
-    error.fix = (
-        f"declare it as {wide}, which holds its values{limit}, and cast to {cast} inside "
-        "the model; pluginkit computes in the wider type there."
-    )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx
 
 from pluginkit.contract.plugin import Plugin, Plugins
-from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.model.graphs import Scope, bodies, describe, is_op, scopes
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 
@@ -53,13 +52,6 @@ _NO_STRINGS = (
     "it reads or makes strings, and TensorRT has no tensors of them. Encode words as integers "
     "before the engine, and look up names of classes after it."
 )
-#: Integers that no engine can take or give, and those that hold their values.
-WIDER_TYPES: Mapping[int, str] = {
-    onnx.TensorProto.INT16: "int32",
-    onnx.TensorProto.UINT16: "int32",
-    onnx.TensorProto.UINT32: "int64",
-    onnx.TensorProto.UINT64: "int64",
-}
 #: What no engine computes as ONNX Runtime does, by domain and operator; "" for a whole domain.
 _ONNXRUNTIME_ONLY = {
     ("com.microsoft.nchwc", ""): "nodes of com.microsoft.nchwc hold weights in the layout of the "
@@ -102,11 +94,9 @@ def known_failures(
         likely: whether to yield nodes too that may build, to explain a build that has failed.
     """
     for scope in scopes(model):
-        makers, untaken = _plugin_values(scope, plugins), _untaken(scope)
+        makers, strings = _plugin_values(scope, plugins), _strings(scope)
         for position, node in enumerate(scope.graph.node):
-            names = [name for name in (*node.input, *node.output) if name in untaken]
-            beyond = _reason_beyond_plugins(node, flavour)
-            beyond = beyond or "\n".join(dict.fromkeys(untaken[name] for name in names))
+            beyond = _reason_beyond_plugins(node, strings, flavour)
             reason = beyond or _reason(node, makers, flavour)
             if reason is None and scope.outer is not None and flavour == "tensorrt_rtx":
                 reason = _reason_in_body(plugin_of_node(node, plugins), likely=likely)
@@ -114,8 +104,10 @@ def known_failures(
                 yield KnownFailure(scope.path, position, describe(node), reason, bool(beyond))
 
 
-def _reason_beyond_plugins(node: onnx.NodeProto, flavour: str) -> str | None:
+def _reason_beyond_plugins(node: onnx.NodeProto, strings: set[str], flavour: str) -> str | None:
     """Return why neither TensorRT nor a plugin takes a node."""
+    if not strings.isdisjoint((*node.input, *node.output)):
+        return _NO_STRINGS
     is_sequence = flavour == "tensorrt_rtx" and node.op_type in _SEQUENCES
     if is_sequence and is_op(node, node.op_type):
         return _NO_SEQUENCES
@@ -187,25 +179,16 @@ def _reason_in_body(plugin: Plugin | None, *, likely: bool) -> str | None:
     )
 
 
-def _untaken(scope: Scope) -> dict[str, str]:
-    """Return why no engine has the values of a scope that are strings, or wide integers outside."""
-    graph = scope.graph
-    outside: list[onnx.ValueInfoProto] = []
+def _strings(scope: Scope) -> set[str]:
+    """Return the values of a scope that are strings."""
+    graph, outside = scope.graph, list[onnx.ValueInfoProto]()
     if isinstance(graph, onnx.GraphProto):
         outside = [*graph.input, *graph.output]
-    found = {
-        each.name: _NO_STRINGS
+    return {
+        each.name
         for each in (*graph.value_info, *outside)
         if each.type.tensor_type.elem_type == onnx.TensorProto.STRING
     }
-    for each in outside if scope.outer is None else ():
-        elem_type = each.type.tensor_type.elem_type
-        if elem_type in WIDER_TYPES:
-            found[each.name] = (
-                f"'{each.name}' is {dtype_of_elem_type(elem_type)}, which no engine has as an "
-                f"input or output. Declare it as {WIDER_TYPES[elem_type]}, which holds its values."
-            )
-    return found
 
 
 def _plugin_values(scope: Scope, plugins: Plugins) -> dict[str, tuple[str, Plugin]]:

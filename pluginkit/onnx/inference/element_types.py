@@ -13,6 +13,8 @@ import onnx
 FLOATS = ("float32", "float16", "bfloat16")
 #: The integer types that TensorRT's tensors may have.
 INTEGERS = ("uint8", "int8", "int32", "int64")
+#: Integers that no engine takes or gives, and those in which it holds their values, or their bits.
+WIDER_TYPES = {"int16": "int32", "uint16": "int32", "uint32": "int64", "uint64": "int64"}
 
 #: ONNX calls these differently; of all others numpy's name is ONNX's in small letters.
 _NUMPY_NAMES = {"float": "float32", "double": "float64"}

@@ -11,7 +11,7 @@ import onnx.shape_inference
 
 from pluginkit.contract.scratch import names_a_plugin
 from pluginkit.errors import ModelError, PluginkitError, RewriteError
-from pluginkit.onnx.inference.element_types import dtype_of_elem_type
+from pluginkit.onnx.inference.element_types import WIDER_TYPES, dtype_of_elem_type
 from pluginkit.onnx.inference.infer_types import infer_types, plugin_output_types
 from pluginkit.onnx.inference.stand_ins import kept_from_crashes
 from pluginkit.onnx.inference.value_types import Types
@@ -244,18 +244,20 @@ def refuse_contradictions(original: onnx.ModelProto, failure: RewriteError) -> N
 
 
 def _are_kept(before: Sequence[onnx.ValueInfoProto], after: Sequence[onnx.ValueInfoProto]) -> bool:
-    """Whether values are the same; a list of maps, which TensorRT lacks, may become a tensor."""
-    if len(before) != len(after):
-        return False
-    return all(
-        old == new
-        or (
-            old.name == new.name
-            and old.type.sequence_type.elem_type.HasField("map_type")
-            and new.type.HasField("tensor_type")
-        )
-        for old, new in zip(before, after, strict=True)
-    )
+    """Whether values are the same, or have a type that an engine can have instead.
+
+    A list of maps may become a tensor, and integers may become wider.
+    """
+
+    def is_kept(old: onnx.ValueInfoProto, new: onnx.ValueInfoProto) -> bool:
+        if old == new or old.name != new.name or not new.type.HasField("tensor_type"):
+            return old == new
+        if old.type.sequence_type.elem_type.HasField("map_type"):
+            return True
+        types = [dtype_of_elem_type(each.type.tensor_type.elem_type) for each in (old, new)]
+        return WIDER_TYPES.get(types[0]) == types[1]
+
+    return len(before) == len(after) and all(map(is_kept, before, after))
 
 
 def _check_input_shapes(signature: onnx.GraphProto) -> None:

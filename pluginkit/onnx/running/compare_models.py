@@ -11,7 +11,7 @@ import onnxruntime
 
 from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.inference.annotations import correct_annotations
-from pluginkit.onnx.inference.element_types import dtype_of_elem_type
+from pluginkit.onnx.inference.element_types import WIDER_TYPES, dtype_of_elem_type
 from pluginkit.onnx.model.graphs import output_names
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
@@ -236,15 +236,19 @@ def _fits(
 ) -> bool:
     """Whether a value of the original, and the rewritten one, have one name, type and rank.
 
-    The rewritten one may have the 16-bit type ``narrow``, if there is one. The rank of an output
-    may follow from a branch, which the rewritten model has taken: it is compared in each run.
+    The rewritten one may have the 16-bit type ``narrow``, if there is one, or a wider integer. The
+    rank of an output may follow from a branch, which the rewritten model has taken: it is compared
+    in each run.
     """
     if _holds_maps(one):
         return one.name == other.name
     left, right = one.type.tensor_type, other.type.tensor_type
     has_ranks = left.HasField("shape") and right.HasField("shape")
     types = dtype_of_elem_type(left.elem_type), dtype_of_elem_type(right.elem_type)
-    has_same_type = types[0] == types[1] or types == ("float32", narrow)
+    has_same_type = types[1] in (types[0], WIDER_TYPES.get(types[0])) or types == (
+        "float32",
+        narrow,
+    )
     return (
         one.name == other.name
         and has_same_type

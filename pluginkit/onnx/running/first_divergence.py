@@ -14,6 +14,7 @@ from pathlib import Path
 
 import onnx
 
+from pluginkit.onnx.inference.element_types import WIDER_TYPES, elem_type
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.model.graphs import (
     describe,
@@ -83,7 +84,8 @@ class ComparedModel:
         plugins: the plugins of its nodes.
         execute: the function that computes plugin nodes; by default their references.
         precision: the 16-bit type that was put into the model, "" for none. Its inputs are given
-            in the types of the original, and what it computes is compared in those.
+            in the types of the original, and what it computes is compared in those, wider integers
+            in their own type.
     """
 
     model: onnx.ModelProto
@@ -96,6 +98,13 @@ class ComparedModel:
         """Run the model; return its outputs and these values of the main graph."""
         if self.precision:
             feeds = inputs_in_declared_types(self.model, feeds)
+        types = {value.name: value.type.tensor_type.elem_type for value in self.model.graph.input}
+        feeds = {
+            name: array.astype(wider)
+            if (wider := WIDER_TYPES.get(array.dtype.name)) and types.get(name) == elem_type(wider)
+            else array
+            for name, array in feeds.items()
+        }
         return run_model(
             self.model,
             feeds,
@@ -113,6 +122,8 @@ class ComparedModel:
         types = expected.dtype.name, got.dtype.name
         if types == ("float32", self.precision):
             got = got.astype(expected.dtype)
+        elif WIDER_TYPES.get(types[0]) == types[1]:
+            expected = expected.astype(got.dtype)
         return compare_arrays(name, expected, got, rtol, atol)
 
 

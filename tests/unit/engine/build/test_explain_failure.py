@@ -38,15 +38,3 @@ def test_a_convolution_of_a_signal_that_breaks_the_builder_has_a_way_on():
     explain_failure(error, result, Flavour("tensorrt_rtx", None, "1.7"))
     assert error.fix == "build with --with WidenConv."
     assert "a convolution of a signal" in error.cause
-
-
-def test_types_that_no_engine_has_at_its_borders_come_first():
-    text = """<ir_version: 9, opset_import: ["" : 17]>
-        t (uint32[4] x, uint32[4] z) => (uint32[4] y) { y = Sub(x, z) }"""
-    result = rewrite_model(onnx.parser.parse_model(text))
-    error = ParseError("PK520", "the parser refuses Cast.", cause="Cast 'x_to_int64': false")
-    explain_refusals(error, result)
-    assert error.message == (
-        "input 'x' is uint32, which no engine has as an input, and 2 more like it; expected int64."
-    )
-    assert "cast to uint32 inside the model" in error.fix
