@@ -27,6 +27,21 @@ def scatter_reduce_sum_without_self() -> Made:
     return _scattered("sum", False)
 
 
+@model()
+def marks_of_edges() -> Made:
+    return (
+        lambda ends: torch.zeros(5).scatter(0, ends, 1.0),
+        {"ends": integers(0, 5, 12)},
+    )
+
+
+@model(dynamic="at:0 starts:0")
+def embedding_bag_with_padding() -> Made:
+    bag = nn.EmbeddingBag(10, 4, mode="mean", padding_idx=3)
+    at = torch.tensor([1, 3, 4, 3, 3, 0, 9, 3, 2])
+    return bag, {"at": at, "starts": torch.tensor([0, 3, 5])}
+
+
 @model(dynamic="x:0 at:0", opset=18)
 def scatter_reduce_product() -> Made:
     return _scattered("prod", True)

@@ -134,6 +134,14 @@ def bitwise_of_integers() -> Made:
     )
 
 
+@model(dynamic="x:0 counts:0")
+def shifts_by_counts() -> Made:
+    return (
+        lambda x, n: (torch.bitwise_right_shift(x, n), torch.bitwise_left_shift(x, n)),
+        {"x": integers(-99, 99, 7), "counts": integers(0, 20, 7)},
+    )
+
+
 @model(opset=18)
 def bitwise_of_bytes() -> Made:
     x = torch.randint(0, 256, (7,), dtype=torch.uint8)

@@ -229,6 +229,11 @@ def shorts_and_bytes() -> Made:
     return run, {"x": integers(-100, 100, 9)}
 
 
+@model(dynamic="x:0")
+def shorts_as_input() -> Made:
+    return lambda x: x * 3, {"x": integers(-30000, 30000, 9).to(torch.int16)}
+
+
 @model()
 def shorts_as_output() -> Made:
     return lambda x: (x * 3).to(torch.int16), {"x": integers(-100, 100, 9)}

@@ -175,7 +175,7 @@ def _run(
 ) -> list[_Array] | None:
     """Return values that the loop and the nodes around it compute, given others.
 
-    Vectors whose size they read get that many elements.
+    The vector of which they read only the size, if there is one, gets that many elements.
     """
     fed, nodes = dict(given), list[onnx.NodeProto]()
     stored, made = dict[str, onnx.TensorProto](), set[str]()
@@ -189,16 +189,18 @@ def _run(
             stored[name] = onnx.numpy_helper.from_array(value, name)
             return True
         if node is None or node.op_type not in _TRIED:
-            return False
+            fed[name] = np.zeros(count, _dtype(match, name) or "int64")
+            return _is(match, name, _INTEGERS, 1)
         if node.op_type in _SIZES:
-            fed.setdefault(node.input[0], np.zeros(count, _dtype(match, node.input[0])))
+            sized = _flattened(match, node.input[0])
+            fed.setdefault(sized, np.zeros(count, _dtype(match, sized)))
         if not all(map(add, sorted(names_read(node)))):
             return False
         nodes.append(node)
         made.update(node.output)
         return True
 
-    if not all(map(add, wanted)):
+    if not all(map(add, wanted)) or len(fed) > len(given) + 1:
         return None
     opsets = [onnx.helper.make_opsetid("", match.onnx_opset)]
     outputs = [name for name in wanted if name not in stored]
@@ -207,3 +209,10 @@ def _run(
         ran[outputs.index(name)] if name in outputs else onnx.numpy_helper.to_array(stored[name])
         for name in wanted
     ]
+
+
+def _flattened(match: Match, name: str) -> str:
+    """Return the vector that a Reshape makes a vector of; else the value itself."""
+    made = match.producer(name)
+    is_reshaped = made is not None and is_op(made, "Reshape")
+    return made.input[0] if is_reshaped and _is(match, made.input[0], _INTEGERS, 1) else name

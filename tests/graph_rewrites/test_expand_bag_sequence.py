@@ -8,11 +8,12 @@ from pluginkit.onnx.running.run_model import run_onnxruntime
 
 #: As PyTorch's second exporter writes an EmbeddingBag.
 TEXT = """<ir_version: 10, opset_import: ["" : 20]>
-    t (float[rows, 4] w, int64[bags] starts, int64[ids] ids) => (float[bags, 4] y)
+    t (float[rows, 4] w, int64[bags] starts, int64[ids] ids, int64[ids] also)
+    => (float[bags, 4] y)
     <int64 zero = {{0}}, int64 one = {{1}}, int64 two = {{2}}, int64[1] flat = {{-1}},
      int64[1] first = {{0}}> {{
-    count = Size(starts) total = Shape(ids) offsets = Concat<axis = 0>(starts, total)
-    empty = SequenceEmpty()
+    count = Size(starts) same = Reshape(ids, flat) total = Shape(same)
+    offsets = Concat<axis = 0>(starts, total) empty = SequenceEmpty()
     some = Less(zero, count)
     {outputs} = Loop("", some, {inputs}) <body = b
         (int64 run, bool go, {before})
@@ -48,7 +49,8 @@ FEEDS = {
 
 #: Rows of the padding do not count: the places of the others are appended to in a loop of its own.
 PADDED = """<ir_version: 10, opset_import: ["" : 20]>
-    t (float[ids, 4] w, int64[bags] starts, int64[ids] ids) => (float[bags, 4] y)
+    t (float[ids, 4] w, int64[bags] starts, int64[ids] ids)
+    => (float[bags, 4] y)
     <int64 zero = {{0}}, int64 one = {{1}}, int64[1] flat = {{-1}}, int64[1] first = {{0}},
      int64 known = {{6}}, int64 padding = {{{padding}}}, int64[0] none = {{}}> {{
     count = Size(starts) total = Shape(ids) offsets = Concat<axis = 0>(starts, total)
@@ -94,14 +96,18 @@ def bags_model(reduced="r = ReduceSum(part, first)", start="zero", is_first=Fals
 @pytest.mark.parametrize("is_first", [False, True])
 @pytest.mark.parametrize(
     "reduced",
-    ["r = ReduceSum(part, first)", MEAN.replace("{ids}", "ids"), MAX.format("total")],
+    [
+        "r = ReduceSum(part, first)",
+        MEAN.replace("{ids}", "ids"),
+        MAX.format("total"),
+    ],
     ids=["sum", "mean", "max"],
 )
 def test_what_is_appended_for_each_bag_is_one_product_or_reduction(reduced, is_first, starts):
     model = bags_model(reduced, is_first=is_first)
     result = rewrite_model(model, [ExpandBagSequence])
     assert [each.rewrite for each in result.applied] == ["ExpandBagSequence"]
-    feeds = FEEDS | {"starts": np.array(starts)}
+    feeds = FEEDS | {"starts": np.array(starts), "also": np.zeros(0, np.int64)}
     expected, got = run_onnxruntime(model, feeds), run_onnxruntime(result.model, feeds)
     np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-6, atol=1e-6)
     assert rewrite_model(result.model, [ExpandBagSequence]).applied == []
@@ -130,6 +136,7 @@ def test_products_without_the_padding_are_left():
         ({"reduced": "r = ReduceMin(part, first)"}, "its loop is none over bags"),
         ({"reduced": MAX.format("flat")}, "its loop is none over bags"),
         ({"reduced": MEAN.replace("{ids}", "starts")}, "its loop is none over bags"),
+        ({"reduced": MEAN.replace("{ids}", "also")}, "its loop is none over bags"),
         ({"start": "one"}, "its loop is none over bags"),
     ],
 )
