@@ -49,8 +49,8 @@ class DecodeWeights(Rewrite):
         if scales.ndim and not -weights.ndim <= axis < weights.ndim:
             return "its axis is none of its weights"
         wide = weights.astype(np.float32)
-        spread = (_spread(each, wide.shape, axis, block) for each in (scales, zeros))
-        factor, zero = (0 if each is None else each for each in spread)
+        factor = spread_blocks(scales, wide.shape, axis, block)
+        zero = 0 if zeros is None else spread_blocks(zeros, wide.shape, axis, block)
         return match.dtype_problem(FLOATS, scale) or _Decoded((wide - zero) * factor)
 
     def rewrite(self, match: Match, scale: gs.Tensor, facts: _Decoded) -> list[gs.Node]:
@@ -64,12 +64,17 @@ class DecodeWeights(Rewrite):
         return f"weights of {bits} bits are stored as {dtype}, in {wide // bits} times the space."
 
 
-def _spread(
-    given: npt.NDArray[Any] | None, shape: tuple[int, ...], axis: int, block: int
-) -> npt.NDArray[Any] | None:
-    """Return a scale or zero point for each weight."""
-    if given is None:
-        return None
+def spread_blocks(
+    given: npt.NDArray[Any], shape: tuple[int, ...], axis: int, block: int
+) -> npt.NDArray[Any]:
+    """Return a scale or zero point for each weight.
+
+    Args:
+        given: one for each block; without blocks, one for each element of the axis, or one.
+        shape: that of the weights.
+        axis: the axis.
+        block: the number of weights in a block along the axis; 0 for no blocks.
+    """
     wide = given.astype(np.float32)
     if block:
         return wide.repeat(block, axis).take(range(shape[axis]), axis)

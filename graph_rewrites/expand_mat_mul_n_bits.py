@@ -90,10 +90,10 @@ def _decoded(
     blocks = -(-rows // block)
     if packed.size != columns * blocks * block * bits // 8 or scales.size != columns * blocks:
         return "its weights or scales are not as many as its sizes say"
-    values = _unpacked(packed.reshape(columns, -1), bits).reshape(columns, blocks, block)
+    values = unpacked(packed.reshape(columns, -1), bits).reshape(columns, blocks, block)
     middle: npt.NDArray[Any] = np.full((columns, blocks), 2 ** (bits - 1), np.float32)
     if zero is not None and zero.dtype == np.uint8:
-        middle = _unpacked(zero.reshape(columns, -1), bits)[:, :blocks].astype(np.float32)
+        middle = unpacked(zero.reshape(columns, -1), bits)[:, :blocks].astype(np.float32)
     elif zero is not None:
         middle = zero.reshape(columns, blocks).astype(np.float32)
     factor = scales.reshape(columns, blocks, 1).astype(np.float32)
@@ -101,7 +101,7 @@ def _decoded(
     return _Weights(np.ascontiguousarray(wide.reshape(columns, -1)[:, :rows].T))
 
 
-def _unpacked(packed: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
+def unpacked(packed: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:
     """Return the numbers in rows of bytes, the lowest bits of a byte first."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     parts = (packed[..., None] >> shifts) & np.uint8(2**bits - 1)
