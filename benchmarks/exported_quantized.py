@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx.version_converter
 import torch
 from torch import nn
 
@@ -63,6 +64,10 @@ def _sequences() -> tuple[nn.Module, Any]:
     return Sequences(), torch.randn(2, 6, 16)
 
 
+def _words() -> tuple[nn.Module, Any]:
+    return nn.Sequential(nn.Embedding(20, 32), nn.Linear(32, 7)), torch.randint(0, 20, (2, 6))
+
+
 _NETWORKS = {"images": _images, "tokens": _tokens, "sequences": _sequences}
 
 
@@ -74,6 +79,11 @@ def quantized() -> dict[str, Callable[[Path], tuple[dict[str, Any], dict[str, An
             f"{kind}_of_{name}": partial(_write, network, change)
             for kind, change in _CHANGES.items()
         }
+    found |= {
+        f"{kind}_of_tokens": partial(_write, _tokens, change)
+        for kind, change in _CHANGES_OF_TOKENS.items()
+    }
+    found["four_bits_of_words"] = partial(_write, _words, _four_bits_of_embeddings)
     del found["half_of_sequences"]  # ONNX Runtime ends the process
     return found
 
@@ -142,6 +152,39 @@ def _four_bits(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
     quantizer.model.save_model_to_file(str(path))
 
 
+def _four_bits_in_qdq(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
+    from onnxruntime.quantization import QuantFormat
+    from onnxruntime.quantization.matmul_nbits_quantizer import (
+        DefaultWeightOnlyQuantConfig,
+        MatMulNBitsQuantizer,
+    )
+
+    model = onnx.version_converter.convert_version(onnx.load(plain), 21)
+    config = DefaultWeightOnlyQuantConfig(16, quant_format=QuantFormat.QDQ)
+    quantizer = MatMulNBitsQuantizer(model, algo_config=config)
+    quantizer.process()
+    quantizer.model.save_model_to_file(str(path))
+
+
+def _four_bits_of_embeddings(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    model = onnx.version_converter.convert_version(onnx.load(plain), 21)
+    quantizer = MatMulNBitsQuantizer(
+        model, block_size=16, is_symmetric=False, op_types_to_quantize=("MatMul", "Gather")
+    )
+    quantizer.process()
+    quantizer.model.save_model_to_file(str(path))
+
+
+def _four_bit_floats(kind: int, plain: Path, path: Path, inputs: dict[str, Any]) -> None:
+    from onnxruntime.quantization.matmul_bnb4_quantizer import MatMulBnb4Quantizer
+
+    quantizer = MatMulBnb4Quantizer(onnx.load(plain), kind, 16)
+    quantizer.process()
+    quantizer.model.save_model_to_file(str(path))
+
+
 def _optimized(level: str, plain: Path, path: Path, inputs: dict[str, Any]) -> None:
     import onnxruntime
 
@@ -176,4 +219,9 @@ _CHANGES = {
     "optimized_all": partial(_optimized, "ORT_ENABLE_ALL"),
     "optimized_as_transformer": _optimized_transformer,
     "half": _half,
+}
+_CHANGES_OF_TOKENS = {
+    "four_bits_in_qdq": _four_bits_in_qdq,
+    "four_bit_floats": partial(_four_bit_floats, 0),
+    "four_bit_normal_floats": partial(_four_bit_floats, 1),
 }

@@ -1,8 +1,9 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
+from pluginkit.graph_rewrites.carry_integers import CarryIntegers
 from pluginkit.graph_rewrites.decode_weights import DecodeWeights
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
@@ -66,6 +67,11 @@ def test_unsigned_weights_without_a_zero_point_are_decoded():
     result = rewrite_model(model, [DecodeWeights])
     expected, got = run_onnxruntime(model, feeds), run_onnxruntime(result.model, feeds)
     np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-5, atol=1e-4)
+
+
+def test_nothing_that_tensorrt_lacks_is_left():
+    result = rewrite_model(weights_model("uint4", block=8), [DecodeWeights, CarryIntegers])
+    assert {each.data_type for each in result.model.graph.initializer} == {TensorProto.FLOAT}
 
 
 @pytest.mark.parametrize(

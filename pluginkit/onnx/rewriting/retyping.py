@@ -35,6 +35,9 @@ from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
 from pluginkit.onnx.rewriting.retyped_bodies import BODY_OUTPUTS, retype_bodies
 from pluginkit.onnx.rewriting.scope_edit import drop_value_info
 
+#: Types that TensorRT lacks, of stored values that rewrites decode.
+_NEVER_CARRIED = ("uint4",)
+
 
 def retype(graphs: Graphs, rules: CarrierRules) -> list[Change]:
     """Carry values of the main graph and its bodies; return the changes.
@@ -43,7 +46,7 @@ def retype(graphs: Graphs, rules: CarrierRules) -> list[Change]:
         graphs: the graphs, which are changed. Local functions are left.
         rules: which types are carried, and how.
     """
-    if graphs.elem_types.isdisjoint(map(elem_type, rules.carriers)):
+    if graphs.elem_types.isdisjoint(map(elem_type, (*rules.carriers, *_NEVER_CARRIED))):
         return []
     scope = next(scopes(graphs.model))
     main = ScopeRetyping(scope, None, graphs.types, graphs.names, rules)
@@ -138,7 +141,8 @@ class ScopeRetyping:
         kept = read | set(output_names(graph)) | {value.name for value in graph.input}
         for at in reversed(range(len(graph.initializer))):
             stored = graph.initializer[at]
-            is_rare = dtype_of_elem_type(stored.data_type) in self.types_everywhere
+            dtype = dtype_of_elem_type(stored.data_type)
+            is_rare = dtype in self.types_everywhere or dtype in _NEVER_CARRIED
             if stored.name in kept or not (is_rare or stored.name in self._converted):
                 continue
             if stored.name not in self._converted:
