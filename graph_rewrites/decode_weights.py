@@ -1,4 +1,4 @@
-"""Decode stored weights of 4 bits, or in blocks, that TensorRT does not dequantize."""
+"""Decode stored weights of 4 bits that TensorRT does not dequantize."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-_BITS = {"int4": 4, "uint4": 4, "int8": 8, "uint8": 8}
-
 
 @dataclass(frozen=True)
 class _Decoded:
@@ -26,9 +24,9 @@ class _Decoded:
 class DecodeWeights(Rewrite):
     """DequantizeLinear(stored, scale, zero point) -> (stored - zero point) * scale, stored.
 
-    For uint4, for int4 around another number than zero, and for 8 bits in blocks likewise: as ONNX
-    Runtime's quantizers write language models in the QDQ form. TensorRT has int4 around zero only.
-    The weights take two to eight times the space: a note says how much.
+    For uint4, and for int4 around another number than zero, as ONNX Runtime's quantizers write
+    language models in the QDQ form. TensorRT has int4 around zero only. The weights take four or
+    eight times the space: a note says how much.
     """
 
     pattern = Op("DequantizeLinear", "x", "scale", Optional("zero_point"))
@@ -37,20 +35,20 @@ class DecodeWeights(Rewrite):
         self, match: Match, x: gs.Tensor, scale: gs.Tensor, zero_point: gs.Tensor | None
     ) -> str | _Decoded:
         dtype, block = match.dtype(x), match.attribute("block_size", 0)
-        if dtype not in ("int4", "uint4") and not (dtype in _BITS and block):
-            return "it has neither 4 bits nor 8 bits in blocks"
+        if dtype not in ("int4", "uint4"):
+            return "it has no 4 bits"
         weights, scales = match.constant(x), match.constant(scale)
         zeros = None if zero_point is None else match.constant(zero_point)
         if weights is None or scales is None or (zeros is None) != (zero_point is None):
             return "its weights are not stored in the model itself"
-        if not dtype.startswith("u") and (zeros is None or not zeros.any()):
+        if dtype == "int4" and (zeros is None or not zeros.any()):
             return "TensorRT takes it: it dequantizes around zero"
-        axis = match.attribute("axis", 1)
-        if scales.ndim and not -weights.ndim <= axis < weights.ndim:
-            return "its axis is none of its weights"
-        wide = weights.astype(np.float32)
-        factor = spread_blocks(scales, wide.shape, axis, block)
-        zero = 0 if zeros is None else spread_blocks(zeros, wide.shape, axis, block)
+        axis, wide = match.attribute("axis", 1), weights.astype(np.float32)
+        zeros = np.zeros_like(scales) if zeros is None else zeros
+        spread = [spread_blocks(each, wide.shape, axis, block) for each in (zeros, scales)]
+        zero, factor = spread
+        if zero is None or factor is None:
+            return "its scales or zero points do not fit its weights"
         return match.dtype_problem(FLOATS, scale) or _Decoded((wide - zero) * factor)
 
     def rewrite(self, match: Match, scale: gs.Tensor, facts: _Decoded) -> list[gs.Node]:
@@ -59,15 +57,15 @@ class DecodeWeights(Rewrite):
         return new.end("Identity", new.cast(facts.array, dtype))
 
     def note(self, match: Match) -> str:
-        bits, dtype = _BITS[match.dtype(match["x"])], match.dtype(match["scale"])
-        wide = 32 if dtype == "float32" else 16
-        return f"weights of {bits} bits are stored as {dtype}, in {wide // bits} times the space."
+        dtype = match.dtype(match["scale"])
+        times = 8 if dtype == "float32" else 4
+        return f"weights of 4 bits are stored as {dtype}, in {times} times the space."
 
 
 def spread_blocks(
     given: npt.NDArray[Any], shape: tuple[int, ...], axis: int, block: int
-) -> npt.NDArray[Any]:
-    """Return a scale or zero point for each weight.
+) -> npt.NDArray[Any] | None:
+    """Return a scale or zero point for each weight; None if they do not fit.
 
     Args:
         given: one for each block; without blocks, one for each element of the axis, or one.
@@ -76,10 +74,16 @@ def spread_blocks(
         block: the number of weights in a block along the axis; 0 for no blocks.
     """
     wide = given.astype(np.float32)
-    if block:
-        return wide.repeat(block, axis).take(range(shape[axis]), axis)
-    if wide.size == 1:
+    if not block and wide.size == 1:
         return wide.reshape(())
+    if not -len(shape) <= axis < len(shape):
+        return None
     along = [1] * len(shape)
-    along[axis] = wide.size
-    return wide.reshape(along)
+    along[axis] = shape[axis]
+    if not block:
+        return wide.reshape(along) if wide.size == shape[axis] else None
+    along = list(shape)
+    along[axis] = -(-shape[axis] // block)
+    if list(wide.shape) != along:
+        return None
+    return wide.repeat(block, axis).take(range(shape[axis]), axis)

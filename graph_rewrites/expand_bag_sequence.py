@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise, permutations
 from typing import Any
 
@@ -23,7 +22,11 @@ from pluginkit.onnx import FLOATS, AnyOf, Match, Op, Replacement, Rewrite, bodie
 _Array = npt.NDArray[Any]
 _INTEGERS = ("int32", "int64")
 #: How a loop reduces the rows of a bag, by the operator that does so.
-_REDUCTIONS = {"ReduceSum": np.sum, "ReduceMean": np.mean, "ReduceMax": np.max}
+_REDUCTIONS: dict[str, Callable[..., _Array]] = {
+    "ReduceSum": np.sum,
+    "ReduceMean": np.mean,
+    "ReduceMax": np.max,
+}
 _SIZES = ("Shape", "Size")
 #: What lies between the values that a loop is tried with and the joined sequence.
 _TRIED = frozenset(
@@ -56,8 +59,10 @@ class _BagLoop:
         """Return what the loop appends, joined."""
         counts = np.full(len(rows), True) if ids is None else ~np.isin(ids, self.padding)
         bags = [rows[start:end][counts[start:end]] for start, end in pairwise(offsets)]
-        reduce = partial(_REDUCTIONS[self.reduction], axis=0)
-        return np.array([reduce(bag) if len(bag) else np.zeros_like(rows[0]) for bag in bags])
+        reduce = _REDUCTIONS[self.reduction]
+        return np.array(
+            [reduce(bag, axis=0) if len(bag) else np.zeros_like(rows[0]) for bag in bags]
+        )
 
 
 class ExpandBagSequence(Rewrite):
@@ -214,5 +219,6 @@ def _run(
 def _flattened(match: Match, name: str) -> str:
     """Return the vector that a Reshape makes a vector of; else the value itself."""
     made = match.producer(name)
-    is_reshaped = made is not None and is_op(made, "Reshape")
-    return made.input[0] if is_reshaped and _is(match, made.input[0], _INTEGERS, 1) else name
+    if made is None or not is_op(made, "Reshape") or not _is(match, made.input[0], _INTEGERS, 1):
+        return name
+    return str(made.input[0])

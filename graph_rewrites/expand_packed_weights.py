@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 _Array = npt.NDArray[Any]
 #: What 4 bits stand for in FP4, whose last bit but three is the sign, and in NF4.
-_FP4 = np.float32([0, 1 / 192, 2 / 3, 1, 1 / 3, 1 / 2, 1 / 6, 1 / 4])
-_NF4 = np.float32(
+_FP4 = np.array([0, 1 / 192, 2 / 3, 1, 1 / 3, 1 / 2, 1 / 6, 1 / 4], np.float32)
+_NF4 = np.array(
     [
         *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
         *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
         *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224),
         *(0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0),
-    ]
+    ],
+    np.float32,
 )
 _VALUES = (np.concatenate([_FP4, -_FP4]), _NF4)
 
@@ -68,10 +69,12 @@ class ExpandGatherBlockQuantized(Rewrite):
                 np.full_like(factors, 2 ** (bits - 1))
             ]
         wide = packed.astype(np.float32)
-        for each in zeros:
-            wide -= spread_blocks(each, wide.shape, axis, block)
-        wide *= spread_blocks(factors, wide.shape, axis, block)
-        return match.dtype_problem(FLOATS, scales) or _Table(wide)
+        middle = zeros[0] if zeros else np.zeros_like(factors)
+        spread = [spread_blocks(each, wide.shape, axis, block) for each in (middle, factors)]
+        zero, factor = spread
+        if zero is None or factor is None:
+            return "its scales or zero points do not fit its weights"
+        return match.dtype_problem(FLOATS, scales) or _Table((wide - zero) * factor)
 
     def rewrite(
         self, match: Match, indices: gs.Tensor, scales: gs.Tensor, facts: _Table
@@ -102,9 +105,15 @@ class ExpandMatMulBnb4(Rewrite):
             return "its weights are not stored in the model itself"
         columns, rows, block = (match.attribute(name, 0) for name in ("N", "K", "block_size"))
         kind = match.attribute("quant_type", -1)
-        if kind not in (0, 1) or block < 1 or codes.size != (columns * rows + 1) // 2:
+        count = columns * rows
+        if (
+            kind not in (0, 1)
+            or block < 1
+            or codes.size != (count + 1) // 2
+            or factors.size != -(-count // block)
+        ):
             return "its weights are not as many as its sizes say, or neither FP4 nor NF4"
-        codes = np.stack([codes.ravel() >> 4, codes.ravel() & 15], 1).ravel()[: columns * rows]
+        codes = np.stack([codes.ravel() >> 4, codes.ravel() & 15], 1).ravel()[:count]
         wide = _VALUES[kind][codes] * factors.astype(np.float32).ravel().repeat(block)[: codes.size]
         wide = wide.reshape(columns, rows)
         is_transposed = match.attribute("transB", 1)

@@ -39,6 +39,10 @@ from pluginkit.graph_rewrites.expand_layer_normalization import (
 )
 from pluginkit.graph_rewrites.expand_mat_mul_n_bits import ExpandMatMulNBits
 from pluginkit.graph_rewrites.expand_multi_head_attention import ExpandMultiHeadAttention
+from pluginkit.graph_rewrites.expand_packed_weights import (
+    ExpandGatherBlockQuantized,
+    ExpandMatMulBnb4,
+)
 from pluginkit.graph_rewrites.expand_quantization import (
     ExpandDequantizeLinear,
     ExpandDynamicQuantizeLinear,
@@ -368,6 +372,33 @@ def _n_bits() -> Sample:
     )
 
 
+def _packed() -> dict[str, Sample]:
+    embedding = {
+        "table": integers(7, 16),
+        "indices": np.array([[0, 6], [3, 3]]),
+        "scales": np.abs(normal(7, 2)),
+    }
+    floats = {"x": normal(5, 32), "packed": integers(96), "largest": np.abs(normal(12))}
+    return {
+        "embedding of few bits": microsoft_sample(
+            ExpandGatherBlockQuantized,
+            "GatherBlockQuantized",
+            embedding,
+            {"y": ("float32", 3)},
+            stored=["table", "scales"],
+            **{"gather_axis": 0, "quantize_axis": 1, "block_size": 16, "bits": 4},
+        ),
+        "floats of 4 bits": microsoft_sample(
+            ExpandMatMulBnb4,
+            "MatMulBnb4",
+            floats,
+            {"y": ("float32", 2)},
+            stored=["packed", "largest"],
+            **{"K": 32, "N": 6, "block_size": 16, "quant_type": 1},
+        ),
+    }
+
+
 def _quantized(name: str, array: np.ndarray, scale: float, zero: int) -> dict[str, np.ndarray]:
     zero_point = np.array(zero, array.dtype)
     return {name: array, f"{name}_scale": np.float32(scale), f"{name}_zero": zero_point}
@@ -472,6 +503,6 @@ def _of_integers() -> dict[str, Sample]:
 MICROSOFT_SAMPLES: dict[str, Sample] = {
     f"microsoft {name}": each
     for name, each in (
-        _of_floats() | _of_products() | _of_attention() | _of_groups() | _of_integers()
+        _of_floats() | _packed() | _of_products() | _of_attention() | _of_groups() | _of_integers()
     ).items()
 }

@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from pluginkit.graph_rewrites.carry_integers import CarryIntegers
+from pluginkit.graph_rewrites.decode_weights import DecodeWeights
 from pluginkit.graph_rewrites.drop_dropout import DropDropout
 from pluginkit.graph_rewrites.drop_optional import DropOptional
 from pluginkit.graph_rewrites.expand_affine_grid import ExpandAffineGrid
@@ -559,6 +560,17 @@ def _other_samples() -> dict[str, Sample]:
             {"x": normal(5, 7) * 3},
             outputs=("y", "scale", "zero"),
             opset=11,
+        ),
+        "weights of 4 bits": sample(
+            DecodeWeights,
+            "DequantizeLinear",
+            {
+                "x": integers(6, 4, dtype=ml_dtypes.int4, low=-8, high=7),
+                "s": f32(0.1, 0.2, 0.3, 0.4),
+                "z": integers(4, dtype=ml_dtypes.int4, low=1, high=7),
+            },
+            stored=["x", "s", "z"],
+            axis=1,
         ),
         "resize to any size": sample(
             ExpandDynamicResize,

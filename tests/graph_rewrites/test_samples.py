@@ -87,6 +87,7 @@ def test_every_rewrite_without_a_plugin_has_samples():
             "ExpandMultinomial",
             "ExpandTrainingDropout",
             "RenameAtenOperator",
+            "RenameHalfPixel",
         ),
     }
     found = {

@@ -154,9 +154,10 @@ def _share_opset(model: onnx.ModelProto) -> None:
             used.setdefault((root.domain, root.name), set()).update(op_types)
     for function in model.functions:
         op_types = used[function.domain, function.name]
-        for each in function.opset_import if own is not None else ():
-            versions = (each.version, own)
-            if each.domain in _ONNX and all(_is_unchanged(op, *versions) for op in op_types):
+        for each in function.opset_import:
+            if own is None or each.domain not in _ONNX:
+                continue
+            if all(_is_unchanged(op_type, each.version, own) for op_type in op_types):
                 each.version = own
 
 
