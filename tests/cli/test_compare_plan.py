@@ -189,3 +189,6 @@ def test_narrower_types_have_their_own_tolerance() -> None:
     single = compare_values("y", expected, np.full(4, 1.005, np.float32), *2 * [with_default(None)])
     assert not single.ok
     assert compare_values("n", np.arange(3), np.arange(3, dtype=np.int32), None, None).ok
+    shorts, wrapped = np.uint16([1, 2]), np.int32([1, 2 + 2**16])
+    assert compare_values("s", shorts, shorts.astype(np.int32), None, None).ok
+    assert not compare_values("s", shorts, wrapped, None, None).ok

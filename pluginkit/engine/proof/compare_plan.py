@@ -13,6 +13,7 @@ from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.plan.manifest import Manifest
 from pluginkit.engine.plan.open_engine import OpenEngine, open_engine
 from pluginkit.engine.proof.compared_original import ComparedOriginal
+from pluginkit.onnx.inference.element_types import WIDER_TYPES
 from pluginkit.onnx.running.compare_models import check_expected
 from pluginkit.onnx.running.comparison import Comparison, ShapesComparison
 from pluginkit.onnx.running.first_divergence import Divergence, TapsComparison
@@ -81,14 +82,14 @@ def run_original(
 
 
 def in_plan_types(manifest: Manifest, feeds: Arrays) -> dict[str, Array]:
-    """Return inputs in the types of the plan, which may be narrower than those of the model."""
+    """Return inputs in the types of the plan, which may be narrower or wider than the model's."""
     import ml_dtypes
     import numpy as np
 
     def cast(name: str, array: Array) -> Array:
         dtype = types.get(name, array.dtype.name)
         wanted = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
-        return array.astype(wanted) if wanted.kind in "fiV" and array.dtype.kind in "fi" else array
+        return array.astype(wanted) if wanted.kind in "fiV" and array.dtype.kind in "fiu" else array
 
     types = {tensor.name: tensor.dtype.lower() for tensor in manifest.inputs}
     return {name: cast(name, np.asarray(array)) for name, array in feeds.items()}
@@ -189,6 +190,8 @@ def compare_values(
     if got.dtype != expected.dtype and expected.dtype.kind == "f" and got.dtype.kind in "fV":
         rtol, atol = (tolerance_of(got.dtype.name, limit) for limit in (rtol, atol))
         got = got.astype(expected.dtype)
+    elif WIDER_TYPES.get(expected.dtype.name) == got.dtype.name:
+        expected = expected.astype(got.dtype)
     elif expected.dtype.kind == got.dtype.kind == "i":
         got = got.astype(expected.dtype)
     return compare_arrays(name, expected, got, rtol, atol)
