@@ -108,7 +108,7 @@ class ExpandBagSequence(Rewrite):
 def _candidates(match: Match) -> Iterator[_BagLoop]:
     """Yield what the loop may do, by the types of what it reads."""
     loop = match.producer(match.proto.input[0])
-    names = [] if loop is None else sorted(names_read(loop))
+    names = sorted(names_read(loop)) if loop is not None and _ends(loop) else []
     stored = {name: value for name in names if (value := stored_value(match, name)) is not None}
     rows = [name for name in names if _is(match, name, FLOATS, 2)]
     vectors = [name for name in names if _is(match, name, _INTEGERS, 1)]
@@ -122,6 +122,27 @@ def _candidates(match: Match) -> Iterator[_BagLoop]:
                 yield _BagLoop(rows[0], offsets, reduction)
             for padding, count in known if len(ids) == 1 else ():
                 yield _BagLoop(rows[0], offsets, reduction, ids[0], (padding, padding - count))
+
+
+def _ends(node: onnx.NodeProto) -> bool:
+    """Whether a node can be tried: each Loop in it goes on while a sum is less than something."""
+    for _, body in bodies(node):
+        producers = {name: each for each in body.node for name in each.output}
+        if is_op(node, "Loop") and not _is_counted(producers, body.output[0].name):
+            return False
+        if not all(map(_ends, body.node)):
+            return False
+    return True
+
+
+def _is_counted(producers: Mapping[str, onnx.NodeProto], name: str) -> bool:
+    goes_on = producers.get(name)
+    if goes_on is None or not is_op(goes_on, "Less"):
+        return False
+    grown = producers.get(goes_on.input[0])
+    while grown is not None and is_op(grown, "Identity"):
+        grown = producers.get(grown.input[0])
+    return grown is not None and is_op(grown, "Add")
 
 
 def _is_size(match: Match, name: str) -> bool:

@@ -70,7 +70,7 @@ PADDED = """<ir_version: 10, opset_import: ["" : 20]>
                 same = Identity(before) }},
                 else_branch = q () => (int64[n] longer) {{
                 place = Reshape(at, flat) longer = Concat<axis = 0>(before, place) }}>
-            then = Add(at, one) on = Less(then, end)
+            raised_at = Add(at, one) then = Identity(raised_at) on = Less(then, end)
         }}>
         size = Size(places) is_empty = Equal(size, zero)
         row = If(is_empty) <then_branch = f () => (float[1, 4] z)
@@ -143,3 +143,12 @@ def test_products_without_the_padding_are_left():
 def test_other_loops_are_left(options, reason):
     (refused,) = rewrite_model(bags_model(**options), [ExpandBagSequence]).refused
     assert refused.reason == reason
+
+
+def test_a_loop_that_may_not_end_is_not_tried():
+    model = bags_model()
+    loop = next(node for node in model.graph.node if node.op_type == "Loop")
+    body = loop.attribute[0].g
+    next(node for node in body.node if "next" in node.output).op_type = "Mul"
+    (refused,) = rewrite_model(model, [ExpandBagSequence]).refused
+    assert refused.reason == "its loop is none over bags"

@@ -91,9 +91,9 @@ def rewrite_model(
     The main graph and every body of an If, Loop or Scan are rewritten. Local functions that hold a
     node to rewrite are inlined first, because their values have types only where they are called.
     Graph inputs and outputs keep their names and order, and their types unless no engine has such
-    inputs and outputs. What a model declares is corrected
-    where its nodes say otherwise: an output gets the right shape, and stale types of values between
-    nodes are removed. The outputs of every plugin node get a type, and a shape if it can be known.
+    inputs and outputs. What a model declares is corrected where its nodes say otherwise: an output
+    gets the right shape, and stale types of values between nodes are removed. The outputs of every
+    plugin node get a type, and a shape if it can be known.
     Plugin nodes that the model already has are written in the form that survives TensorRT's parser.
     External data is never read.
 
