@@ -63,10 +63,10 @@ def _torch(plugin: AddLayerNorm, inputs: Sequence[DeviceTensor]) -> Function:
 def _triton(plugin: AddLayerNorm, inputs: Sequence[DeviceTensor]) -> Function:
     if inputs[0].shape[-1] > _MOST_OF_TRITON:
         raise NotOffered("rows of up to 16384 elements")
-    from layer_norm_triton import add_layer_norm
+    from add_norm_triton import add_norm
 
     epsilon = plugin.epsilon
-    return lambda *tensors: add_layer_norm(*tensors, epsilon)
+    return lambda *tensors: add_norm(*tensors, epsilon)
 
 
 PEERS = (

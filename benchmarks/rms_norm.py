@@ -88,10 +88,10 @@ def _triton(plugin: AddRMSNorm, inputs: Sequence[DeviceTensor]) -> Function:
     """A program for each row, as in Triton's tutorials and in Liger."""
     if inputs[0].shape[-1] > _MOST_OF_TRITON:
         raise NotOffered("rows of up to 16384 elements")
-    from rms_norm_triton import add_rms_norm
+    from add_norm_triton import add_norm
 
     epsilon = plugin.epsilon
-    return lambda x, residual, weight: add_rms_norm(x, residual, weight, epsilon)
+    return lambda x, residual, weight: add_norm(x, residual, weight, None, epsilon)
 
 
 PEERS = (
