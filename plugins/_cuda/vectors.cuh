@@ -29,6 +29,8 @@ template <typename T, int COUNT> struct alignas(sizeof(T) * COUNT) Vector {
         } else if constexpr (sizeof(Word) == sizeof(uint4)) {
             asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(target), "r"(word.x), "r"(word.y), "r"(word.z),
                          "r"(word.w) : "memory");
+        } else if constexpr (sizeof(Word) == sizeof(uint2)) {
+            asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(target), "r"(word.x), "r"(word.y) : "memory");
         } else {
             __stwb(reinterpret_cast<Word*>(target), word);
         }
