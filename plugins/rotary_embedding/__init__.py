@@ -27,11 +27,10 @@ from pluginkit import (
 
 #: The threads of a block, and how many blocks of them the registers must suffice for.
 _THREADS, _BLOCKS = 128, 7
-#: The heads for which a thread keeps its sines and cosines: so many where it takes vectors, as many
-#: as a vector has elements where it takes these, and one if there are fewer threads than these.
-_HEADS, _FEW = 2, 2**15
-_VECTOR_BYTES = 16
-#: The blocks in the second dimension of a grid.
+#: The bytes of a vector. If x has fewer bytes than the last number, a GPU has threads to spare:
+#: vectors have as many elements as the second number, and a thread takes one head.
+_BYTES, _FEW_ELEMENTS, _FEW = 16, 2, 2**20
+#: The blocks in the second and third dimension of a grid.
 _MOST_BLOCKS = 65535
 
 
@@ -71,9 +70,9 @@ class RotaryEmbedding(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "rotate<{T}, {WIDE}, {HEADS}, {interleaved}, {whole}>",
-        {"WIDE": (False, True), "HEADS": (1, 2, 4, 8)},
-        defines={"THREADS": _THREADS, "BLOCKS": _BLOCKS, "VECTOR_BYTES": _VECTOR_BYTES},
+        "rotate<{T}, {BYTES}, {HEADS}, {ONCE}, {interleaved}, {whole}>",
+        {"BYTES": (0, 4, 8, _BYTES), "HEADS": (1, 2, 4, 8), "ONCE": (False, True)},
+        defines={"THREADS": _THREADS, "BLOCKS": _BLOCKS},
     )
 
     def check(self, x: TensorDesc, cos: TensorDesc, sin: TensorDesc) -> None:
@@ -87,26 +86,28 @@ class RotaryEmbedding(Plugin):
     def launches(self, x: TensorDesc, cos: TensorDesc, sin: TensorDesc, y: TensorDesc) -> Launch:
         """Return one launch; a thread takes a part of several heads."""
         items, heads, length, size = map(known, x.shape)
-        rows, width = items * length, known(cos.shape[-1])
+        width = known(cos.shape[-1])
         rotated = width if self.whole else 2 * width
-        elements = _VECTOR_BYTES // x.dtype.itemsize
-        vectors = 1 if self.interleaved else 2
-        is_wide = rotated % (vectors * elements) == 0 and size % elements == 0
-        each = _HEADS if is_wide else elements
-        if not is_wide:
-            elements, vectors = 1, 2
-        units = rotated // (vectors * elements) + (size - rotated) // elements
-        if rows * heads * units < _FEW:
+        is_few, vectors = known(x.nbytes) < _FEW, 1 if self.interleaved else 2
+        width_bytes = _FEW_ELEMENTS * x.dtype.itemsize if is_few else _BYTES
+        elements, each = width_bytes // x.dtype.itemsize, vectors
+        if rotated % (vectors * elements) or size % elements:
+            width_bytes, elements, vectors, each = 0, 1, 2, elements
+        turned = rotated // (vectors * elements)
+        units = turned + (size - rotated) // elements
+        if is_few:
             each = 1
         lanes = max(min(units, _THREADS), 1)
-        places = max(min(_THREADS // lanes, rows), 1)
+        places = max(min(_THREADS // lanes, length), 1)
         layers = max(min(_THREADS // (lanes * places), ceil_div(heads, each)), 1)
+        blocks = ceil_div(heads, each * layers)
+        once = units <= lanes and max(blocks, items) <= _MOST_BLOCKS
         return Launch(
             self.kernel,
-            grid=(ceil_div(rows, places), min(ceil_div(heads, each * layers), _MOST_BLOCKS)),
+            grid=(ceil_div(length, places), *(min(n, _MOST_BLOCKS) for n in (blocks, items))),
             block=(lanes, places, layers),
-            args=(*(y, x, cos, sin), *map(int32, (rows, heads, length, size, rotated))),
-            constants={"WIDE": is_wide, "HEADS": each},
+            args=(y, x, cos, sin, *map(int32, (*x.shape, rotated, turned, units))),
+            constants={"BYTES": width_bytes, "HEADS": each, "ONCE": once},
         )
 
     def reference(self, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:

@@ -51,8 +51,7 @@ def test_pairs_are_multiplied_by_unit_numbers(interleaved, whole):
 
 
 @pytest.mark.parametrize("size", [8, 6])
-def test_more_heads_than_a_grid_has_blocks(monkeypatch, size):
-    """For many items, whose rows are in one dimension with those of the tables."""
+def test_more_heads_and_items_than_a_grid_has_blocks(monkeypatch, size):
     monkeypatch.setattr(rotary_embedding, "_MOST_BLOCKS", 2)
     rng = np.random.default_rng(5)
     shapes = (5, 2100, 3, size), (5, 3, size), (5, 3, size)
