@@ -26,10 +26,11 @@ from pluginkit import (
 )
 
 _THREADS = 256
-_VECTOR_BYTES = 16
-#: The vectors that a thread takes of each tensor, or the elements where rows are not aligned; with
-#: fewer vectors than the last number a GPU has threads to spare.
-_VECTORS, _ELEMENTS, _FEW = 2, 8, 2**17
+#: The vectors that a thread takes of each tensor, or the elements where rows are not aligned.
+_VECTORS, _ELEMENTS = 2, 8
+#: The bytes of a vector. If y has fewer bytes than the last number, a GPU has threads to spare, of
+#: which each takes one vector of as many elements as the second number.
+_BYTES, _FEW_ELEMENTS, _FEW = 16, 2, 2**21
 #: The blocks in the second dimension of a grid.
 _MOST_BLOCKS = 65535
 
@@ -60,9 +61,13 @@ class SwiGLU(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "swi_glu<{T}, {WIDE}, {VECTORS}>",
-        {"WIDE": (False, True), "VECTORS": (1, _VECTORS, _ELEMENTS)},
-        defines={"THREADS": _THREADS, "VECTOR_BYTES": _VECTOR_BYTES},
+        "swi_glu<{T}, {HALVES}, {BYTES}, {VECTORS}>",
+        {
+            "HALVES": (False, True),
+            "BYTES": (0, 4, 8, _BYTES),
+            "VECTORS": (1, _VECTORS, _ELEMENTS),
+        },
+        defines={"THREADS": _THREADS},
     )
 
     def check(self, gate: TensorDesc, up: TensorDesc | None) -> None:
@@ -78,22 +83,23 @@ class SwiGLU(Plugin):
 
     def launches(self, gate: TensorDesc, up: TensorDesc | None, y: TensorDesc) -> Launch:
         """Return one launch; a pair of tensors is one row."""
-        elements = _VECTOR_BYTES // gate.dtype.itemsize
-        size, rows, stride = known(y.size), 1, 0
+        size, rows = known(y.size), 1
         if up is None:
             size = known(y.shape[-1])
-            rows, stride = known(y.size) // max(size, 1), 2 * size
-        is_wide = size % elements == 0 or up is not None
-        vectors = _VECTORS if is_wide else _ELEMENTS
-        if known(y.nbytes) < _FEW * _VECTOR_BYTES:
+            rows = known(y.size) // max(size, 1)
+        is_few = known(y.nbytes) < _FEW
+        width = _FEW_ELEMENTS * gate.dtype.itemsize if is_few else _BYTES
+        elements, vectors = width // gate.dtype.itemsize, _VECTORS
+        if up is None and size % elements:
+            width, elements, vectors = 0, 1, _ELEMENTS
+        if is_few:
             vectors = 1
-        tile = _THREADS * vectors * (elements if is_wide else 1)
         return Launch(
             self.kernel,
-            grid=(ceil_div(size, tile), min(rows, _MOST_BLOCKS)),
+            grid=(ceil_div(size, _THREADS * vectors * elements), min(rows, _MOST_BLOCKS)),
             block=_THREADS,
-            args=(y, gate, up, *map(int64, (rows, size, stride))),
-            constants={"WIDE": is_wide, "VECTORS": vectors},
+            args=(y, gate, up, *map(int64, (rows, size))),
+            constants={"HALVES": rows > 1, "BYTES": width, "VECTORS": vectors},
         )
 
     def reference(self, gate: np.ndarray, up: np.ndarray | None) -> np.ndarray:
