@@ -13,20 +13,29 @@
 
 #include "add_norm.cuh"
 
-// ALONE: whether a block has one row, of which its threads keep all vectors.
-template <bool CENTRED, typename T, typename W, int LANES, int KEPT, bool ALONE, bool SHIFTED>
-__global__ void __launch_bounds__(MAX_THREADS, 1) add_norm(
-    T* y, T* total, const T* x, const T* residual, const W* weight, const W* bias, long long rows, int inner,
-    float epsilon
-) {
+// The threads of a block, at most, and whether these have registers for many vectors each, as they are few. Else as many
+// threads of several blocks are on a multiprocessor as one block can have.
+template <int FULL> constexpr int MOST_THREADS = FULL ? FULL : MAX_THREADS;
+template <int FULL, int KEPT> constexpr bool HAS_REGISTERS = MOST_THREADS<FULL> <= MAX_THREADS / 2 && KEPT > 2;
+
+// ALONE: whether a block has one row, of which its threads keep all vectors. FULL: how many threads do so if each keeps
+// KEPT of them, or 0.
+template <bool CENTRED, typename T, typename W, int LANES, int KEPT, bool ALONE, bool SHIFTED, int FULL>
+__global__ void __launch_bounds__(MOST_THREADS<FULL>, HAS_REGISTERS<FULL, KEPT> ? 1 : MAX_THREADS / MOST_THREADS<FULL>)
+    add_norm(
+        T* y, T* total, const T* x, const T* residual, const W* weight, const W* bias, long long rows, int size,
+        float epsilon
+    ) {
     using Values = Pack<T, LANES>;
     using Value = Pack<T, 1>;
     const long long row = ALONE ? blockIdx.x : static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y;
+    const int inner = FULL ? FULL * KEPT * LANES : size;
     const long long start = row * inner;
     // Threads beyond the last row load nothing, but take part in the shuffles of their warp.
-    const int own = ALONE || row < rows ? inner : 0, threads = blockDim.x, thread = threadIdx.x;
+    const int own = ALONE || row < rows ? inner : 0, threads = FULL ? FULL : blockDim.x, thread = threadIdx.x;
     const int head = SHIFTED ? static_cast<int>((LANES - start % LANES) % LANES) : 0;  // before the first vector
     const int vectors = max(own - head, 0) / LANES, edges = SHIFTED ? own - vectors * LANES : 0;
+    const auto has = [&](int at) { return FULL || at < vectors; };
     // The first vector that a thread does not keep.
     const int rest = ALONE || KEPT < MOST_KEPT ? vectors : thread + KEPT * threads;
     x += start, residual += start, y += start, total += start;
@@ -40,11 +49,7 @@ __global__ void __launch_bounds__(MAX_THREADS, 1) add_norm(
         return has_bias ? weights_of<W, LANES, SHIFTED>(bias, at, head) : Pack<W, LANES>{};
     };
 
-    // Weights that fit into few registers are loaded before the sum over the row, which need not wait for memory twice.
-    constexpr bool EARLY = (CENTRED ? 2 : 1) * KEPT * LANES * sizeof(W) <= EARLY_BYTES && !SHIFTED;
-    Pack<W, LANES> early[EARLY ? KEPT : 1], early_biases[EARLY ? KEPT : 1];
-
-    constexpr int AT_ONCE = KEPT <= 4 ? KEPT : CENTRED ? 2 : 4;
+    constexpr int AT_ONCE = HAS_REGISTERS<FULL, KEPT> || KEPT <= 4 ? KEPT : CENTRED ? 2 : 4;
     Values kept[KEPT];
     typename GatheredOf<CENTRED>::type gathered = {};
 #pragma unroll
@@ -53,14 +58,13 @@ __global__ void __launch_bounds__(MAX_THREADS, 1) add_norm(
 #pragma unroll
         for (int k = 0; k < AT_ONCE; ++k) {
             const int at = thread + (first + k) * threads;
-            if (at >= vectors) continue;
+            if (!has(at)) continue;
             kept[first + k] = xs[at], others[k] = residuals[at];
-            if constexpr (EARLY) early[first + k] = weights(at), early_biases[first + k] = biases(at);
         }
 #pragma unroll
         for (int k = 0; k < AT_ONCE; ++k) {
             const int at = thread + (first + k) * threads;
-            if (at >= vectors) continue;
+            if (!has(at)) continue;
             totals[at] = kept[first + k] = sum_of(kept[first + k], others[k]);
             gathered = combined(gathered, gathered_from<CENTRED>(kept[first + k]), 1.0f / (first + k + 1));
         }
@@ -70,6 +74,24 @@ __global__ void __launch_bounds__(MAX_THREADS, 1) add_norm(
         totals[at] = sum;
         gathered = combined(gathered, gathered_from<CENTRED>(sum));
     }
+    // Weights that fit into few registers are loaded while the row is added up, and after what is added, which has to come
+    // first: the stores keep them in this order.
+    constexpr int WEIGHT_BYTES = (CENTRED ? 2 : 1) * LANES * sizeof(W);
+    constexpr int FITTING = (HAS_REGISTERS<FULL, KEPT> ? 2 : 1) * EARLY_BYTES / WEIGHT_BYTES;
+    constexpr int LOADED = FITTING < KEPT ? FITTING : KEPT;
+    constexpr bool EARLY = LOADED == KEPT && !SHIFTED;
+    Pack<W, LANES> factors[LOADED], addends[LOADED] = {};
+    const auto load_weights = [&](int first) {
+#pragma unroll
+        for (int k = 0; k < LOADED; ++k) {
+            if (has(thread + (first + k) * threads)) factors[k] = weights(thread + (first + k) * threads);
+        }
+#pragma unroll
+        for (int k = 0; has_bias && k < LOADED; ++k) {
+            if (has(thread + (first + k) * threads)) addends[k] = biases(thread + (first + k) * threads);
+        }
+    };
+    if (EARLY) load_weights(0);
     const int edge = thread < head ? thread : thread + vectors * LANES;
     Value edge_sum;
     if (SHIFTED && thread < edges) {
@@ -78,14 +100,17 @@ __global__ void __launch_bounds__(MAX_THREADS, 1) add_norm(
         gathered = combined(gathered, gathered_from<CENTRED>(edge_sum));
     }
 
-    const Norm norm = norm_from(combined_over_row<ALONE>(gathered), inner, epsilon);
+    if constexpr (FULL) gathered = combined_over_full_row<FULL>(gathered);
+    else gathered = combined_over_row<ALONE>(gathered);
+    const Norm norm = norm_from(gathered, inner, epsilon);
 #pragma unroll
-    for (int k = 0; k < KEPT; ++k) {
-        const int at = thread + k * threads;
-        if (at >= vectors) continue;
-        const int loaded = EARLY ? k : 0;
-        const auto factors = EARLY ? early[loaded] : weights(at), addends = EARLY ? early_biases[loaded] : biases(at);
-        ys[at] = scaled<CENTRED>(kept[k], factors, addends, norm);
+    for (int first = 0; first < KEPT; first += LOADED) {
+        if (!EARLY) load_weights(first);
+#pragma unroll
+        for (int k = 0; k < LOADED; ++k) {
+            const int at = thread + (first + k) * threads;
+            if (has(at)) ys[at] = scaled<CENTRED>(kept[first + k], factors[k], addends[k], norm);
+        }
     }
     for (int at = rest; at < vectors; at += threads) {
         ys[at] = scaled<CENTRED>(totals[at], weights(at), biases(at), norm);

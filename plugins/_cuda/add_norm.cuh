@@ -177,3 +177,29 @@ template <bool ALONE, typename V> __device__ __forceinline__ V combined_over_row
     __syncthreads();
     return combined_over_lanes<true>(lane < warps ? parts[first + lane] : V{});
 }
+
+__device__ __forceinline__ float from_lane(float value, int step) { return __shfl_xor_sync(~0u, value, step); }
+__device__ __forceinline__ Moments from_lane(const Moments& own, int step) {
+    return {own.count, from_lane(own.mean, step), from_lane(own.squares, step)};
+}
+
+// Combine parts of a row that have as many values each.
+template <int COUNT, typename V> __device__ __forceinline__ V combined_parts(const V* parts) {
+    if constexpr (COUNT == 1) return *parts;
+    else {
+        constexpr int HALF = COUNT / 2;
+        const V first = combined_parts<HALF>(parts), second = combined_parts<COUNT - HALF>(parts + HALF);
+        return combined(first, second, static_cast<float>(COUNT - HALF) / COUNT);
+    }
+}
+
+// Combine `value` over a row's threads, which are whole warps, and of which each has as many values of the row. Shares
+// are known then, and to read what all warps found takes less time than to exchange it.
+template <int THREADS, typename V> __device__ __forceinline__ V combined_over_full_row(V value) {
+    __shared__ __align__(VECTOR_BYTES) V parts[THREADS / WARP];
+#pragma unroll
+    for (int step = WARP / 2; step; step /= 2) value = combined(value, from_lane(value, step), 0.5f);
+    if (threadIdx.x % WARP == 0) parts[threadIdx.x / WARP] = value;
+    __syncthreads();
+    return combined_parts<THREADS / WARP>(parts);
+}

@@ -30,6 +30,8 @@ MAX_ROW = 2**30
 _VECTOR_BYTES = 16
 _MAX_THREADS = 1024
 _WARP_SIZE = 32
+#: The threads of a block with one row, of which each keeps as many vectors; 0: any number of them.
+_FULL = (0, *range(96, _MAX_THREADS + 1, _WARP_SIZE))
 #: A thread loads its weights before it waits for the others of its row, if they have so many bytes.
 _EARLY_BYTES = 64
 #: Where blocks share a row: the threads of a block, and the vectors that each takes at once.
@@ -56,9 +58,9 @@ _MANY_VECTORS = 64
 _BLOCK = 128
 #: The vectors of a thread if there are many rows, so that two loads of each input are in flight.
 _VECTORS = 2
-#: With fewer rows a GPU has threads to spare, and each takes one vector; but with more threads than
-#: the second number a block takes longer to begin and to add up.
-_FEW_ROWS, _FEW_THREADS = 128, 512
+#: With fewer rows than the first number a GPU has threads to spare. A row gets at least as many as
+#: the second if it has vectors for them, and up to twice as many if it has four vectors for each.
+_FEW_ROWS, _FEW_THREADS, _FEW_VECTORS = 128, 256, 4
 #: Blocks share a row of at least so many vectors, if there are at most so many rows, and no more
 #: than the quotient; so many blocks are busy.
 _SHARED_VECTORS, _SHARED_ROWS, _VECTORS_PER_ROW, _BUSY_BLOCKS = 8192, 64, 256, 2112
@@ -77,6 +79,7 @@ class RowLayout:
         kept: the vectors that a thread keeps in registers, one of ``KEPT``.
         is_alone: whether a block has one row, and these are all its vectors.
         is_shifted: whether rows may not be aligned to vectors.
+        is_full: whether a block has one row, and each thread ``kept`` vectors of it.
     """
 
     threads: int
@@ -85,6 +88,7 @@ class RowLayout:
     kept: int
     is_alone: bool
     is_shifted: bool
+    is_full: bool
 
     @property
     def constants(self) -> dict[str, int | bool]:
@@ -94,6 +98,7 @@ class RowLayout:
             "KEPT": self.kept,
             "ALONE": self.is_alone,
             "SHIFTED": self.is_shifted,
+            "FULL": self.threads if self.is_full else 0,
         }
 
 
@@ -113,7 +118,8 @@ def layout_of(rows: int, inner: int, itemsize: int, warp_vectors: int = _VECTORS
     vectors = max(inner // lanes, 1)
     wanted = -(-vectors // _VECTORS)
     if rows < _FEW_ROWS:
-        wanted = max(wanted, min(vectors, _FEW_THREADS))
+        wanted = min(max(-(-vectors // _FEW_VECTORS), _FEW_THREADS), 2 * _FEW_THREADS)
+        wanted = max(min(vectors, wanted), -(-vectors // KEPT[-1]))
     elif vectors <= _WARP_SIZE * warp_vectors:
         wanted = min(wanted, _WARP_SIZE)
     if wanted <= _WARP_SIZE:
@@ -121,9 +127,12 @@ def layout_of(rows: int, inner: int, itemsize: int, warp_vectors: int = _VECTORS
     else:
         threads = min(-(-wanted // _WARP_SIZE) * _WARP_SIZE, _MAX_THREADS)
     kept = next((n for n in KEPT if n * threads >= vectors), KEPT[-1])
+    if vectors % (kept * _WARP_SIZE) == 0:
+        threads = min(threads, vectors // kept)
     block_rows = max(_BLOCK // threads, 1)
     is_alone = block_rows == 1 and kept * threads >= vectors
-    return RowLayout(threads, block_rows, lanes, kept, is_alone, is_shifted)
+    is_full = is_alone and kept * threads == vectors and not is_shifted
+    return RowLayout(threads, block_rows, lanes, kept, is_alone, is_shifted, is_full)
 
 
 def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel]:
@@ -131,8 +140,8 @@ def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel]
     flag, shifted = str(is_centred).lower(), {"SHIFTED": (False, True)}
     of_rows = CudaKernel(
         "../_cuda/add_norm.cu",
-        f"add_norm<{flag}, {{T}}, {{W}}, {{LANES}}, {{KEPT}}, {{ALONE}}, {{SHIFTED}}>",
-        {"LANES": LANES, "KEPT": KEPT, "ALONE": (False, True), **shifted},
+        f"add_norm<{flag}, {{T}}, {{W}}, {{LANES}}, {{KEPT}}, {{ALONE}}, {{SHIFTED}}, {{FULL}}>",
+        {"LANES": LANES, "KEPT": KEPT, "ALONE": (False, True), **shifted, "FULL": _FULL},
         defines=_DEFINES,
     )
 

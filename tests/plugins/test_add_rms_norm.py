@@ -204,7 +204,7 @@ def test_every_element_has_one_thread(itemsize):
         70_008,
         2**20 + 4,
     ]
-    seen = set()
+    seen, full = set(), set()
     for inner, rows in itertools.product(sizes, (1, 5000)):
         layout = layout_of(rows, inner, itemsize)
         vectors = inner // layout.lanes
@@ -215,9 +215,13 @@ def test_every_element_has_one_thread(itemsize):
         assert layout.threads % 32 == 0 or 32 % layout.threads == 0
         assert layout.lanes in LANES
         assert layout.kept in KEPT
+        if layout.is_full:
+            assert layout.rows == 1
+            assert layout.threads * layout.kept * layout.lanes == inner
         if layout.threads * layout.kept < vectors:
             assert (layout.threads, layout.kept) == (1024, KEPT[-1])
         seen.add((layout.lanes, layout.kept, layout.is_shifted))
+        full.add((inner, layout.is_full))
     lanes = 16 // itemsize
     assert {(each, shifted) for each, _, shifted in seen} == {
         (1, False),
@@ -225,6 +229,7 @@ def test_every_element_has_one_thread(itemsize):
         (lanes, True),
     }
     assert {kept for _, kept, _ in seen} == set(KEPT)
+    assert {(4096, True), (5120, True), (4097, False), (10_000, False)} <= full
 
 
 @pytest.mark.parametrize(
@@ -292,7 +297,7 @@ def test_nothing_is_launched_for_empty_tensors(shape):
 @pytest.mark.slow
 def test_each_kernel_compiles():
     every = specialisations_of([AddRMSNorm()])
-    of_rows = 9 * 3 * 4 * 2 * 2  # types, LANES, KEPT, ALONE, SHIFTED
+    of_rows = 9 * 3 * 4 * 2 * 2 * 31  # types, LANES, KEPT, ALONE, SHIFTED, FULL
     assert len(every) == of_rows + (3 + 9) * 2  # of parts: types, SHIFTED
     assert_all_compile(few_of_each(every, 7), QUICK)
 
