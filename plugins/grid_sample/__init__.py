@@ -90,8 +90,8 @@ class GridSample(Plugin):
     kernel = CudaKernel(
         "kernel.cu",
         "grid_sample<{T1}, {T2}, Mode::{mode}, Padding::{padding_mode}, {align_corners}, {AXES}, "
-        "{PACK}, {OFFSET}>",
-        {"AXES": (2, 3), "PACK": (1, 2), "OFFSET": OFFSETS},
+        "{PACK}, {FEW}, {OFFSET}>",
+        {"AXES": (2, 3), "PACK": (1, 2), "FEW": (False, True), "OFFSET": OFFSETS},
         defines=DEFINES,
     )
     collect_pixels = CudaKernel(

@@ -83,17 +83,16 @@ __device__ __forceinline__ void sample_run(const Axis<MODE, Offset> (&axes)[PACK
 template <Mode MODE, int AXES, int PACK>
 constexpr int BATCH = MODE == Mode::nearest ? 8 / PACK : MODE == Mode::cubic ? 1 : AXES == 3 ? 2 : 4 / PACK;
 
-// A batch item's locations are `rows` rows of `width`, a multiple of PACK. If the locations are scattered, this kernel
-// returns, and pixel_copy.cu samples them.
-template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int PACK, typename Offset>
+// A batch item's locations are `rows` rows of `width`, a multiple of PACK, in `tiles` tiles. FEW: whether there is so
+// little to do that the code for elements inside x does not pay. If the locations are scattered, this kernel returns, and
+// pixel_copy.cu samples them.
+template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int PACK, bool FEW,
+          typename Offset>
 __global__ void __launch_bounds__(THREADS)
     grid_sample(T* __restrict__ y, const T* __restrict__ x, const G* __restrict__ grid, Sizes sizes, Offset width,
-                Offset rows, int items, int channels, int run, const int* __restrict__ is_scattered) {
+                Offset rows, Offset tiles, int items, int channels, int run, const int* __restrict__ is_scattered) {
     if (is_scattered != nullptr && *is_scattered) return;  // sample_pixels does it
-    // A division takes a twentieth of a small call, and most small rows are one tile.
-    const bool is_one_tile = width <= blockDim.x * PACK;
-    const Offset tiles = is_one_tile ? 1 : (width - 1) / (blockDim.x * PACK) + 1;
-    const Offset tile_row = is_one_tile ? blockIdx.x : blockIdx.x / tiles;
+    const Offset tile_row = tiles == 1 ? blockIdx.x : blockIdx.x / tiles;  // a division takes a twentieth of a small call
     const Offset column = ((blockIdx.x - tile_row * tiles) * blockDim.x + threadIdx.x) * PACK;
     const Offset row = tile_row * blockDim.y + threadIdx.y;
     if (column >= width || row >= rows) return;
@@ -127,7 +126,7 @@ __global__ void __launch_bounds__(THREADS)
         constexpr int COUNT = BATCH<MODE, AXES, PACK>;
         constexpr Reads ELSEWHERE = PADDING == Padding::zeros ? Reads::checked : Reads::anywhere;
         // The whole warp takes one branch, since a divergent warp would run both, one after the other.
-        if (__all_sync(__activemask(), is_inside)) {
+        if (!FEW && __all_sync(__activemask(), is_inside)) {
             sample_run<COUNT, Reads::inside>(axes, from, to, x_step, y_step, count);
         } else {
             sample_run<COUNT, ELSEWHERE>(axes, from, to, x_step, y_step, count);

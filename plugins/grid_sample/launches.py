@@ -80,11 +80,16 @@ def _in_planes(
         args=(
             *(y, x, grid),
             int32([1] * (3 - len(sizes)) + sizes),
-            *map(offset, (layout.width, layout.rows)),
+            *map(offset, (layout.width, layout.rows, layout.tiles)),
             *map(int32, (items, channels, layout.run)),
             flag,
         ),
-        constants={"AXES": len(sizes), "PACK": layout.pack, "OFFSET": offset.cpp},
+        constants={
+            "AXES": len(sizes),
+            "PACK": layout.pack,
+            "FEW": is_light and prod(layout.grid) <= ENOUGH_BLOCKS,
+            "OFFSET": offset.cpp,
+        },
     )
 
 
@@ -130,6 +135,11 @@ class TileLayout:
     block: tuple[int, int]
     run: int
     grid: tuple[int, int, int]
+
+    @property
+    def tiles(self) -> int:
+        """The tiles along a row."""
+        return -(-self.width // (self.block[0] * self.pack))
 
 
 def layout_of(

@@ -6,17 +6,13 @@
 #include <cuda_fp16.h>
 
 #include "../_cuda/device.cuh"
+#include "../_cuda/streaming.cuh"
 
 using pluginkit::FAR_PIXELS, pluginkit::Mode, pluginkit::Padding, pluginkit::THREADS;  // from launches.py
 
 constexpr float FAR = FAR_PIXELS;  // coordinates beyond it are clamped to it, and NaN to minus it
 
 template <typename T, int N> struct alignas((N & (N - 1)) == 0 ? sizeof(T) * N : sizeof(T)) Pack { T value[N]; };
-
-// Store output with a streaming store: it is not read again, and should not evict input from the caches.
-template <typename P> __device__ __forceinline__ void store_once(P* target, const P& pack) {
-    __stcs(reinterpret_cast<Bits<P>*>(target), *reinterpret_cast<const Bits<P>*>(&pack));
-}
 
 template <Mode MODE> constexpr int TAPS = MODE == Mode::nearest ? 1 : MODE == Mode::linear ? 2 : 4;
 

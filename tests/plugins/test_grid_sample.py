@@ -15,7 +15,7 @@ from pluginkit.contract import calls
 from pluginkit.contract.dims import InputDim, ceil_div
 from pluginkit.errors import TensorError
 from pluginkit.kernels.compile import compile_launches
-from pluginkit.plugins.grid_sample import GridSample
+from pluginkit.plugins.grid_sample import GridSample, launches
 from pluginkit.plugins.grid_sample.launches import (
     ENOUGH_BLOCKS,
     LONGEST_RUN,
@@ -275,6 +275,23 @@ def on_a_cpu(plugin, arrays):
     return run.outputs[0], calls.run_reference(plugin, arrays)[0]
 
 
+@pytest.mark.parametrize("dtype", [float32, float16], ids=repr)
+@pytest.mark.parametrize("reach", [0.8, 1.4])
+def test_the_kernel_for_many_blocks_on_a_cpu(monkeypatch, dtype, reach):
+    """It has code for warps whose locations are all inside, which the one for few blocks lacks."""
+    plugin, rng = GridSample(), np.random.default_rng(8)
+    x = rng.normal(size=(2, 5, 7, 12)).astype(dtype.numpy)
+    grid = rng.uniform(-reach, reach, (2, 8, 32, 2)).astype(dtype.numpy)
+    few = on_a_cpu(plugin, [x, grid])
+    monkeypatch.setattr(launches, "ENOUGH_BLOCKS", 1)
+    (launch,) = calls.steps(plugin, *described(plugin, x.shape, grid.shape, dtype))
+    assert not launch.constants["FEW"]
+    many = on_a_cpu(plugin, [x, grid])
+    for got, expected in (few, many):
+        tolerance = GridSample.tolerance[dtype]
+        np.testing.assert_allclose(got.astype(float), expected.astype(float), atol=tolerance)
+
+
 @pytest.fixture
 def _in_numba(monkeypatch):
     """Every case, not only those of ranks that no kernel in CUDA C++ takes."""
@@ -485,7 +502,7 @@ def test_few_blocks_mean_short_runs():
     assert layout_of(1, 64, (32, 32), 4, True).run == 2
     assert layout_of(4, 64, (128, 128), 4, True).run == 16
     one = layout_of(1, 64, (128, 128), 4, True)
-    assert one.run == 8
+    assert (one.run, one.tiles) == (8, 4)
     assert math.prod(one.grid) >= ENOUGH_BLOCKS
 
 
