@@ -1,4 +1,4 @@
-"""DeformConv and torchvision, on a GPU. Not run yet: there are no results.
+"""DeformConv, torchvision and a plain kernel, on a GPU.
 
     python benchmarks/deform_conv.py
 
@@ -30,7 +30,7 @@ CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int, int, float]] = 
     "grouped": ((2, 256, 50, 84), 256, 32, 1, 1, 2),
     "depthwise": ((2, 256, 50, 84), 256, 256, 4, 1, 2),
     "far offsets": ((2, 256, 50, 84), 256, 1, 1, 1, 40),
-    "one image, few pixels": ((1, 256, 7, 7), 256, 1, 1, 1, 2),
+    "one image of few pixels": ((1, 256, 7, 7), 256, 1, 1, 1, 2),
 }
 #: With more samples the plain kernel takes longer than all the rest of the benchmark.
 _MOST_SAMPLES = 10**9
@@ -70,21 +70,29 @@ def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
 def _torchvision(
     plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
 ) -> TimedCall:
+    """Work on CUDA's default stream, where torchvision launches its kernel whatever torch's is."""
     deform_conv2d = torchvision_ops().deform_conv2d
     options = plugin.attribute_values
-    torch_on_stream_of(inputs)
+    torch = torch_on_stream_of(inputs)
     x, weights, offset, bias, mask = (tensor.torch() for tensor in inputs)
     stride = tuple(options["strides"])
+    timed, default = torch.cuda.current_stream(), torch.cuda.default_stream()
 
     def call() -> Any:
-        y = deform_conv2d(x, offset, weights, bias, stride, (1, 1), (1, 1), mask)
-        return y.contiguous()  # images lie beside each other in y's memory, pixel by pixel
+        default.wait_stream(timed)
+        with torch.cuda.stream(default):
+            y = deform_conv2d(x, offset, weights, bias, stride, (1, 1), (1, 1), mask)
+            y = y.contiguous()  # images lie beside each other in y's memory, pixel by pixel
+        timed.wait_stream(default)
+        return y
 
     return call
 
 
 _PLAIN = """
-__device__ float pixel(const float* image, int height, int width, float y, float x) {
+#include <cuda_fp16.h>
+template <typename T>
+__device__ float pixel(const T* image, int height, int width, float y, float x) {
     if (!(y > -1.0f && y < height && x > -1.0f && x < width)) return 0.0f;
     const int top = floorf(y), left = floorf(x);
     const float dy = y - top, dx = x - left;
@@ -93,13 +101,14 @@ __device__ float pixel(const float* image, int height, int width, float y, float
         for (int j = 0; j < 2; ++j) {
             const int row = top + i, column = left + j;
             if (row < 0 || row >= height || column < 0 || column >= width) continue;
-            sum += (i ? dy : 1 - dy) * (j ? dx : 1 - dx) * image[row * width + column];
+            sum += (i ? dy : 1 - dy) * (j ? dx : 1 - dx) * float(image[row * width + column]);
         }
     }
     return sum;
 }
-__global__ void plain(float* out, const float* x, const float* w, const float* offset,
-                      const float* bias, const float* mask, int total, int channels, int height,
+template <typename T>
+__global__ void plain(T* out, const T* x, const T* w, const T* offset,
+                      const T* bias, const T* mask, int total, int channels, int height,
                       int width, int maps, int out_height, int out_width, int group, int parts,
                       int stride) {
     const int area = out_height * out_width, depth = channels / group;
@@ -110,12 +119,13 @@ __global__ void plain(float* out, const float* x, const float* w, const float* o
         for (int c = 0; c < depth; ++c) {
             const int channel = map / (maps / group) * depth + c;
             const int part = image * parts + channel / (channels / parts);
-            const float* pixels = x + (image * channels + channel) * height * width;
+            const T* pixels = x + (image * channels + channel) * height * width;
             for (int tap = 0; tap < 9; ++tap) {
-                const float* moved = offset + (part * 9 + tap) * 2 * area + at;
-                sum += w[(map * depth + c) * 9 + tap] * mask[(part * 9 + tap) * area + at] *
-                       pixel(pixels, height, width, row + tap / 3 + moved[0],
-                             column + tap % 3 + moved[area]);
+                const T* moved = offset + (part * 9 + tap) * 2 * area + at;
+                const float scale = mask[(part * 9 + tap) * area + at];
+                sum += float(w[(map * depth + c) * 9 + tap]) * scale *
+                       pixel(pixels, height, width, row + tap / 3 + float(moved[0]),
+                             column + tap % 3 + float(moved[area]));
             }
         }
         out[i] = sum;
@@ -128,10 +138,8 @@ def _plain(
     plugin: Plugin, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
 ) -> TimedCall:
     """Launch a thread for each output, which takes all its samples itself."""
-    if inputs[0].dtype is not float32:
-        raise NotOffered("it is written for float32")
     options = plugin.attribute_values
-    kernel = plain_kernel(_PLAIN, "plain")
+    kernel = plain_kernel(_PLAIN, f"plain<{inputs[0].dtype.cpp}>")
     total, (_, maps, *out) = outputs[0].size, outputs[0].shape
     if total * (inputs[0].shape[1] // options["group"]) * 9 > _MOST_SAMPLES:
         raise NotOffered("it takes every sample again for each output channel")
