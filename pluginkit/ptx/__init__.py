@@ -23,10 +23,11 @@ A launch can also run step by step:
     while launch.step():                               # one basic block for one group of threads
         launch.register("%r1")                         # an array over the threads
 
-Results are bitwise equal to the GPU's, NaN included, with three exceptions. Instructions that the
+Results are bitwise equal to the GPU's, NaN included, with four exceptions. Instructions that the
 GPU approximates (``.approx``, ``.full``, ``ex2``, ``sin`` and similar) are correctly rounded here;
 :mod:`pluginkit.ptx.operations.floating` states how far the GPU's results differ. Atomics of many
-threads happen in one order, which ``seed`` changes. Clocks do not advance. The machine follows an
+threads happen in one order, which ``seed`` changes. ``mma`` rounds each sum once here; a GPU cuts
+its terms off, and is within 2^-20 of the largest one. Clocks do not advance. The machine follows an
 H200 where that differs from the PTX manual (64-bit ``bfe`` and ``bfi`` with positions and lengths
 beyond 255) and where the manual is silent (the payload of an f64 NaN, ``.ftz`` of results that
 rounding makes normal).
@@ -45,7 +46,8 @@ The machine misses some mistakes, and judges others differently than a GPU:
 - A race is found in any order of threads that executes both accesses. If a kernel executes one of
   them only in some orders, other seeds have to be tried.
 - Up to 131,072 threads run at once. A block that waits for a later one beyond that waits for ever.
-- Tensor cores, bulk copies, mbarriers, clusters, textures and deep recursion are unknown.
+- Of tensor cores only ``mma.sync`` m16n8k16 of float16 or bfloat16 with float32 sums is known.
+- Bulk copies, mbarriers, clusters, textures and deep recursion are unknown.
 
 The package needs only numpy, and the errors of pluginkit.
 """

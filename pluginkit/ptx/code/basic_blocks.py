@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pluginkit.ptx.text.syntax import Function, Instruction, Negated, Register, Symbol
 
 #: Instructions at which threads wait for one another; each is a basic block of its own.
-_SYNCHRONISATION = ("bar", "barrier", "shfl", "vote", "match", "redux", "elect", "activemask")
+_SYNCHRONISATION = (
+    "bar", "barrier", "shfl", "vote", "match", "redux", "elect", "activemask", "mma", "ldmatrix",
+)  # fmt: skip
 _ENDING = ("bra", "brx", "ret", "exit", "trap")
 _FAILING = ("__assertfail", "__assert_fail")
 

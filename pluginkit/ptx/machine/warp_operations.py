@@ -1,4 +1,4 @@
-"""Warp operations: shuffles, votes, matches, reductions."""
+"""Warp operations: shuffles, votes, matches, reductions; those on matrices are in a module."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, broadcast
 from pluginkit.ptx.effects.synchronisation import WarpOperation
+from pluginkit.ptx.machine.matrices import load_matrices, multiply
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
@@ -210,6 +211,21 @@ def _elect(
     return lowest.astype(U32), lowest == lanes.lane
 
 
+def _on_matrices(
+    operation: WarpOperation, frame: Frame, lanes: Lanes, values: list[Array], masks: Array
+) -> list[Array]:
+    is_cut = lanes.present != np.uint32(0xFFFFFFFF)
+    if is_cut.any():
+        frame.machine.report(
+            "warp", operation.instruction, frame.ids[is_cut],
+            "an operation on matrices needs all 32 lanes of a warp",
+        )  # fmt: skip
+        return [np.zeros(frame.size, U32) for _ in operation.puts]
+    if operation.instruction.opcode == "mma":
+        return multiply(values, is_bfloat16=operation.instruction.has("bf16"))
+    return load_matrices(operation, frame, values[0])
+
+
 _OPERATIONS: dict[str, Any] = {
     "shfl": _shuffle,
     "vote": _vote,
@@ -217,4 +233,6 @@ _OPERATIONS: dict[str, Any] = {
     "redux": _reduce,
     "activemask": _active_mask,
     "elect": _elect,
+    "mma": _on_matrices,
+    "ldmatrix": _on_matrices,
 }

@@ -2,13 +2,15 @@
 
 from tests.unit.ptx.approximate_cases import approximate_cases
 from tests.unit.ptx.conversion_cases import conversion_cases
-from tests.unit.ptx.cuda_cases import CUDA_CASES
+from tests.unit.ptx.cuda_cases import CUDA_CASES as _THREAD_CASES
 from tests.unit.ptx.float_cases import float_cases
 from tests.unit.ptx.flushing_cases import flushing_cases
 from tests.unit.ptx.integer_cases import integer_cases
+from tests.unit.ptx.matrix_cases import MATRIX_CASES
 
 CASES = [
     *integer_cases(), *float_cases(), *conversion_cases(), *approximate_cases(), *flushing_cases(),
 ]  # fmt: skip
+CUDA_CASES = [*_THREAD_CASES, *MATRIX_CASES]
 
 __all__ = ["CASES", "CUDA_CASES"]

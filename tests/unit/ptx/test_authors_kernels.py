@@ -179,13 +179,6 @@ NOT_RUN = {
         '"r"(n), "r"(n), "f"(0.0f)); out[0] = __float_as_uint(c[0]);',
         "mma.sync.aligned.m16n8k8",
     ),
-    "ldmatrix": (
-        "",
-        "__shared__ unsigned tile[64]; unsigned r, a = (unsigned)__cvta_generic_to_shared(tile);"
-        'asm volatile("ldmatrix.sync.aligned.m8n8.x1.shared.b16 {%0}, [%1];" : "=r"(r) : "r"(a));'
-        "out[0] = r;",
-        "ldmatrix.sync.aligned.m8n8",
-    ),
     "a bulk copy": (
         "",
         "__shared__ __align__(16) unsigned tile[64]; "

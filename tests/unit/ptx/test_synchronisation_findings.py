@@ -221,3 +221,23 @@ def test_seeds_change_the_order_of_blocks_and_warps(seed):
     assert result.findings == []
     assert sorted(words[:192].tolist()) == list(range(192))
     assert (words[:192].tolist() == list(range(192))) == (seed is None)
+
+
+def test_a_product_of_matrices_that_half_a_warp_never_reaches():
+    body = """
+    float d[4] = {};
+    const unsigned a = in[threadIdx.x];
+    if (CONDITION) {
+        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, "
+                     "{%4, %4, %4, %4}, {%4, %4}, {%5, %5, %5, %5};"
+                     : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3]) : "r"(a), "f"(0.0f));
+    }
+    out[threadIdx.x] = __float_as_uint(d[0]);
+    """
+    assert found(body.replace("CONDITION", "threadIdx.x < 32")) == []
+    findings = found(body.replace("CONDITION", "threadIdx.x % 2"))
+    assert {finding.kind for finding in findings} == {"warp"}
+    assert any("needs all 32 lanes" in finding.message for finding in findings)
+    source = f"{HEAD}if (threadIdx.x % 2) return;\n{body}\n}}".replace("CONDITION", "true")
+    (finding,) = run_words(source, 1, 64, WORDS, 256)[1].findings
+    assert "needs all 32 lanes" in finding.message
