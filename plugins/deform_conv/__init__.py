@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,18 +11,22 @@ from pluginkit import (
     FLOAT_TYPES,
     Case,
     CudaKernel,
+    Dim,
     Input,
     Launch,
     OnnxOp,
     Output,
     Plugin,
+    TensorDesc,
     attribute,
     bfloat16,
     float16,
     float32,
 )
+from pluginkit.plugins.deform_conv.arranged import CHUNK_DEFINES
 from pluginkit.plugins.deform_conv.cases import deform_conv_cases
-from pluginkit.plugins.deform_conv.launches import DEFINES, ROWS, launch_of
+from pluginkit.plugins.deform_conv.launches import DEFINES, ROWS, launches_of
+from pluginkit.plugins.deform_conv.product import PRODUCT_ROWS, product_bound, product_bytes
 from pluginkit.plugins.deform_conv.reference import deform_conv
 from pluginkit.plugins.deform_conv.shapes import check_shapes, positive
 
@@ -34,8 +38,10 @@ class DeformConv(Plugin):
     (i, j) * strides - pads + tap * dilations + offset[n, tap, i, j]
 
     X is interpolated bilinearly between the centres of four pixels. Pixels outside count as 0, and
-    so does a position that is NaN, or a pixel or more outside. Positions, products and sums are
-    computed in float32, and the result is rounded once.
+    so does a position that is NaN, or a pixel or more outside. Positions, samples and sums are
+    computed in float32, and the result is rounded once. In 16 bits samples are rounded, too, where
+    tensor cores multiply them: in groups, or adjacent ones, with 4 channels or more that offsets
+    move together, unless each channel is a group.
 
     Inputs:      X: (N, C, H, W) float32 | float16 | bfloat16, linear; any dimension dynamic.
                  W: (M, C / group, kernel height, kernel width), dtype of X, linear.
@@ -48,7 +54,8 @@ class DeformConv(Plugin):
                  and x, after y and x. kernel_shape: int[2] | None: that of W.
                  group: int, > 0, default 1: parts of C and M that are convolved by themselves.
                  offset_group: int, > 0, default 1: parts of C with offsets and a mask of their own.
-    Workspace:   none.
+    Workspace:   copies of X and W, with zeros where fewer than 64 bytes of channels share their
+                 offsets or groups; up to 9 MB of sums.
     Tolerance:   float32 2e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, Y).
     Errors:      PK104 an attribute is out of range. PK124 N, M or the output's size differ.
                  shapes: channels, groups or sizes do not fit each other. size: an image has 2^31
@@ -84,14 +91,31 @@ class DeformConv(Plugin):
 
     kernel = CudaKernel("kernel.cu", "deform_conv<{T}, {ROWS}>", {"ROWS": ROWS}, defines=DEFINES)
     few = CudaKernel("kernel.cu", "deform_few<{T}>", defines=DEFINES)
+    arrange = CudaKernel("arrange.cu", "arrange<{T}>", defines=CHUNK_DEFINES)
+    product = CudaKernel(
+        "product.cu",
+        "deform_product<{T}, {ROWS}>",
+        {"ROWS": PRODUCT_ROWS},
+        defines=CHUNK_DEFINES,
+    )
+    depthwise = CudaKernel("depthwise.cu", "deform_depthwise<{T}>", defines=CHUNK_DEFINES)
+    add_slices = CudaKernel("product.cu", "add_slices<{T}>", defines=CHUNK_DEFINES)
 
     def check(self, *tensors: Any) -> None:
         """Check that the channels, the groups and the output's size fit; see shapes.py."""
         check_shapes(self, *tensors)
 
-    def launches(self, *tensors: Any) -> Launch:
-        """Return one launch; launches.py gives tiles of the output to blocks."""
-        return launch_of(self, *tensors)
+    def workspace_bytes(self, x: TensorDesc, w: TensorDesc, offset: TensorDesc, *_: Any) -> int:
+        """Return room for the copies of X and W that are multiplied; see product.py."""
+        return product_bytes(self, x, w, offset)
+
+    def workspace_bound(self, x: TensorDesc, w: TensorDesc, *_: Any) -> Dim:
+        """Return room for the largest copies."""
+        return product_bound(self, x, w)
+
+    def launches(self, *tensors: Any) -> Sequence[Launch]:
+        """Return the launches; launches.py gives tiles of the output to blocks."""
+        return launches_of(self, *tensors)
 
     def reference(self, *arrays: Any) -> np.ndarray:
         """Compute the same in numpy; see reference.py."""

@@ -1,77 +1,19 @@
-// DeformConv as an implicit matrix product: the weights of a group, with a row for each output channel, times the
-// sampled pixels, with a column for each output pixel and a row for each channel and tap. A block computes a tile of
-// the output. For each tap it first computes the positions and weights of the samples of the tile's pixels, then
-// samples a few channels at a time into shared memory, where the threads multiply them. Where groups have few channels
-// and outputs, as in a depthwise convolution, there is no such product: a thread takes a few channels of an output pixel.
+// DeformConv where few channels share their offsets; see product.cu for the others. It is an implicit matrix product as
+// there, of X and W as they are: for each tap a block of threads first computes the positions and weights of the samples
+// of the tile's pixels, then samples a few channels at a time into shared memory, where the threads multiply them. Where
+// groups have few channels and outputs, there is no such product: a thread takes a few channels of an output pixel.
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
+#include "places.cuh"
 
 using pluginkit::COLUMNS, pluginkit::DEPTH, pluginkit::MAPS, pluginkit::SIDE;  // from launches.py
 
 constexpr int THREADS = SIDE * SIDE;
 
-struct Sizes {
-    int channels, height, width, maps, taps_y, taps_x, out_height, out_width;
-    int groups, offset_groups, stride_y, stride_x, pad_y, pad_x, dilation_y, dilation_x;
-
-    __device__ __forceinline__ int taps() const { return taps_y * taps_x; }
-    __device__ __forceinline__ int outputs() const { return out_height * out_width; }
-    __device__ __forceinline__ int depth() const { return channels / groups; }
-    __device__ __forceinline__ int maps_of_group() const { return maps / groups; }
-    __device__ __forceinline__ int part_depth() const { return channels / offset_groups; }
-    __device__ __forceinline__ long long area() const { return 1LL * height * width; }
-};
-
-// The sample of a tap for one output pixel: four pixels of a channel (-1 for one outside), and their weights.
-struct Place {
-    int at[4];
-    float weight[4], mask;
-};
-
-__device__ __forceinline__ Place place_of(float y, float x, float mask, int height, int width) {
-    Place place = {{-1, -1, -1, -1}, {}, mask};
-    if (!(y > -1.0f && y < height && x > -1.0f && x < width)) return place;  // NaN is outside
-    const float top = floorf(y), left = floorf(x), below = y - top, right = x - left;
-#pragma unroll
-    for (int corner = 0; corner < 4; ++corner) {
-        const int row = static_cast<int>(top) + corner / 2, column = static_cast<int>(left) + corner % 2;
-        const bool is_inside = row >= 0 && row < height && column >= 0 && column < width;
-        place.at[corner] = is_inside ? row * width + column : -1;
-        place.weight[corner] = (corner / 2 ? below : 1.0f - below) * (corner % 2 ? right : 1.0f - right);
-    }
-    return place;
-}
-
-// The sample of a tap for an output pixel, moved as a part of the channels is.
-template <typename T>
-__device__ __forceinline__ Place moved_place(const T* offset, const T* mask, const Sizes& sizes, long long image, int part,
-                                             int tap, int output) {
-    const int taps = sizes.taps(), outputs = sizes.outputs();
-    const long long at = (image * sizes.offset_groups + part) * taps + tap;
-    const float moved_y = static_cast<float>(offset[2 * at * outputs + output]);
-    const float moved_x = static_cast<float>(offset[(2 * at + 1) * outputs + output]);
-    const int row = output / sizes.out_width * sizes.stride_y - sizes.pad_y;
-    const int from_left = output % sizes.out_width * sizes.stride_x - sizes.pad_x;
-    return place_of(static_cast<float>(row + tap / sizes.taps_x * sizes.dilation_y) + moved_y,
-                    static_cast<float>(from_left + tap % sizes.taps_x * sizes.dilation_x) + moved_x,
-                    mask == nullptr ? 1.0f : static_cast<float>(mask[at * outputs + output]), sizes.height, sizes.width);
-}
-
-template <typename T> __device__ __forceinline__ float sampled(const T* channel, const Place& place) {
-    float sum = 0.0f;
-#pragma unroll
-    for (int corner = 0; corner < 4; ++corner) {
-        if (place.at[corner] >= 0) sum += place.weight[corner] * static_cast<float>(__ldg(channel + place.at[corner]));
-    }
-    return sum * place.mask;
-}
-
 template <typename T, int ROWS>
 __global__ void __launch_bounds__(THREADS)
     deform_conv(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
                 const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, int row_tiles, long long tiles) {
-    __shared__ Place places[COLUMNS];
+    __shared__ Sample samples[COLUMNS];
     __shared__ float weights[DEPTH][ROWS + 1], pixels[DEPTH][COLUMNS];
     constexpr int OWN_ROWS = ROWS / SIDE, OWN_COLUMNS = COLUMNS / SIDE;
     const int first_row = threadIdx.x / SIDE, first_column = threadIdx.x % SIDE;
@@ -94,13 +36,13 @@ __global__ void __launch_bounds__(THREADS)
         for (int channel = begin; channel < end;) {
             const int part = channel / part_depth, stop = min(end, (part + 1) * part_depth);
             for (int tap = 0; tap < taps; ++tap) {
-                __syncthreads();  // places and pixels are read
+                __syncthreads();  // samples and pixels are read
                 if (threadIdx.x < COLUMNS && column + threadIdx.x < outputs) {
-                    places[threadIdx.x] = moved_place(offset, mask, sizes, image, part, tap, column + threadIdx.x);
+                    samples[threadIdx.x] = sample_of(offset, mask, sizes, image, part, tap, column + threadIdx.x);
                 }
                 for (int first = channel; first < stop; first += DEPTH) {
                     const int count = min(DEPTH, stop - first);
-                    __syncthreads();  // places are written, and the pixels before are read
+                    __syncthreads();  // samples are written, and the pixels before are read
                     for (int i = threadIdx.x; i < count * ROWS; i += THREADS) {
                         const int row = map + i / count, within = i % count;
                         const long long at = (1LL * (group * maps + row) * depth + first - begin + within) * taps + tap;
@@ -109,7 +51,7 @@ __global__ void __launch_bounds__(THREADS)
                     for (int i = threadIdx.x; i < count * COLUMNS; i += THREADS) {
                         const T* source = x + (image * sizes.channels + first + i / COLUMNS) * area;
                         const bool is_output = column + i % COLUMNS < outputs;
-                        pixels[i / COLUMNS][i % COLUMNS] = is_output ? sampled(source, places[i % COLUMNS]) : 0.0f;
+                        pixels[i / COLUMNS][i % COLUMNS] = is_output ? sampled(source, samples[i % COLUMNS]) : 0.0f;
                     }
                     __syncthreads();
 #pragma unroll 4
@@ -162,7 +104,7 @@ __global__ void __launch_bounds__(THREADS)
         float sums[MAPS] = {};
         for (int tap = 0; tap < taps; ++tap) {
             // Channels of the same part share the place.
-            Place place;
+            Sample sample;
             int begin = 0, end = 0;
 #pragma unroll
             for (int m = 0; m < MAPS; ++m) {
@@ -174,10 +116,10 @@ __global__ void __launch_bounds__(THREADS)
                         const int part = channel / part_depth;
                         begin = part * part_depth;
                         end = begin + part_depth;
-                        place = moved_place(offset, mask, sizes, image, part, tap, output);
+                        sample = sample_of(offset, mask, sizes, image, part, tap, output);
                     }
                     const float weight = static_cast<float>(__ldg(w + (1LL * map * depth + k) * taps + tap));
-                    sums[m] = fmaf(weight, sampled(x + (image * sizes.channels + channel) * area, place), sums[m]);
+                    sums[m] = fmaf(weight, sampled(x + (image * sizes.channels + channel) * area, sample), sums[m]);
                 }
             }
         }

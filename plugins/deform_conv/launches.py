@@ -1,10 +1,13 @@
-"""The launch of DeformConv."""
+"""The launches of DeformConv: one of kernel.cu, or those of product.py."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, int32, known
+from pluginkit import Launch, TensorDesc, Workspace, int32, known
+from pluginkit.plugins.deform_conv.arranged import segment_for
+from pluginkit.plugins.deform_conv.product import product_launches
 
 if TYPE_CHECKING:
     from pluginkit.plugins.deform_conv import DeformConv
@@ -26,7 +29,7 @@ _MOST_BLOCKS = 2**31 - 1
 DEFINES = {"SIDE": _SIDE, "COLUMNS": _COLUMNS, "DEPTH": _DEPTH, "MAPS": _MAPS}
 
 
-def launch_of(
+def launches_of(
     plugin: DeformConv,
     x: TensorDesc,
     w: TensorDesc,
@@ -34,12 +37,20 @@ def launch_of(
     bias: TensorDesc | None,
     mask: TensorDesc | None,
     y: TensorDesc,
-) -> Launch:
-    """Return the launch: a block takes tiles of output channels by output pixels."""
+    workspace: Workspace,
+) -> Sequence[Launch]:
+    """Return the launches: a block takes tiles of output channels by output pixels."""
     images, channels, height, width = map(known, x.shape)
     maps, depth, taps_y, taps_x = map(known, w.shape)
     out_height, out_width = map(known, y.shape[2:])
     many, few = ROWS
+    sizes = (
+        *(channels, height, width, maps, taps_y, taps_x, out_height, out_width),
+        *(plugin.group, plugin.offset_group, *plugin.strides, *plugin.pads[:2], *plugin.dilations),
+    )
+    segment = segment_for(plugin, x, w, images * out_height * out_width)
+    if segment > 0:
+        return product_launches(plugin, (x, w, offset, bias, mask), sizes, y, workspace, segment)
     of_group = maps // plugin.group
     constants: dict[str, int] = {}
     if depth <= _FEW_CHANNELS and of_group <= _FEW_MAPS:
@@ -50,14 +61,11 @@ def launch_of(
         constants["ROWS"] = many if of_group > few else few
         row_tiles, groups = -(-of_group // constants["ROWS"]), plugin.group
     tiles = row_tiles * groups * images * -(-out_height * out_width // columns)
-    sizes = (
-        *(channels, height, width, maps, taps_y, taps_x, out_height, out_width),
-        *(plugin.group, plugin.offset_group, *plugin.strides, *plugin.pads[:2], *plugin.dilations),
-    )
-    return Launch(
+    launch = Launch(
         kernel,
         min(tiles, _MOST_BLOCKS) if y.size else 0,
         _SIDE * _SIDE,
         (y, x, w, offset, bias, mask, int32(sizes), int32(row_tiles), tiles),
         constants=constants,
     )
+    return (launch,)

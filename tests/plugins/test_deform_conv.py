@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from pluginkit import float32
+from pluginkit import float16, float32
 from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
-from pluginkit.plugins.deform_conv import DeformConv
+from pluginkit.plugins.deform_conv import DeformConv, product
 from tests.onnx_node_tests import node_tests
 from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
 
@@ -78,6 +78,86 @@ def test_what_is_a_pixel_outside_or_nowhere_counts_as_zero(far):
         got = compute([x, np.abs(w), offset, np.ones(3, np.float32), None])
         assert (got[0, :, 0, 0] == 1).all()
         assert not np.isfinite(got[0, :, 1:]).any()
+
+
+#: X, output channels, taps, attributes, and which kernel computes float16.
+WAYS = {
+    "rows of a tile": ((2, 40, 3, 4), 70, (2, 2), {"strides": (2, 1)}, "product"),
+    "many rows": ((1, 40, 3, 4), 270, (1, 2), {}, "product"),
+    "several runs of taps": ((1, 320, 2, 3), 10, (1, 2), {}, "product"),
+    "blocks that take turns": ((1, 128, 3, 3), 20, (2, 2), {"dilations": (1, 2)}, "product"),
+    "offset groups": ((1, 96, 3, 4), 20, (2, 2), {"offset_group": 3}, "product"),
+    "groups across parts": ((1, 64, 3, 4), 12, (2, 2), {"group": 4, "offset_group": 2}, "product"),
+    "parts across groups": ((1, 96, 3, 4), 12, (2, 2), {"group": 2, "offset_group": 6}, "product"),
+    "merged groups": ((1, 48, 3, 4), 24, (2, 2), {"group": 12, "offset_group": 3}, "product"),
+    "uneven groups and parts": (
+        (1, 48, 3, 4),
+        12,
+        (2, 2),
+        {"group": 3, "offset_group": 2},
+        "kernel",
+    ),
+    "depthwise": ((2, 40, 3, 4), 40, (2, 2), {"group": 40, "offset_group": 2}, "depthwise"),
+    "depthwise of many maps": ((1, 32, 3, 4), 160, (2, 2), {"group": 32}, "product"),
+    "few channels": ((1, 3, 5, 4), 20, (2, 2), {}, "kernel"),
+    "groups of few channels": ((1, 9, 5, 4), 6, (2, 2), {"group": 3}, "few"),
+}
+
+
+def arrays_for(name):
+    shape, maps, taps, attributes, _ = WAYS[name]
+    strides, dilations = attributes.get("strides", (1, 1)), attributes.get("dilations", (1, 1))
+    out = [(shape[2 + i] - dilations[i] * (taps[i] - 1) - 1) // strides[i] + 1 for i in (0, 1)]
+    count = taps[0] * taps[1] * attributes.get("offset_group", 1)
+    rng = np.random.default_rng(5)
+    return [
+        rng.uniform(-1, 1, shape),
+        rng.uniform(-1, 1, (maps, shape[1] // attributes.get("group", 1), *taps)) / 4,
+        rng.integers(-12, 13, (shape[0], 2 * count, *out)) / 8,
+        rng.uniform(-1, 1, maps),
+        rng.uniform(0, 1, (shape[0], count, *out)),
+    ]
+
+
+def assert_right(arrays, attributes, dtype):
+    given = [each.astype(dtype.numpy) for each in arrays]
+    expected = reference([each.astype(np.float32) for each in given], **attributes)
+    bound = DeformConv.tolerance[dtype]
+    np.testing.assert_allclose(on_machine(given, **attributes), expected, bound, bound)
+
+
+def launches_for(arrays, attributes, dtype):
+    given = [each.astype(dtype.numpy) for each in arrays]
+    plugin = plugin_for(given, **attributes)
+    inputs = calls.describe_arrays(plugin, given)
+    return plugin, calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_every_way_to_compute_agrees(name):
+    arrays, (*_, attributes, kernel) = arrays_for(name), WAYS[name]
+    for dtype in (float32, float16):
+        assert_right(arrays, attributes, dtype)
+    plugin, launches = launches_for(arrays, attributes, float16)
+    assert getattr(plugin, kernel) in [each.kernel for each in launches]
+
+
+def test_tiles_of_many_rows(monkeypatch):
+    monkeypatch.setattr(product, "_BUSY", 1)
+    arrays, attributes = arrays_for("many rows"), WAYS["many rows"][3]
+    for dtype in (float32, float16):
+        _, launches = launches_for(arrays, attributes, dtype)
+        assert [each.constants["ROWS"] for each in launches if each.constants] == [256]
+        assert_right(arrays, attributes, dtype)
+
+
+def test_few_tiles_have_slices_whose_sums_are_added():
+    arrays, attributes = arrays_for("several runs of taps"), WAYS["several runs of taps"][3]
+    plugin, launches = launches_for(arrays, attributes, float16)
+    assert [each.kernel for each in launches] == [
+        plugin.arrange, plugin.product, plugin.add_slices,
+    ]  # fmt: skip
+    assert launches[1].grid == 5  # of 20 chunks, which are two taps of 320 channels
 
 
 @pytest.mark.parametrize(

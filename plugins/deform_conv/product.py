@@ -1,0 +1,163 @@
+"""DeformConv as a matrix product, in 16 bits on tensor cores; see product.cu."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pluginkit import (
+    Dim,
+    Launch,
+    TensorDesc,
+    Workspace,
+    ceil_div,
+    dim_max,
+    dim_min,
+    float32,
+    int32,
+    int64,
+    known,
+    where,
+)
+from pluginkit.plugins.deform_conv.arranged import (
+    CHUNK_BYTES,
+    COLUMNS,
+    LEAST_CHANNELS,
+    THREADS,
+    Arranged,
+    arrange,
+    arranged_for,
+    is_depthwise,
+    segment_for,
+    segment_of,
+)
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.deform_conv import DeformConv
+
+#: The rows of a tile, which are output channels.
+PRODUCT_ROWS = (256, 128, 64)
+#: The fewest chunks that a block takes.
+_LEAST_CHUNKS = 4
+#: With this many blocks of most rows a GPU is busy, or with twice as many others.
+_BUSY = 132
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How a product is shared out to blocks of threads.
+
+    Attributes:
+        rows: the rows of a tile.
+        down: the tiles of a group that lie below each other.
+        across: those beside each other.
+        slices: the blocks that share the chunks of a tile.
+        sum_bytes: the size of the sums of the slices.
+    """
+
+    rows: int
+    down: int
+    across: int
+    slices: int
+    sum_bytes: int
+
+
+def tiles_of(arranged: Arranged) -> Tiles:
+    """Return the tiles of a product."""
+    across = -(-arranged.columns // COLUMNS)
+    most_slices = known(dim_max(arranged.of_group * arranged.taps // _LEAST_CHUNKS, 1))
+    *large, rows = PRODUCT_ROWS
+    for each in large:
+        tiles = -(-arranged.maps // each) * across * arranged.groups
+        if 2 * arranged.maps > each and tiles * most_slices >= _BUSY:
+            rows = each
+            break
+    down = -(-arranged.maps // rows)
+    tiles = known(dim_max(down * across * arranged.groups, 1))
+    busy = _BUSY if rows == PRODUCT_ROWS[0] else 2 * _BUSY
+    slices = known(dim_max(dim_min(most_slices, busy // tiles), 1))
+    outputs = arranged.columns * arranged.maps * arranged.groups
+    sum_bytes = where(slices > 1, slices * outputs * float32.itemsize, 0)
+    return Tiles(rows, down, across, slices, sum_bytes)
+
+
+def product_bytes(plugin: DeformConv, x: TensorDesc, w: TensorDesc, offset: TensorDesc) -> int:
+    """Return the workspace for static shapes."""
+    columns = known(x.shape[0]) * known(offset.shape[2]) * known(offset.shape[3])
+    segment = segment_for(plugin, x, w, columns)
+    if segment == 0:
+        return 0
+    arranged = arranged_for(plugin, x, w, columns, segment)
+    nbytes = arranged.pixel_bytes + arranged.weight_bytes
+    return nbytes if is_depthwise(plugin, w) else nbytes + tiles_of(arranged).sum_bytes
+
+
+def product_bound(plugin: DeformConv, x: TensorDesc, w: TensorDesc) -> Dim:
+    """Return at least the workspace, from shapes that may be symbolic."""
+    images, channels, height, width = x.shape
+    maps, depth, taps_y, taps_x = w.shape
+    itemsize = x.dtype.itemsize
+    waste = max(2, CHUNK_BYTES // (LEAST_CHANNELS[itemsize] * itemsize))
+    pixel_bytes = channels * itemsize * waste
+    if all(isinstance(each, int) for each in (channels, maps, depth)):
+        segment = segment_of(plugin, x, w)
+        if segment == 0:
+            return 0
+        pixel_bytes = channels // segment * ceil_div(segment * itemsize, CHUNK_BYTES) * CHUNK_BYTES
+    weight_bytes = maps * taps_y * taps_x * dim_max(CHUNK_BYTES, depth * itemsize * waste)
+    sum_bytes = 2 * _BUSY * PRODUCT_ROWS[1] * COLUMNS * float32.itemsize
+    return (images * height * width + 1) * pixel_bytes + weight_bytes + sum_bytes
+
+
+def product_launches(
+    plugin: DeformConv,
+    tensors: tuple[TensorDesc, TensorDesc, TensorDesc, TensorDesc | None, TensorDesc | None],
+    sizes: tuple[int, ...],
+    y: TensorDesc,
+    workspace: Workspace,
+    segment: int,
+) -> tuple[Launch, ...]:
+    """Return the launches that arrange X and W and multiply, and add the sums of slices."""
+    x, w, offset, bias, mask = tensors
+    outputs = known(y.shape[2]) * known(y.shape[3])
+    arranged = arranged_for(plugin, x, w, known(x.shape[0]) * outputs, segment)
+    if is_depthwise(plugin, w):
+        tiles = Tiles(COLUMNS, arranged.maps, -(-arranged.columns // COLUMNS), 1, 0)
+    else:
+        tiles = tiles_of(arranged)
+    pixels, weights, sums = workspace.split(
+        (arranged.pixel_bytes, arranged.weight_bytes, tiles.sum_bytes)
+    )
+    chunks = int32(
+        (
+            *(arranged.segment, arranged.of_segment, arranged.of_group, arranged.run),
+            *(tiles.slices, tiles.down, tiles.across, arranged.columns),
+        )
+    )
+    merged = (
+        *sizes[:8],
+        where(is_depthwise(plugin, w), plugin.group, arranged.groups),
+        *sizes[9:],
+    )
+    arguments = (pixels, weights, offset, bias, mask, int32(merged), chunks)
+    copies = arrange(plugin, arranged, x, w, (pixels, weights, x, w, int32(sizes), chunks), y)
+    if is_depthwise(plugin, w):
+        grid = where(y.size > 0, tiles.across * arranged.blocks * arranged.maps, 0)
+        return copies, Launch(plugin.depthwise, grid, THREADS, (y, *arguments))
+    multiply = Launch(
+        plugin.product,
+        tiles.down * tiles.across * arranged.groups * tiles.slices,
+        THREADS,
+        (y, sums, *arguments),
+        constants={"ROWS": tiles.rows},
+    )
+    add = Launch(
+        plugin.add_slices,
+        where(tiles.slices > 1, known(ceil_div(y.size, THREADS)), 0),
+        THREADS,
+        (
+            *(y, sums, bias, int64(y.size), int32(tiles.slices)),
+            *(int32(outputs), int32(known(w.shape[0]))),
+        ),
+    )
+    return copies, multiply, add
