@@ -69,7 +69,8 @@ class LoadedWorkload:
         nbytes = sum(_nbytes(desc) for desc in self._tensors)
         given = workload.compulsory_bytes
         self.compulsory_bytes = nbytes if given is None else given
-        count = min(max(1, math.ceil(_L2_TIMES * device.l2_bytes / max(nbytes, 1))), _MOST_SETS)
+        wanted = max(1, math.ceil(_L2_TIMES * device.l2_bytes / max(nbytes, 1)))
+        count = min(wanted, workload.most_sets or _MOST_SETS)
         self.sets = [self._uploaded(inputs) for inputs in self._input_sets(first, count)]
         del first
         self._expected = self._reference()

@@ -35,6 +35,8 @@ class Workload:
         sample: cuts from every input and output a smaller problem, which is compared
             with the reference; a mapping cuts those that it names, each in its own way.
         compulsory_bytes: what must be moved; all inputs and outputs once unless given.
+        most_sets: how many sets of buffers rotate at most, for work that takes long beside what it
+            moves; else 64.
     """
 
     case: str
@@ -44,6 +46,7 @@ class Workload:
     arrays: Callable[[Any, int], Sequence[Any]]
     sample: tuple[slice, ...] | Mapping[str, tuple[slice, ...]] = ()
     compulsory_bytes: int | None = None
+    most_sets: int | None = None
 
 
 class NotOffered(Exception):  # noqa: N818  # an answer, not an error

@@ -79,6 +79,11 @@ def test_buffer_sets_exceed_the_cache_four_times(measured, device):
     assert device.counts == [4 * device.l2_bytes // (2 * 32 * 8 * 4)]
 
 
+def test_a_workload_may_limit_the_buffer_sets(measured, device):
+    measured(most_sets=3)
+    assert device.counts == [3]
+
+
 def test_inputs_are_drawn_four_times_and_every_set_has_its_own_memory(measured):
     bound = []
 
