@@ -63,6 +63,7 @@ class CumProd(Plugin):
     lane_kernel = CudaKernel(
         "kernel.cu", "cum_prod_of_lanes<{T}, {LANES}>", {"LANES": LANES}, defines=DEFINES
     )
+    tile_kernel = CudaKernel("scan.cu", "scan_tiles<{T}>", defines=DEFINES)
     part_kernel = CudaKernel("scan.cu", "reduce_parts<{T}, {DOWN}>", _DOWN, defines=DEFINES)
     scan_kernel = CudaKernel("scan.cu", "scan_parts<{T}, {DOWN}>", _DOWN, defines=DEFINES)
 
@@ -75,7 +76,7 @@ class CumProd(Plugin):
         return workspace_bytes(self, x)
 
     def launches(self, x: TensorDesc, y: TensorDesc, workspace: Workspace) -> Sequence[Step]:
-        """Return one launch, or two where blocks share rows; launches.py says which."""
+        """Return one launch, or two steps where blocks share rows; launches.py says which."""
         return steps_of(self, x, y, workspace)
 
     def reference(self, x: np.ndarray) -> np.ndarray:

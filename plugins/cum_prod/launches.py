@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pluginkit import (
+    Fill,
     Launch,
     Step,
     TensorDesc,
@@ -31,6 +32,8 @@ _THREADS = 256
 _ROWS = 32
 #: With this many blocks a large GPU is busy; fewer rows are shared.
 _BUSY_BLOCKS = 792
+#: So many blocks run at once on any GPU.
+_FEW_BLOCKS = 48
 #: The bytes of one product in the workspace.
 _PRODUCT_BYTES = 8
 
@@ -52,17 +55,26 @@ def _lanes(size: int, inner: int) -> int:
     return next((lanes for lanes in LANES[1:] if size <= lanes * _ITEMS), 0)
 
 
-def _grid(rows: int, size: int, inner: int) -> tuple[int, int]:
+def _grid(x: TensorDesc, rows: int, size: int, inner: int) -> tuple[int, int]:
     """Return how many blocks there are beside each other, and how many share a row."""
+    if _is_few(x, rows, size, inner):
+        return rows, known(ceil_div(size, _THREADS * _ITEMS))
     of_block = 1 if inner == 1 else _ROWS
     blocks, tile = known(ceil_div(rows, of_block)), _THREADS // of_block * _ITEMS
     return blocks, known(dim_max(1, dim_min(_BUSY_BLOCKS // dim_max(blocks, 1), size // tile)))
 
 
+def _is_few(x: TensorDesc, rows: int, size: int, inner: int) -> bool:
+    """Whether each block takes a tile and waits for earlier ones, whose product is one word."""
+    tile = _THREADS * _ITEMS
+    is_long = inner == 1 and size >= 2 * tile
+    return is_long and x.dtype is not int64 and rows * ceil_div(size, tile) <= _FEW_BLOCKS
+
+
 def workspace_bytes(plugin: CumProd, x: TensorDesc) -> int:
     """Return room for the product of each part where blocks share rows."""
     rows, size, inner = _sizes(plugin, x)
-    parts = 1 if _lanes(size, inner) else _grid(rows, size, inner)[1]
+    parts = 1 if _lanes(size, inner) else _grid(x, rows, size, inner)[1]
     return rows * parts * _PRODUCT_BYTES if parts > 1 else 0
 
 
@@ -74,8 +86,10 @@ def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace
     if lanes := _lanes(size, inner):
         blocks, of_lanes = ceil_div(rows * lanes, _THREADS), {"LANES": lanes}
         return (Launch(plugin.lane_kernel, blocks, _THREADS, (y, x, *whole), constants=of_lanes),)
-    grid, down = _grid(rows, size, inner), {"DOWN": inner > 1}
+    grid, down = _grid(x, rows, size, inner), {"DOWN": inner > 1}
     products = workspace.first(rows * grid[1] * _PRODUCT_BYTES) if grid[1] > 1 else None
+    if products is not None and _is_few(x, rows, size, inner):
+        return Fill(products), Launch(plugin.tile_kernel, grid, _THREADS, (y, x, products, *whole))
     scan = Launch(plugin.scan_kernel, grid, _THREADS, (y, x, products, *whole), constants=down)
     if products is None:
         return (scan,)

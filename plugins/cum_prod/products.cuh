@@ -44,6 +44,14 @@ struct FloatProduct {
         return {__shfl_up_sync(~0u, mantissa, lanes, width), __shfl_up_sync(~0u, exponent, lanes, width)};
     }
 
+    // As a word that is not 0, and back.
+    __device__ __forceinline__ unsigned long long word() const {
+        return static_cast<unsigned long long>(exponent + 2 * MOST_EXPONENT) << 32 | __float_as_uint(mantissa);
+    }
+    __device__ __forceinline__ static FloatProduct of_word(unsigned long long word) {
+        return {__uint_as_float(static_cast<unsigned>(word)), static_cast<int>(word >> 32) - 2 * MOST_EXPONENT};
+    }
+
   private:
     __device__ __forceinline__ static float power_of_two(int exponent) { return __int_as_float((exponent + 127) << 23); }
 };
@@ -59,6 +67,10 @@ template <typename T> struct WholeProduct {
     __device__ __forceinline__ WholeProduct of_lane_before(int lanes, int width) const {
         return {__shfl_up_sync(~0u, number, lanes, width)};
     }
+
+    // The same for 32 bits.
+    __device__ __forceinline__ unsigned long long word() const { return 1ull << 32 | number; }
+    __device__ __forceinline__ static WholeProduct of_word(unsigned long long word) { return {static_cast<Plain>(word)}; }
 };
 
 template <typename T>

@@ -98,3 +98,30 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<T, DOWN>)
         row.store(y, is_row ? begin : size, span, stage, run.results(before, is_exclusive));
     }
 }
+
+// For a few contiguous rows of a few tiles, in one launch. All blocks run at once: each takes a tile, publishes its product, and
+// waits for those before it. `products` has a word for each tile, 0 before.
+template <typename T>
+__global__ void __launch_bounds__(THREADS)
+    scan_tiles(T* __restrict__ y, const T* __restrict__ x, volatile unsigned long long* products, long long rows, long long size,
+               long long inner, bool is_exclusive, bool is_reverse) {
+    using Own = Team<false>;
+    __shared__ Product<T> of_warps[2][WARPS][1];
+    __shared__ Stage<T> stages[WARPS];
+    const Row<false> row(blockIdx.x, size, inner, is_reverse);
+    const long long tile = 1LL * blockIdx.y * Own::TILE, begin = tile + Own::rank() * ITEMS;
+    const Span span = row.span(tile + Own::first_of_warp(), 32 * ITEMS);
+    Stage<T>& stage = stages[threadIdx.x / 32];
+    const Run<T> run(row.load(x, begin, span, stage));
+    Product<T> all = one<T>(), before = one<T>(), earlier = one<T>();
+    const Product<T> inside = before_thread<T, false>(of_warps[0], run.all(), all);
+    products += 1LL * blockIdx.x * gridDim.y;
+    if (threadIdx.x == 0) products[blockIdx.y] = all.word();
+    if (threadIdx.x < blockIdx.y) {
+        unsigned long long word;
+        do { word = products[threadIdx.x]; } while (word == 0);
+        earlier = Product<T>::of_word(word);
+    }
+    before_thread<T, false>(of_warps[1], earlier, before);
+    row.store(y, begin, span, stage, run.results(before.times(inside).normalised(), is_exclusive));
+}

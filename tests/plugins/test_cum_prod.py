@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from pluginkit import float32
+from pluginkit import Launch, float32
 from pluginkit.contract import calls
+from pluginkit.contract.dtypes import dtype_from_numpy
 from pluginkit.errors import PluginkitError
 from pluginkit.plugins.cum_prod import CumProd
 from pluginkit.testing import run_kernels
@@ -20,10 +21,11 @@ def on_machine(x, **attributes):
     return run.outputs[0]
 
 
-def steps_of(shape, **attributes):
+def grids_of(x, **attributes):
     plugin = CumProd(**attributes)
-    inputs = calls.describe_inputs(plugin, [shape], [float32])
-    return calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    inputs = calls.describe_inputs(plugin, [x.shape], [dtype_from_numpy(x.dtype)])
+    steps = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    return [step.grid for step in steps if isinstance(step, Launch)]
 
 
 @pytest.mark.slow
@@ -48,8 +50,7 @@ def test_products_from_the_end_without_the_element_itself(axis):
         assert got[index] == np.prod(after, dtype=np.int64)
 
 
-@pytest.mark.parametrize("length", [3, 300])
-@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(("axis", "length"), [(0, 3), (1, 3), (0, 300), (1, 300), (1, 4100)])
 def test_only_a_product_that_is_out_of_range_itself_is_infinite_or_zero(axis, length):
     x = np.ones((3, length), np.float32)
     x[0, :3], x[1, :3], x[2, :3] = (0, 1e30, 1e30), (1e30, 1e30, 1e-30), (1e-30, 1e-30, 1e30)
@@ -68,18 +69,25 @@ def test_half_precision_rounds_the_product_once(length):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [np.float32, np.int64])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(
-    ("shape", "axis", "grid"),
-    [((2, 4096), 1, (2, 2)), ((2, 4100), 1, (2, 2)), ((300, 3), 0, (1, 4))],
+    ("shape", "axis", "dtype", "grids"),
+    [
+        ((2, 4096), 1, np.int64, [(2, 2), (2, 2)]),
+        ((2, 4100), 1, np.int64, [(2, 2), (2, 2)]),
+        ((300, 3), 0, np.int64, [(1, 4), (1, 4)]),
+        ((300, 3), 0, np.float32, [(1, 4), (1, 4)]),
+        ((2, 4096), 1, np.float32, [(2, 2)]),
+        ((2, 4100), 1, np.float32, [(2, 3)]),
+        ((2, 4100), 1, np.int32, [(2, 3)]),
+    ],
 )
 def test_blocks_that_share_rows_begin_with_what_is_before_their_part(
-    shape, axis, grid, dtype, reverse
+    shape, axis, dtype, grids, reverse
 ):
     x = np.random.default_rng(1).choice([-1.0, 2.0, 0.5], shape).astype(dtype)
     x[x == 0] = 1
-    assert [launch.grid for launch in steps_of(shape, axis=axis, reverse=reverse)] == [grid, grid]
+    assert grids_of(x, axis=axis, reverse=reverse) == grids
     forwards = np.flip(x, axis) if reverse else x
     expected = np.cumprod(forwards, axis, dtype=dtype)
     got = on_machine(x, axis=axis, reverse=reverse)
