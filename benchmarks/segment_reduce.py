@@ -56,7 +56,11 @@ CASES = {
 }
 #: The aggregates that a case is measured with, and whether edges have weights.
 _ADD, _WEIGHTED, _MAX = ("add", False), ("add", True), ("max", False)
-_MORE = {"gnn": (_ADD, _WEIGHTED, _MAX), "papers": (_ADD, _WEIGHTED)}
+_MORE = {
+    "gnn": (_ADD, _WEIGHTED, _MAX),
+    "papers": (_ADD, _WEIGHTED),
+    "citations": (_ADD, _MAX),
+}
 #: Cases with few elements, of which sums are measured with deterministic=True, too.
 _SMALL = ("many graphs", "some graphs", "some graphs with a hub", "citations")
 #: Cases that are measured in 16 bits, too.

@@ -1,6 +1,6 @@
 // SegmentReduce: reduce the rows of x that edges name into the rows of y. There are two methods:
 //
-//   scan   for few edges: a block for each row of y looks at all edges (scan.cu)
+//   scan   for few edges: a block for some rows of y looks at all edges (scan.cu)
 //   sort   make_keys writes the row of y of each edge; radix_sort.cu sorts the edges by it, stably, unless they are in
 //          order; reduce_edges reduces runs of equal keys, each read once and in order; zero_rows writes the rows of y
 //          without an edge

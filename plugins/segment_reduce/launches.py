@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 SegmentAggregate = Literal["add", "mean", "max", "min"]
 
+#: The threads of a block that looks at all edges, and its shared memory without the list of edges.
+_SCAN_THREADS, _SCAN_BYTES = 512, 16_384
 #: The items that a block of reduce_edges and reduce_items takes.
 _TILE = THREADS
 #: How many rows of x a thread loads before it reduces them, and how many edges make_keys loads.
@@ -50,6 +52,8 @@ DEFINES = {
     "Aggregate": SegmentAggregate,
     "HEADER": HEADER,
     "Reduction": Reduction,
+    "SCAN_BYTES": _SCAN_BYTES,
+    "SCAN_THREADS": _SCAN_THREADS,
     "THREADS": THREADS,
     "UNROLLED": _UNROLLED,
     "WARP": WARP,
@@ -101,28 +105,27 @@ class SegmentCall:
     def _constants(self) -> dict[str, int | bool]:
         return {"VECTOR": self.problem.vector_bytes, "WEIGHTED": self.weights is not None}
 
-    def _vectors(self) -> int:
-        """Return the loads of a row."""
-        elements = max(self.problem.vector_bytes // self.problem.itemsize, 1)
-        return -(-self.problem.inner // elements)
-
     def _scan(self) -> Launch:
         problem = self.problem
         return Launch(
             self.plugin.scan_kernel,
-            grid=(problem.rows, ceil_div(self._vectors(), WARP)),
-            block=THREADS,
+            grid=(
+                ceil_div(problem.rows, problem.scanned_rows),
+                ceil_div(problem.vectors, WARP),
+            ),
+            block=_SCAN_THREADS,
             args=(
                 *(self.y, self.x, self.weights, self._widths, self.destinations, self.sources),
                 *map(int32, (problem.edges, problem.rows, problem.nodes)),
-                self._initial,
+                *(self._initial, int32(problem.scanned_rows)),
             ),
+            shared_bytes=_SCAN_BYTES + problem.edges * 4,
             constants=self._constants,
         )
 
     def _added(self) -> Sequence[Step]:
         problem = self.problem
-        lanes_log2, parts = problem.lanes(self._vectors())
+        lanes_log2, parts = problem.lanes(problem.vectors)
         shares = problem.shares(1 << lanes_log2)
         add = Launch(
             self.plugin.add_kernel,
@@ -206,7 +209,7 @@ class SegmentCall:
             sizes = int32((items, problem.rows, problem.inner, problem.stride, lanes_log2))
             return (self.y, touched, values, keys, flag, sizes, self._initial), parts
 
-        arguments, parts = target(items, self._vectors())
+        arguments, parts = target(items, problem.vectors)
         yield Launch(
             plugin.edge_kernel,
             grid=(ceil_div(items, _TILE), parts),

@@ -36,8 +36,11 @@ SWEPT_ITEMS = (6, SWEEP_ITEMS[4])
 _FEW_KEYS = 2**20
 #: Of the bytes of a vector load, those that a row may be a multiple of.
 VECTORS = (16, 4, 1)
-#: Below these, one launch that looks at all edges for each row is faster than a sort.
-_FEW_EDGES, _FEW_LOOKS = 4096, 2**13
+#: Up to so many edges, and rows, one launch whose blocks all look at all edges is faster than a
+#: sort; their list takes 4 bytes of shared memory for each.
+_FEW_EDGES, _FEW_ROWS = 11_264, 2**13
+#: With this many blocks that look at all edges a large GPU is busy.
+_SCAN_BLOCKS = 132
 #: Up to so many elements of messages, atomics are.
 _FEW_ELEMENTS = 2**25
 #: Up to so many edges one launch is faster than the two that it takes to add them up.
@@ -87,9 +90,14 @@ class SegmentProblem:
 
     @property
     def scans(self) -> bool:
-        """Whether edges and rows are few enough to look at all edges for each row."""
-        looks = self.rows * -(-max(self.edges, 1) // THREADS)
-        return self.edges <= _FEW_EDGES and looks <= _FEW_LOOKS
+        """Whether edges and rows are few enough for blocks that look at all edges."""
+        looks = self.edges * -(-self.vectors // WARP)
+        return looks <= _FEW_EDGES and self.rows <= _FEW_ROWS
+
+    @property
+    def scanned_rows(self) -> int:
+        """The rows of y of such a block."""
+        return max(1, -(-self.rows // _SCAN_BLOCKS))
 
     @property
     def head_size(self) -> int:
@@ -100,6 +108,11 @@ class SegmentProblem:
     def vector_bytes(self) -> int:
         """The bytes of a load: as many as divide what one weight multiplies."""
         return next(each for each in VECTORS if self.head_size * self.itemsize % each == 0)
+
+    @property
+    def vectors(self) -> int:
+        """The loads of a row."""
+        return -(-self.inner // max(self.vector_bytes // self.itemsize, 1))
 
     @property
     def sweeps(self) -> int:
