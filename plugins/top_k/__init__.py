@@ -47,9 +47,10 @@ class TopK(Plugin):
                  sorted: bool, default true.
     Tactics:     split: several blocks share a row where rows are few and long.  rows: one block
                  takes a row, up to k = 4096; for a larger k rows are split with both tactics. With
-                 both a warp takes a row of up to 1024 elements for k up to 32.
-    Workspace:   where rows are split, 8 KiB for each row, and for each result 4 bytes and the size
-                 of an element, twice from k = 2049 on.
+                 both a warp takes a row of up to 1024 elements, or up to 4096 where there are many
+                 rows, for k up to 32.
+    Workspace:   where rows are split, for each row 8 KiB for every 11 bits of an element, and for
+                 each of k + 1024 elements twice its size and 4 bytes.
     Tolerance:   exact.
     Errors:      PK126 axis is out of range. k: k is negative or exceeds the axis. size: the axis
                  has more than 2^31 - 1 elements.
@@ -76,16 +77,12 @@ class TopK(Plugin):
     short_kernel = CudaKernel(
         "short_rows.cu", "short_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )
-    digit_kernel = CudaKernel(
-        "split.cu", "count_digits<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    select_kernel = CudaKernel(
+        "split.cu", "select_keys<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )
-    segment_kernel = CudaKernel(
-        "split.cu", "count_segment<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    rank_kernel = CudaKernel(
+        "split.cu", "rank_keys<{T}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )
-    gather_kernel = CudaKernel(
-        "split.cu", "gather<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
-    )
-    few_kernel = CudaKernel("split.cu", "sort_few<{T}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES)
     tile_kernel = CudaKernel(
         "sort_tiles.cu", "sort_tiles<{T}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
     )
@@ -180,3 +177,6 @@ def _rows_for_every_path() -> Iterable[tuple[str, np.ndarray, int]]:
     sampled += sampled // 8 * 24  # take_sample looks at 8 of each 32
     misleading[sampled] = np.where(np.arange(160) < 100, 100, 10)
     yield "the sample misleads", misleading, 200
+    lanes = np.arange(1024, dtype=np.float32)
+    lanes[np.arange(1024) % 32 > 4] = 0
+    yield "few lanes of a warp have what is large", lanes, 12

@@ -37,15 +37,17 @@ _BINS = 2**_DIGIT_BITS
 CAPACITY = 4096
 #: The shared memory for two counters, a histogram and a walk in bytes, a multiple of 8.
 _COUNTER_BYTES = -(-4 * (2 + (_BINS + _WARPS + 3) + (_LOADS * _WARPS + 1)) // 8) * 8
-#: How many keys a block sorts if a row is split, and how many sorted runs are merged at once.
-_TILE = 2048
-_FAN = 8
-#: Up to so many results are sorted at once, if a row is split; a power of two.
-_FEW_SORTED = 256
-#: The bytes of the state of a row, and of the counts of a segment.
-_STATE_BYTES, _MET_BYTES = 16, 8
-#: A warp takes a row of up to so many elements, for up to 32 results.
-_SHORT, _FEW, _SHORT_THREADS = 1024, 32, 128
+#: How many candidates a block sorts if a row is split, and how many sorted runs are merged at once.
+_TILE, _FAN = 2048, 8
+#: Up to so many comparisons candidates are ranked, by blocks of so many threads, several for each.
+_COMPARISONS, _RANK_THREADS, _PARTS = 2**25, 256, 8
+#: So many more candidates than results are sorted, rather than that another digit is counted.
+_SPARE = 1024
+#: The bytes of what is known of a digit, of a row's candidates, and of the counts of a segment.
+_DIGIT_BYTES, _CANDIDATES_BYTES, _MET_BYTES = 16, 8, 8
+#: A warp takes a row of up to so many elements, or a longer one where there are many rows, for up
+#: to 32 results; it has room for so many elements that may be among them.
+_SHORT, _LONGER, _MANY, _FEW, _SHORT_ROOM, _SHORT_THREADS = 1024, 4096, 2048, 32, 128, 128
 
 #: The constants that the kernels share with Python.
 DEFINES = {
@@ -55,11 +57,13 @@ DEFINES = {
     "CAPACITY": CAPACITY,
     "COUNTER_BYTES": _COUNTER_BYTES,
     "TILE": _TILE,
+    "RANK_THREADS": _RANK_THREADS,
+    "PARTS": _PARTS,
     "FAN": _FAN,
-    "FEW_SORTED": _FEW_SORTED,
-    "STATE_BYTES": _STATE_BYTES,
-    "MET_BYTES": _MET_BYTES,
-    "SHORT": _SHORT,
+    "SPARE": _SPARE,
+    "DIGIT_BYTES": _DIGIT_BYTES,
+    "CANDIDATES_BYTES": _CANDIDATES_BYTES,
+    "SHORT_ROOM": _SHORT_ROOM,
     "SHORT_THREADS": _SHORT_THREADS,
 }
 
@@ -106,11 +110,20 @@ class TopKProblem:
             nbytes = max(nbytes, sum(self._sizes(min(self.rows, _BLOCKS), min(self.k, CAPACITY))))
         return nbytes
 
+    @property
+    def _digits(self) -> int:
+        return -(-8 * self.itemsize // _DIGIT_BITS)
+
+    def _room(self, k: int) -> int:
+        """Return how many candidates of a row there may be."""
+        return min(k + _SPARE, self.size)
+
     def _sizes(self, rows: int, k: int) -> list[int]:
-        """Return the bytes of histograms, states, counts of segments, keys and places (twice)."""
-        keys, places = rows * k * self.itemsize, rows * k * 4
-        sizes = [rows * _BINS * 4, rows * _STATE_BYTES, (rows + _BLOCKS) * _MET_BYTES]
-        sizes += [keys, places] * (1 if k <= _TILE else 2)
+        """Return the bytes of what blocks share, then of keys and places, twice."""
+        digits, room = rows * self._digits, rows * self._room(k)
+        shared = [rows * _CANDIDATES_BYTES, digits * _BINS * 4, digits * _DIGIT_BYTES]
+        shared += [(rows + _BLOCKS) * _MET_BYTES, 4]
+        sizes = [*shared, *[room * self.itemsize, room * 4] * 2]
         return [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
 
     def steps(
@@ -122,7 +135,7 @@ class TopKProblem:
         if self.k > CAPACITY or (self._may_split and self.segments > 1):
             return list(self._split_steps(x, values, indices, workspace))
         arguments = (values, indices, x, self._layout(1))
-        if self.k <= _FEW and self.size <= _SHORT:
+        if self.k <= _FEW and self.size <= (_SHORT if self.rows < _MANY else _LONGER):
             return [self._short_launch(*arguments, int64(self.rows))]
         shared_bytes = self._shared_bytes
         return [self._launch(self._plugin.kernel, self.rows, *arguments, shared_bytes=shared_bytes)]
@@ -142,25 +155,28 @@ class TopKProblem:
         self, x: TensorDesc, values: TensorDesc, indices: TensorDesc, workspace: Workspace
     ) -> Iterator[Step]:
         plugin, sizes = self._plugin, self._sizes(self.rows, self.k)
-        yield Fill(workspace.first(sum(sizes[:2])))
-        histograms, states, met, *runs = workspace.split(sizes)
+        yield Fill(workspace.first(sum(sizes[:5])))
+        *shared, keys, places, other_keys, other_places = workspace.split(sizes)
+        runs, others = (keys, places), (other_keys, other_places)
         layout, blocks = self._layout(self.segments), self.rows * self.segments
-        for done in map(int32, range(-(-8 * self.itemsize // _DIGIT_BITS))):
-            digit = (histograms, states, x, layout, done)
-            yield self._launch(plugin.digit_kernel, blocks, *digit)
-        yield self._launch(plugin.segment_kernel, blocks, met, states, x, layout)
-        yield self._launch(plugin.gather_kernel, blocks, *runs[:2], met, states, x, layout)
-        tiles, results = -(-self.k // _TILE), (values, indices)
-        if self.k <= _FEW_SORTED:
-            yield self._launch(plugin.few_kernel, self.rows, *results, *runs[:2], x, layout)
+        select = (*runs, *shared, x, layout, int32(blocks))
+        yield self._launch(plugin.select_kernel, blocks * (self._digits + 1), *select)
+        room, known = self._room(self.k), (shared[0], x, layout)
+        if self.rows * room * room <= _COMPARISONS:
+            blocks = -(-room // (_RANK_THREADS // _PARTS))
+            rank = (values, indices, *runs, *known, int32(blocks))
+            constants = {"CONTIGUOUS": self.inner == 1}
+            blocks *= self.rows
+            yield Launch(plugin.rank_kernel, blocks, _RANK_THREADS, rank, constants=constants)
             return
-        sort = (*results, *runs[:2], x, layout, int32(tiles))
+        tiles = -(-room // _TILE)
+        sort = (values, indices, *runs, *known, int32(tiles))
         yield self._launch(plugin.tile_kernel, self.rows * tiles, *sort)
-        blocks, width = -(-self.k // _THREADS), _TILE
-        while width < self.k:
-            merge = (*results, *runs[2:], *runs[:2], x, layout, int32(blocks), int64(width))
+        blocks, width = -(-room // _THREADS), _TILE
+        while width < room:
+            merge = (values, indices, *others, *runs, *known, int32(blocks), int64(width))
             yield self._launch(plugin.merge_kernel, self.rows * blocks, *merge)
-            width, runs = width * _FAN, runs[2:] + runs[:2]
+            width, runs, others = width * _FAN, others, runs
 
     def _layout(self, segments: int) -> KernelArgument:
         """Return the argument that the kernels call Rows."""
@@ -180,9 +196,11 @@ def workspace_bound(plugin: TopK, x: TensorDesc, k: TensorDesc) -> Dim:
     rows = product(x.shape[:axis]) * product(x.shape[axis + 1 :])
 
     def sizes(rows: Dim, count: Dim) -> Dim:
-        counters = rows * (_BINS * 4 + _STATE_BYTES + _MET_BYTES) + _BLOCKS * _MET_BYTES
-        results = 2 * rows * count * (x.dtype.itemsize + 4)
-        total: Dim = counters + results + 7 * _ALIGNMENT
+        digits = rows * (-(-8 * x.dtype.itemsize // _DIGIT_BITS))
+        counters = digits * (_BINS * 4 + _DIGIT_BYTES) + rows * _CANDIDATES_BYTES
+        counters = counters + (rows + _BLOCKS) * _MET_BYTES
+        results = 2 * rows * (count + _SPARE) * (x.dtype.itemsize + 4)
+        total: Dim = counters + results + 9 * _ALIGNMENT
         return total
 
     beyond = dim_min(1, count // (CAPACITY + 1))  # 1 where rows are split with both tactics

@@ -1,11 +1,30 @@
-// TopK of short rows, for few results: a warp keeps a row in registers, and takes its largest key again and again.
+// TopK of short rows, for few results: a warp takes a row. Each lane finds the largest key of each half of its elements. The
+// k-th of these says which keys may be among the first k. The warp collects them, since they are few, and ranks them.
 
 #include "rows.cuh"
 
-using pluginkit::SHORT, pluginkit::SHORT_THREADS;  // from launches.py
+using pluginkit::LOADS, pluginkit::SHORT_ROOM, pluginkit::SHORT_THREADS;  // from launches.py
 
-constexpr int ITEMS = SHORT / 32;  // keys of a lane
-static_assert(ITEMS <= 32, "a word has a bit for each");
+// Call visit(i, is_inside, load, bits) for every element, with all lanes at once. Several loads are in flight at once.
+template <typename Key, typename BitsAt, typename Visit>
+__device__ __forceinline__ void for_each_of_warp(const BitsAt& bits_at, int size, const Visit& visit) {
+    const int lane = threadIdx.x % 32;
+    for (int base = 0; base < size; base += 32 * LOADS) {
+        Key loaded[LOADS] = {};
+#pragma unroll
+        for (int load = 0; load < LOADS; ++load) {
+            if (base + 32 * load >= size) break;
+            const int i = base + 32 * load + lane;
+            if (i < size) loaded[load] = bits_at(i);
+        }
+#pragma unroll
+        for (int load = 0; load < LOADS; ++load) {
+            if (base + 32 * load >= size) break;
+            const int i = base + 32 * load + lane;
+            visit(i, i < size, load, loaded[load]);
+        }
+    }
+}
 
 // Return the largest of the keys of the warp's lanes.
 template <typename Key> __device__ __forceinline__ Key largest_in_warp(Key key) {
@@ -20,55 +39,87 @@ template <typename Key> __device__ __forceinline__ Key largest_in_warp(Key key) 
     return key;
 }
 
-// The keys of a lane that have not been taken, and the first of the largest among them.
-template <typename Key> struct Lane {
-    Key keys[ITEMS];
-    unsigned left;  // a bit for each that has not been taken
-    Key best;
-    int best_item;  // -1 if all have been taken
-
-    __device__ __forceinline__ void find_best(int size) {
-        best = 0, best_item = -1;
-#pragma unroll
-        for (int item = 0; item < ITEMS; ++item) {
-            if (item * 32 >= size) break;
-            if ((left >> item & 1) != 0 && (best_item < 0 || keys[item] > best)) best = keys[item], best_item = item;
-        }
+// Return a key that is not above the k-th of two keys of each lane; 0 is the lowest key.
+template <typename Key> __device__ __forceinline__ Key kth_in_warp(Key one, Key other, int k) {
+    Key larger = max(one, other), smaller = min(one, other);
+    for (int found = 1; found < k; ++found) {
+        const unsigned lanes = __ballot_sync(~0u, larger == largest_in_warp(larger));
+        if (static_cast<int>(threadIdx.x % 32) == __ffs(lanes) - 1) larger = smaller, smaller = 0;
     }
-};
+    return largest_in_warp(larger);
+}
+
+// Find one result after another, each among all elements that come after the one before.
+template <typename Key, typename KeyAt, typename Write>
+__device__ void write_one_by_one(const KeyAt& key_at, int size, int k, const Write& write) {
+    Key last_key = 0;
+    int last = -1;
+    for (int j = 0; j < k; ++j) {
+        Key best = 0;
+        int place = size;  // of the best; the size if there is none
+        for (int i = threadIdx.x % 32; i < size; i += 32) {
+            const Key key = key_at(i);
+            const bool is_left = j == 0 || key < last_key || (key == last_key && i > last);
+            if (is_left && (place == size || key > best)) best = key, place = i;
+        }
+        last_key = largest_in_warp(best);
+        // The first of equal keys has the largest complement of its place.
+        const bool has_it = place < size && best == last_key;
+        last = static_cast<int>(~largest_in_warp(has_it ? ~static_cast<unsigned>(place) : 0u));
+        if (threadIdx.x % 32 == 0) write(j, last);
+    }
+}
 
 template <typename T, bool LARGEST, bool CONTIGUOUS>
 __global__ void __launch_bounds__(SHORT_THREADS)
     short_rows(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Rows rows,
                long long row_count) {
     using Key = Bits<T>;
-    const long long row = blockIdx.x * (SHORT_THREADS / 32LL) + threadIdx.x / 32;
+    __shared__ Key all_keys[SHORT_THREADS / 32][SHORT_ROOM];
+    __shared__ int all_places[SHORT_THREADS / 32][SHORT_ROOM];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    const long long row = blockIdx.x * (SHORT_THREADS / 32LL) + warp;
     if (row >= row_count) return;
     const auto source = source_of<T, CONTIGUOUS>(x, rows, row, 0);
-    const int lane = threadIdx.x % 32, size = source.size, k = static_cast<int>(rows.k);
-    Lane<Key> own;
-    own.left = 0;
-#pragma unroll
-    for (int item = 0; item < ITEMS; ++item) {
-        if (item * 32 >= size) break;
-        const int i = item * 32 + lane;
-        if (i >= size) continue;
-        own.keys[item] = wanted_key_of<LARGEST, T>(source.bits(i));
-        own.left |= 1u << item;
+    const auto target = target_of(y, indices, rows, row);
+    const auto bits_at = [&](int i) { return source.bits(i); };
+    const auto write = [&](int j, int place) { target.write(j, source.bits(place), place); };
+    const int size = source.size, k = static_cast<int>(rows.k);
+    Key* keys = all_keys[warp];
+    int* places = all_places[warp];
+
+    Key largest[2] = {};
+    for_each_of_warp<Key>(bits_at, size, [&](int, bool is_inside, int load, Key bits) {
+        const Key key = wanted_key_of<LARGEST, T>(bits);
+        if (is_inside && key > largest[load % 2]) largest[load % 2] = key;
+    });
+    const Key lowest = kth_in_warp(largest[0], largest[1], k);
+    const Threshold<LARGEST, T> threshold(lowest);
+    const unsigned lower_lanes = (1u << lane) - 1;
+    int count = 0, tied = 0;  // of the keys that equal the lowest one the first k are enough
+    for_each_of_warp<Key>(bits_at, size, [&](int i, bool is_inside, int, Key bits) {
+        const bool passes = is_inside && threshold.passes(bits);
+        if (__ballot_sync(~0u, passes) == 0) return;
+        const Key key = wanted_key_of<LARGEST, T>(bits);
+        const unsigned ties = __ballot_sync(~0u, passes && key == lowest);
+        const bool is_first = key == lowest && tied + __popc(ties & lower_lanes) < k;
+        const bool is_taken = passes && (key > lowest || is_first);
+        const unsigned taken = __ballot_sync(~0u, is_taken);
+        const int position = count + __popc(taken & lower_lanes);
+        if (is_taken && position < SHORT_ROOM) keys[position] = key, places[position] = i;
+        count += __popc(taken), tied += __popc(ties);
+    });
+    __syncwarp();
+    if (count > SHORT_ROOM) {
+        write_one_by_one<Key>([&](int i) { return wanted_key_of<LARGEST, T>(source.bits(i)); }, size, k, write);
+        return;
     }
-    own.find_best(size);
-    int result = 0;  // lane j keeps the place of result j
-    for (int j = 0; j < k; ++j) {
-        const Key largest = largest_in_warp(own.best);
-        const bool has_it = own.best_item >= 0 && own.best == largest;
-        // The first of equal keys has the largest complement of its place.
-        const unsigned complement = has_it ? ~static_cast<unsigned>(own.best_item * 32 + lane) : 0u;
-        const int place = static_cast<int>(~largest_in_warp(complement));
-        if (lane == j) result = place;
-        if (place % 32 == lane) {
-            own.left &= ~(1u << place / 32);
-            own.find_best(size);
+    for (int own = lane; own < count; own += 32) {
+        const Key key = keys[own];
+        int before = 0;
+        for (int other = 0; other < count; ++other) {
+            before += keys[other] > key || (keys[other] == key && other < own);
         }
+        if (before < k) write(before, places[own]);
     }
-    if (lane < k) target_of(y, indices, rows, row).write(lane, source.bits(result), result);
 }

@@ -1,9 +1,9 @@
-// Sort the keys that split.cu has gathered with CUB's radix sort; a block sorts a tile. This is a separate source
+// Sort the candidates that split.cu has collected with CUB's radix sort; a block sorts a tile. This is a separate source
 // because CUB takes long to compile.
 
 #include <cub/block/block_radix_sort.cuh>
 
-#include "rows.cuh"
+#include "candidates.cuh"
 
 using pluginkit::THREADS, pluginkit::TILE;  // from launches.py
 
@@ -13,13 +13,15 @@ constexpr int ITEMS = TILE / THREADS;  // keys of a thread
 template <typename T, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     sort_tiles(T* __restrict__ y, long long* __restrict__ indices, Bits<T>* __restrict__ all_keys,
-               int* __restrict__ all_places, const T* __restrict__ x, Rows rows, int tiles) {
+               int* __restrict__ all_places, const Candidates* __restrict__ candidates, const T* __restrict__ x, Rows rows,
+               int tiles) {
     using Key = Bits<T>;
     using Sort = cub::BlockRadixSort<Key, THREADS, ITEMS, int>;
     __shared__ typename Sort::TempStorage storage;
     const long long row = blockIdx.x / tiles, first = blockIdx.x % tiles * static_cast<long long>(TILE);
-    const int count = static_cast<int>(min(rows.k - first, static_cast<long long>(TILE)));
-    all_keys += row * rows.k + first, all_places += row * rows.k + first;
+    const int count = static_cast<int>(min(candidates[row].count - first, static_cast<long long>(TILE)));
+    if (count <= 0) return;
+    all_keys += row * room_of(rows) + first, all_places += row * room_of(rows) + first;
     Key keys[ITEMS];
     int places[ITEMS];
 #pragma unroll
@@ -34,9 +36,9 @@ __global__ void __launch_bounds__(THREADS)
     for (int item = 0; item < ITEMS; ++item) {
         const int i = item * THREADS + threadIdx.x;
         if (i >= count) continue;
-        if (tiles == 1) {
+        if (tiles == 1 && i < rows.k) {
             target.write(i, source.bits(places[item]), places[item]);
-        } else {
+        } else if (tiles > 1) {
             all_keys[i] = keys[item], all_places[i] = places[item];
         }
     }

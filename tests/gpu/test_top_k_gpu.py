@@ -56,9 +56,10 @@ def test_patterns_of_rows_that_are_sampled(lean, pattern, k, tactic, largest):
 
 @pytest.mark.parametrize("largest", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("size", "k"), [(1, 1), (32, 32), (257, 8), (1024, 32)])
-def test_short_rows(lean, size, k, dtype, largest):
-    assert_right(lean, drawn((1001, size), dtype, 40), k, largest=largest)
+@pytest.mark.parametrize("distinct", [40, 30_000])
+@pytest.mark.parametrize(("size", "k"), [(1, 1), (32, 32), (257, 8), (1024, 32), (4095, 31)])
+def test_short_rows(lean, size, k, distinct, dtype, largest):
+    assert_right(lean, drawn((2051, size), dtype, distinct), k, largest=largest)
 
 
 @pytest.mark.parametrize("tactic", TopK.tactics)

@@ -98,7 +98,7 @@ def compiled(kernel: CudaKernel, expression: str) -> bytes:
 @pytest.mark.parametrize(
     ("kernel", "expression", "name", "value"),
     [
-        (TopK.segment_kernel, "count_segment<float, true, true>", "LOADS", 4),
+        (TopK.select_kernel, "select_keys<float, true, true>", "LOADS", 4),
         (ScatterElements.link_rows, "link_rows<int, false, 16>", "ROWS_A_WARP", 2),
         (ScatterElements.link_rows, "link_rows<int, false, 1>", "EMPTY_BYTE", 0xFE),
     ],
@@ -112,14 +112,14 @@ def test_a_constant_that_changes_in_python_changes_the_machine_code(
     assert compiled(kernel, expression) != before
 
 
-@pytest.mark.parametrize("name", ["STATE_BYTES", "MET_BYTES"])
+@pytest.mark.parametrize("name", ["DIGIT_BYTES", "CANDIDATES_BYTES"])
 def test_a_size_that_does_not_fit_its_struct_does_not_compile(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kernel = TopK.segment_kernel
+    kernel = TopK.select_kernel
     monkeypatch.setattr(kernel, "defines", kernel.defines | {name: 4})
     with pytest.raises(KernelError, match="PK320") as caught:
-        compiled(kernel, "count_segment<float, true, true>")
+        compiled(kernel, "select_keys<float, true, true>")
     assert "static assertion" in str(caught.value.cause)
 
 

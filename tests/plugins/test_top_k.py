@@ -107,14 +107,17 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
         ((1024, 50257), 50, "rows", [1024]),
         ((1024, 50257), 50, "split", [1024]),  # enough rows: splitting would not pay
         ((8, 268569), 1000, "rows", [8]),
-        ((8, 268569), 1000, "split", [8 * 33] * 5 + [8]),  # three digits, count, gather, sort
+        ((8, 268569), 1000, "split", [8 * 33 * 4, 8 * 64]),  # three digits and candidates; ranks
         ((8, 4096), 1000, "split", [8]),  # a segment is worth a block from 4096 elements on
-        ((8, 268569), 2049, "split", [8 * 33] * 5 + [8 * 2, 8 * 5]),  # two runs to merge
-        ((8, 268569), 5000, "rows", [8 * 33] * 5 + [8 * 3, 8 * 10]),  # beyond shared memory
-        ((300, 20000), 20000, "rows", [300] * 5 + [300 * 10, 300 * 40, 300 * 40]),
+        ((8, 268569), 2049, "split", [8 * 33 * 4, 8 * 2, 8 * 7]),  # up to two runs to merge
+        ((8, 268569), 5000, "rows", [8 * 33 * 4, 8 * 3, 8 * 12]),  # beyond shared memory
+        ((300, 20000), 20000, "rows", [300 * 4, 300 * 10] + [300 * 40] * 2),
         ((9, 1024), 32, "split", [3]),  # a warp takes a row, four a block
         ((9, 1025), 32, "rows", [9]),
         ((9, 1024), 33, "rows", [9]),
+        ((2048, 4096), 32, "rows", [512]),
+        ((2047, 4096), 32, "rows", [2047]),
+        ((2048, 4097), 32, "rows", [2048]),
         ((3, 0), 0, "split", []),
         ((0, 9), 2, "rows", []),
     ],
@@ -152,8 +155,8 @@ def test_the_workspace_of_the_largest_problem_is_enough_for_smaller_ones(
 @given(st.integers(1, 40), st.integers(4097, 10**7))
 def test_every_segment_has_elements(rows, size):
     _, _, work = planned((rows, size), 1, "split")
-    *_, segment, segments = work.launches[0].args[3].values
-    assert work.launches[0].grid == rows * segments
+    *_, segment, segments = work.launches[0].args[8].values
+    assert work.launches[0].grid == rows * segments * 4  # three digits, and what is collected
     assert (segments - 1) * segment < size <= segments * segment
 
 
