@@ -52,8 +52,8 @@ class Unique(Plugin):
                  found: int32, the size output; at most n.
     Attributes:  axis: int | None, -rank to rank - 1, default None: elements, not slices.
                  sorted: bool, default true: ascending; otherwise in the order of ``indices``.
-    Workspace:   a little over 16 bytes for each slice of up to 4 bytes; for longer slices 24 for
-                 every 8 bytes.      Tolerance: exact.
+    Workspace:   384 KiB and a little over 16 bytes for each slice of up to 4 bytes; for longer
+                 slices 24 for every 8 bytes.      Tolerance: exact.
     Errors:      PK126 axis is out of range. size: x has 2^30 elements or slices, or more.
     Source:      ONNX Unique-28, without double and types that a TensorRT plugin cannot have as an
                  output.
@@ -72,7 +72,10 @@ class Unique(Plugin):
     counts = Output(int64)
     found = SizeOutput()
 
-    lowest_kernel = CudaKernel("kernel.cu", "find_lowest<{T}>", defines=DEFINES)
+    range_kernel = CudaKernel("kernel.cu", "find_range<{T}>", defines=DEFINES)
+    count_kernel = CudaKernel("dense.cu", "count_dense<{T}>", defines=DEFINES)
+    number_kernel = CudaKernel("dense.cu", "number_dense<{T}>", defines=DEFINES)
+    rank_kernel = CudaKernel("dense.cu", "rank_dense<{T}>", defines=DEFINES)
     key_kernel = CudaKernel("kernel.cu", "slice_keys<{T}, {KEY}>", _KEYS, defines=DEFINES)
     place_kernel = CudaKernel("sort_digits.cu", "place_digits", defines=DEFINES)
     sweep_kernel = CudaKernel("sort_digits.cu", "sweep<{KEY}>", _SHORT_KEY, defines=DEFINES)

@@ -6,10 +6,12 @@ using pluginkit::LAST_SWEEP, pluginkit::STATE_BYTES;  // from launches.py
 
 // Before the sort all zero.
 struct State {
-    unsigned long long highest;  // the highest complement of an element's key
+    unsigned long long highest_complement;  // the highest complement of an element's key
     int half[LAST_SWEEP + 2];    // see below
     int out_of_order;            // whether a key is smaller than the one before it
     int in_order;                // whether the last sort has found its keys in order
+    int is_dense;                // whether keys are so close to each other that dense.cu needs no sort
+    unsigned long long highest;  // the highest key of an element
 };
 static_assert(sizeof(State) <= STATE_BYTES);
 

@@ -1,6 +1,7 @@
 // Unique: slices become unsigned keys, a radix sort sorts the keys, and equal keys form runs.
 //
-//   find_lowest   finds the lowest key of integers, which slice_keys subtracts, so that few digits of the keys differ
+//   find_range    finds the lowest key of integers and short types, which slice_keys subtracts, so that few digits of the
+//                 keys differ, and the highest. If they are close, dense.cu needs no sort, and what follows does nothing
 //   slice_keys    makes a key for each word of each slice, and counts how often each digit occurs
 //                 (sort_digits.cu sorts the keys stably, with their positions, by the digits that differ)
 //   find_runs     numbers the runs in the order of their keys, and writes Y if the keys hold the values
@@ -12,15 +13,11 @@
 // A slice that fits into a key has one word, and there is one level. Otherwise the words of all slices are sorted
 // together and replaced by their ranks. Two ranks fit into a key, so every level halves the words, until there is one.
 
-#include "../_cuda/ordered_keys.cuh"
-#include "halves.cuh"
+#include "numbers.cuh"
 
-// From launches.py: a thread loads LOADS keys at once; a warp reads 32 keys in each of ROUNDS rounds.
-using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::ROUNDS, pluginkit::THREADS;
+using pluginkit::DIGIT_BITS, pluginkit::LOADS;  // from launches.py: a thread loads LOADS keys at once
 using pluginkit::MARKS, pluginkit::NEAR, pluginkit::SPREAD_THREADS, pluginkit::VALUES, pluginkit::WINDOW;
 
-constexpr int WARPS = THREADS / 32;
-constexpr int RUN_TILE = THREADS * ROUNDS;
 constexpr int DIGITS = 1 << DIGIT_BITS;
 
 // Where slices are in memory: element e of slice s is at x[(e / inner * count + s) * inner + e % inner].
@@ -30,11 +27,6 @@ struct Slices {
     int inner;     // how many of them are contiguous
     int words;     // keys of a slice
 };
-
-// Return what is subtracted from the key of each element.
-template <typename T> __device__ __forceinline__ Bits<T> lowest_key(const State& state) {
-    return static_cast<Bits<T>>(state.highest == 0 ? 0 : ~state.highest);
-}
 
 // Return the key of word number `item` of all slices, made of keys less `lowest`.
 template <typename T, typename Key>
@@ -91,31 +83,45 @@ __device__ __forceinline__ void write_keys(Key* __restrict__ keys, int* __restri
     }
 }
 
-// Find the lowest key of all elements.
+// Find the lowest key of all elements and the highest.
 template <typename T>
-__global__ void __launch_bounds__(THREADS) find_lowest(State* state, const Bits<T>* __restrict__ x, int elements) {
+__global__ void __launch_bounds__(THREADS) find_range(State* state, const Bits<T>* __restrict__ x, int elements) {
     const int stride = gridDim.x * THREADS;
-    Bits<T> highest = 0;  // of the complements
+    Bits<T> highest = 0, highest_complement = 0;
+    const auto look_at = [&](Bits<T> bits) {
+        const Bits<T> key = key_of<T>(bits);
+        highest = max(highest, key), highest_complement = max(highest_complement, static_cast<Bits<T>>(~key));
+    };
     int i = blockIdx.x * THREADS + threadIdx.x;
     for (; i + (LOADS - 1) * stride < elements; i += LOADS * stride) {
         Bits<T> loaded[LOADS];
 #pragma unroll
         for (int load = 0; load < LOADS; ++load) loaded[load] = x[i + load * stride];
 #pragma unroll
-        for (int load = 0; load < LOADS; ++load) {
-            highest = max(highest, static_cast<Bits<T>>(~key_of<T>(loaded[load])));
-        }
+        for (int load = 0; load < LOADS; ++load) look_at(loaded[load]);
     }
-    for (; i < elements; i += stride) highest = max(highest, static_cast<Bits<T>>(~key_of<T>(x[i])));
+    for (; i < elements; i += stride) look_at(x[i]);
 #pragma unroll
-    for (int step = 16; step > 0; step /= 2) highest = max(highest, __shfl_xor_sync(~0u, highest, step));
-    if (threadIdx.x % 32 == 0) atomicMax(&state->highest, static_cast<unsigned long long>(highest));
+    for (int step = 16; step > 0; step /= 2) {
+        highest = max(highest, static_cast<Bits<T>>(__shfl_xor_sync(~0u, highest, step)));
+        highest_complement = max(highest_complement, static_cast<Bits<T>>(__shfl_xor_sync(~0u, highest_complement, step)));
+    }
+    __shared__ Bits<T> found[2][WARPS];  // first of a block, since atomics on one address take turns
+    if (threadIdx.x % 32 == 0) {
+        found[0][threadIdx.x / 32] = highest, found[1][threadIdx.x / 32] = highest_complement;
+    }
+    __syncthreads();
+    if (threadIdx.x >= 2) return;
+    Bits<T> of_block = 0;
+    for (int warp = 0; warp < WARPS; ++warp) of_block = max(of_block, found[threadIdx.x][warp]);
+    atomicMax(threadIdx.x == 0 ? &state->highest : &state->highest_complement, static_cast<unsigned long long>(of_block));
 }
 
 template <typename T, typename Key>
 __global__ void __launch_bounds__(THREADS)
     slice_keys(Key* __restrict__ keys, int* __restrict__ positions, int* __restrict__ digits,
                const Bits<T>* __restrict__ x, State* state, Slices slices, int passes) {
+    if (state->is_dense != 0) return;
     const Bits<T> lowest = lowest_key<T>(*state);
     write_keys(keys, positions, digits, state, slices.count * slices.words, passes,
                [&](int item) { return slice_key<T, Key>(x, slices, lowest, item); });
@@ -133,82 +139,6 @@ __global__ void __launch_bounds__(THREADS)
         const int* pair = ranks + slice * words + word;
         return static_cast<unsigned long long>(pair[0]) << bits | (word + 1 < words ? pair[1] : 0);
     });
-}
-
-// What a tile publishes for later tiles: nothing yet (0), its own sum, or the sum of all tiles up to it. A flag
-// distinguishes the two sums.
-constexpr unsigned OWN_SUM = 1u << 30, WHOLE_SUM = 1u << 31, SUM_MASK = OWN_SUM - 1;
-
-// Return the sum over the tiles before this one. One warp calls this.
-__device__ __forceinline__ unsigned sum_before(volatile unsigned* tiles, int tile, unsigned sum) {
-    const int lane = threadIdx.x % 32;
-    if (lane == 0) tiles[tile] = (tile == 0 ? WHOLE_SUM : OWN_SUM) | sum;
-    unsigned before = 0;
-    bool is_whole = tile == 0;
-    for (int last = tile - 1; !is_whole; last -= 32) {
-        unsigned told = WHOLE_SUM;  // before the first tile the sum is 0
-        if (last >= lane) {
-            do { told = tiles[last - lane]; } while (told == 0);
-        }
-        const unsigned whole = __ballot_sync(~0u, told & WHOLE_SUM);
-        is_whole = whole != 0;
-        unsigned part = !is_whole || lane < __ffs(whole) ? told & SUM_MASK : 0;
-#pragma unroll
-        for (int step = 16; step > 0; step /= 2) part += __shfl_xor_sync(~0u, part, step);
-        before += part;
-    }
-    if (lane == 0 && tile > 0) tiles[tile] = WHOLE_SUM | (before + sum);
-    return before;
-}
-
-// Number the items for which `is_first` is true, in order. Call `visit(item, is_first, number)` for every item, with
-// the number of the last such item up to it. Write how many there are to `count`, unless that is null. `tiles` has one
-// word and another for each block, all zero before.
-template <typename IsFirst, typename Visit>
-__device__ __forceinline__ void number_items(unsigned* tiles, int items, int* count, IsFirst is_first, Visit visit) {
-    __shared__ int tile;
-    __shared__ unsigned sums[WARPS], before;
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    if (threadIdx.x == 0) tile = static_cast<int>(atomicAdd(tiles, 1u));  // all tiles before it have started
-    __syncthreads();
-    const int base = tile * RUN_TILE + warp * (32 * ROUNDS) + lane;
-    bool flags[ROUNDS];  // all loaded before the first vote, so that the loads overlap
-#pragma unroll
-    for (int round = 0; round < ROUNDS; ++round) {
-        flags[round] = base + 32 * round < items && is_first(base + 32 * round);
-    }
-    unsigned found[ROUNDS], sum = 0;
-#pragma unroll
-    for (int round = 0; round < ROUNDS; ++round) {
-        found[round] = __ballot_sync(~0u, flags[round]);
-        sum += __popc(found[round]);
-    }
-    if (lane == 0) sums[warp] = sum;
-    __syncthreads();
-    unsigned number = 0, total = 0;
-#pragma unroll
-    for (int i = 0; i < WARPS; ++i) {
-        number += i < warp ? sums[i] : 0;
-        total += sums[i];
-    }
-    if (warp == 0) {
-        const unsigned sum_of_others = sum_before(tiles + 1, tile, total);
-        if (lane == 0) before = sum_of_others;
-    }
-    __syncthreads();
-    number += before;
-    const unsigned up_to_lane = ~0u >> (31 - lane);
-#pragma unroll
-    for (int round = 0; round < ROUNDS; ++round) {
-        const int item = base + 32 * round;
-        if (item < items) {
-            visit(item, found[round] >> lane & 1, static_cast<int>(number + __popc(found[round] & up_to_lane)) - 1);
-        }
-        number += __popc(found[round]);
-    }
-    if (count != nullptr && threadIdx.x == 0 && (tile + 1) * static_cast<long long>(RUN_TILE) >= items) {
-        *count = static_cast<int>(before + total);
-    }
 }
 
 // Return the bits of the element that a key was made of.
@@ -230,6 +160,7 @@ __global__ void __launch_bounds__(THREADS)
     find_runs(Bits<T>* __restrict__ y, long long* __restrict__ indices, long long* __restrict__ inverse, int* count,
               unsigned* tiles, const Key* keys, const Key* other_keys, int* positions, int* other_positions,
               const State* __restrict__ state, const Bits<T>* __restrict__ x, int items, int modes) {
+    if (state->is_dense != 0) return;
     const int half = state->half[AFTER];
     const Key* __restrict__ sorted = half == 0 ? keys : other_keys;
     const int* __restrict__ sorted_positions = half == 0 ? positions : other_positions;
@@ -304,6 +235,7 @@ __global__ void __launch_bounds__(THREADS)
 __global__ void write_runs(long long* __restrict__ indices, long long* __restrict__ counts, const int* positions,
                            const int* other_positions, const State* __restrict__ state, const int* __restrict__ runs,
                            const int* __restrict__ count, int items) {
+    if (state->is_dense != 0) return;
     const int total = *count, half = state->half[AFTER];
     const int* __restrict__ sorted = half == 0 ? positions : other_positions;
     const int* __restrict__ starts = half == 0 ? other_positions : positions;
@@ -323,10 +255,11 @@ __global__ void rename_runs(long long* __restrict__ inverse, const int* __restri
     }
 }
 
-// Copy the slices at `indices`.
+// Copy the slices at `indices`; with `only_dense`, if dense.cu has found them.
 template <typename T>
 __global__ void take_slices(T* __restrict__ y, const T* __restrict__ x, const long long* __restrict__ indices,
-                            const int* __restrict__ count, Slices slices) {
+                            const int* __restrict__ count, const State* __restrict__ state, int only_dense, Slices slices) {
+    if (only_dense != 0 && state->is_dense == 0) return;
     const int total = *count, elements = total * slices.elements;
     for (int i = blockIdx.x * THREADS + threadIdx.x; i < elements; i += gridDim.x * THREADS) {
         const int row = i / slices.inner, outer = row / total;

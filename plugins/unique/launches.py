@@ -15,6 +15,7 @@ from pluginkit import (
     Step,
     TensorDesc,
     Workspace,
+    float32,
     int32,
     int64,
     may_hold,
@@ -24,6 +25,10 @@ from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS
 from pluginkit.plugins.unique.sort_levels import (
     BLOCKS,
     COUNTING_BLOCKS,
+    DENSE_RUN_BLOCKS,
+    DENSE_SHARED,
+    DENSE_SHARED_BYTES,
+    DENSE_THREADS,
     KEY_TILE,
     LAST_SWEEP,
     MARKS,
@@ -53,8 +58,10 @@ class UniqueLaunches:
         self._x = x
         self._problem = problem = UniqueProblem.of(x, plugin.axis)
         self._levels = list(problem.levels())
-        self._cleared = workspace.first(sum(problem.sizes[:3]))
-        self._state, self._near, self._shared, *self._halves = workspace.split(problem.sizes)
+        self._cleared = workspace.first(sum(problem.sizes[:4]))
+        self._state, self._dense, self._near, self._shared, *self._halves = workspace.split(
+            problem.sizes
+        )
         self._keys, self._positions = self._halves[:2], self._halves[2:]
         self._near_parts = self._near.split(problem.near.shared.values())
 
@@ -69,9 +76,14 @@ class UniqueLaunches:
         """Yield every launch: sort level by level, number the runs, then write the outputs."""
         plugin, problem = self._plugin, self._problem
         yield Fill(self._cleared)
-        if self._x.dtype in (int32, int64):
-            elements = problem.count * problem.elements
-            yield _for_each(plugin.lowest_kernel, elements, self._state, self._x, int32(elements))
+        may_be_dense = plugin.sorted and self._x.dtype is not float32
+        dense = problem.dense if may_be_dense else 0
+        elements = problem.count * problem.elements
+        ranged = elements if self._x.dtype in (int32, int64) else dense
+        if may_hold(ranged > 0):
+            yield _for_each(plugin.range_kernel, ranged, self._state, self._x, int32(ranged))
+        if may_hold(dense > 0):
+            yield from self._count_dense(indices, inverse, counts, found)
         yield self._slice_keys(self._levels[0])
         yield from self._sort(self._levels[0])
         for before, level in pairwise(self._levels):
@@ -96,9 +108,28 @@ class UniqueLaunches:
             yield _for_each(plugin.rename_kernel, problem.count, inverse, places, total)
         arguments = (indices, counts, *self._positions, self._state, runs, found, total)
         yield _for_each(plugin.write_kernel, problem.count, *arguments)
-        every = where(holds_values, 0, problem.count * problem.elements)
-        taken = (y, self._x, indices, found, self._slices(1))
+        every = where(holds_values, dense, elements)
+        only_dense = int32(where(holds_values, 1, 0))
+        taken = (y, self._x, indices, found, self._state, only_dense, self._slices(1))
         yield _for_each(plugin.take_kernel, every, *taken)
+
+    def _count_dense(
+        self, indices: TensorDesc, inverse: TensorDesc, counts: TensorDesc, found: TensorDesc
+    ) -> Iterator[Step]:
+        """Write all but Y if keys are close."""
+        plugin, problem = self._plugin, self._problem
+        items, blocks = problem.dense, problem.dense_blocks
+        dense, tiles = self._dense.split(DENSE_SHARED)
+        sizes = (int32(items), int32(-(-items // max(1, blocks))))
+        counted = (dense, self._state, self._x, *sizes)
+        yield Launch(
+            plugin.count_kernel, blocks, DENSE_THREADS, counted, shared_bytes=DENSE_SHARED_BYTES
+        )
+        numbered = (indices, counts, found, dense, tiles, self._state, int32(blocks))
+        number_blocks = where(items > 0, DENSE_RUN_BLOCKS, 0)
+        yield Launch(plugin.number_kernel, number_blocks, THREADS, numbered)
+        ranked = (inverse, indices, dense, self._state, self._x, *sizes)
+        yield Launch(plugin.rank_kernel, blocks, DENSE_THREADS, ranked)
 
     def _slices(self, words: int) -> Scalar:
         return int32((self._problem.count, self._problem.elements, self._problem.inner, words))

@@ -24,7 +24,13 @@ LAST_SWEEP = 9
 _NEAR_ITEMS, _FAR_ITEMS = 2**22, 2**26
 #: How many ranks a block writes, and its threads.
 WINDOW, SPREAD_THREADS = 2**14, 512
-_STATE_BYTES = 64
+_STATE_BYTES = 72
+#: From so many elements on, those whose keys are so close to each other are counted, not sorted. A
+#: block counts fewer than 2^16 elements, since shared memory has two bytes for each key.
+_DENSE_ITEMS, _DENSE_KEYS, DENSE_THREADS, _DENSE_EACH = 2**15, 3 * 2**14, 1024, 2**16 - 1
+DENSE_SHARED_BYTES = 2 * _DENSE_KEYS
+#: As many of their blocks as a large GPU runs at once, and the fewest elements that are worth one.
+_DENSE_BLOCKS, _FEWEST_EACH = 264, 2**12
 #: The threads of a block that sorts keys of 4 bytes, and how many keys each takes: few enough that
 #: a multiprocessor runs two blocks.
 _SHORT_THREADS, _SHORT_ITEMS = 512, 16
@@ -43,6 +49,8 @@ DEFINES = {
     "SHORT_THREADS": _SHORT_THREADS,
     "SHORT_ITEMS": _SHORT_ITEMS,
     "STATE_BYTES": _STATE_BYTES,
+    "DENSE_KEYS": _DENSE_KEYS,
+    "DENSE_THREADS": DENSE_THREADS,
     "WINDOW": WINDOW,
     "SPREAD_THREADS": SPREAD_THREADS,
     "MARKS": MARKS,
@@ -54,6 +62,9 @@ DEFINES = {
 #: to the common ones with atomics at the end.
 BLOCKS, COUNTING_BLOCKS = 2112, 1056
 _ALIGNMENT = 256
+#: The bytes of what blocks share of close keys, and of the tiles of those that number them.
+DENSE_RUN_BLOCKS = -(-_DENSE_KEYS // _RUN_TILE)
+DENSE_SHARED = (8 * _DENSE_KEYS, 4 * (1 + DENSE_RUN_BLOCKS))
 #: More than any call has keys: check refuses those with as many elements. It bounds how many sorts
 #: an export to C++ writes.
 _MOST_KEYS = 2**30
@@ -173,10 +184,22 @@ class UniqueProblem:
         return Level(count, 1, 4, where(count > 0, DIGIT_BITS, 0))
 
     @cached_property
+    def dense(self) -> int:
+        """The elements that are counted if their keys are close; 0 if they are sorted anyway."""
+        return where(self.elements == 1, where(self.count >= _DENSE_ITEMS, self.count, 0), 0)
+
+    @cached_property
+    def dense_blocks(self) -> int:
+        """The blocks that count them."""
+        most = max(_DENSE_BLOCKS, -(-self.dense // _DENSE_EACH))
+        return min(-(-self.dense // _FEWEST_EACH), most)
+
+    @cached_property
     def sizes(self) -> list[int]:
         """The bytes of the workspace's parts: shared counts, keys and positions (twice)."""
         first = next(self.levels())  # the first level needs most
         keys, positions = first.items * first.itemsize, first.items * 4
-        sizes = [_STATE_BYTES, sum(self.near.shared.values()), sum(first.shared.values())]
+        dense = where(self.count >= _DENSE_ITEMS, sum(DENSE_SHARED), 0)
+        sizes = [_STATE_BYTES, dense, sum(self.near.shared.values()), sum(first.shared.values())]
         sizes += [keys, keys, positions, positions]
         return [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes] if self.count > 0 else []

@@ -38,6 +38,19 @@ def test_elements_in_patterns(lean, pattern, is_sorted):
     assert_right(lean, PATTERNS[pattern], None, is_sorted)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.9])
+@pytest.mark.parametrize("last", [0, 999, 49_151, 49_152])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_keys_that_are_close_or_just_not(lean, dtype, last, share):
+    """`share`: how many elements have one value, as those of a warp have."""
+    rng = np.random.default_rng(3)
+    x = rng.integers(0, last + 1, 1_200_001)
+    x[rng.random(len(x)) < share] = last // 2
+    x[500_000:800_000].sort()
+    x[-2:] = 0, last
+    assert_right(lean, (x - 70_000).astype(dtype))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("distinct", [1000, 30_000_000])
 def test_many_elements(lean, distinct):

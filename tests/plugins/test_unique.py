@@ -199,7 +199,7 @@ def planned(shape, dtype=float32, axis=None, is_sorted=True):
 )
 def test_every_eight_bits_that_may_differ_take_a_launch(shape, dtype, axis, sweeps):
     names = planned(shape, dtype, axis)
-    expected = ["find_lowest"] if dtype in (int32, int64) else []
+    expected = ["find_range"] if dtype in (int32, int64) else []
     for level, count in enumerate(sweeps):
         expected += ["slice_keys" if level == 0 else "pair_ranks"]
         expected += ["place_digits", *["sweep"] * count, "find_runs"]
@@ -227,6 +227,24 @@ def test_digits_that_are_the_same_in_all_keys_are_not_sorted():
     host.run()
     halves = host.memory["workspace", 0][8:].view(np.int32)[:5]
     assert halves.tolist() == [0, 1, 0, 0, 0]  # 700 has ten bits
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_elements_whose_keys_are_close_are_counted(monkeypatch, dtype):
+    monkeypatch.setattr(sort_levels, "_DENSE_ITEMS", 50)
+    for size, distinct, is_close in ((50, 9, True), (49, 9, False), (20_000, 100, True)):
+        x = np.random.default_rng(size).integers(0, distinct, size).astype(dtype)
+        host = Host(Unique(), x)
+        assert_same(host.run(), reference(x))
+        state = host.memory["workspace", 0][:72]
+        assert host._state(state).is_dense == (is_close and dtype is not np.float32)
+    far = np.array([0, 3 * 2**14 - 1, *[5] * 60]).astype(np.int32)
+    for x in (far, far + far):
+        host = Host(Unique(), x)
+        assert_same(host.run(), reference(x))
+        assert host._state(host.memory["workspace", 0][:72]).is_dense == (x is far)
+    assert "count_dense" not in planned((50,), int32, is_sorted=False)
+    assert "count_dense" not in planned((50, 2), int32, 0)
 
 
 @pytest.mark.parametrize("near_items", [1000, 2**22])

@@ -33,10 +33,12 @@ def keys_of(x):
 class State(NamedTuple):
     """What halves.cuh calls so."""
 
-    highest: np.ndarray
+    highest_complement: np.ndarray
     half: np.ndarray
     out_of_order: np.ndarray
     in_order: np.ndarray
+    is_dense: np.ndarray
+    highest: np.ndarray
 
 
 class Host:
@@ -89,22 +91,59 @@ class Host:
         assert not self._state(state).out_of_order
         self._state(state).out_of_order[:] = keys != sorted(keys)
 
-    def find_lowest(self, state, x, elements):
+    def find_range(self, state, x, elements):
         assert not state.any()
-        size = 8 * x.dtype.itemsize
         assert len(x) == elements
-        self._state(state).highest[:] = max((1 << size) - 1 - key for key in keys_of(x))
+        keys, state = keys_of(x), self._state(state)
+        state.highest_complement[:] = (1 << 8 * x.dtype.itemsize) - 1 - min(keys)
+        state.highest[:] = max(keys)
 
     def _state(self, state):
-        words = state.view(np.int32)
-        return State(state.view(np.uint64)[:1], words[2:13], words[13:14], words[14:15])
+        words, longs = state.view(np.int32), state.view(np.uint64)
+        return State(longs[:1], words[2:13], words[13:14], words[14:15], words[15:16], longs[8:9])
+
+    def _keys_less_lowest(self, state, x):
+        highest = int(self._state(state).highest_complement[0])
+        self.lowest = (1 << 8 * x.dtype.itemsize) - 1 - highest if highest else 0
+        return [key - self.lowest for key in keys_of(x)]
+
+    def count_dense(self, dense, state, x, items, each):
+        assert each < 1 << 16
+        assert (self.grid - 1) * each < items <= self.grid * each
+        keys, most = self._keys_less_lowest(state, x), len(dense) // 8
+        if max(keys) >= most:
+            return
+        assert not dense.any()
+        counts, blocks = dense.view(np.int32).reshape(2, most)
+        counts[:] = np.bincount(keys, minlength=most)
+        np.maximum.at(blocks, keys, self.grid - np.arange(items) // each)
+        self._state(state).is_dense[:] = 1
+
+    def number_dense(self, indices, counts, found, dense, tiles, state, blocks):
+        if not self._state(state).is_dense:
+            return
+        all_counts, known = dense.view(np.int32).reshape(2, -1)
+        is_there = all_counts > 0
+        numbers = self._numbers(tiles, is_there)[is_there]
+        found.view(np.int32)[0] = count = len(numbers)
+        counts.view(np.int64)[:count] = all_counts[is_there]
+        indices.view(np.int64)[:count] = 2**31 - 1
+        known[is_there] = (blocks - known[is_there]) << 16 | numbers
+
+    def rank_dense(self, inverse, indices, dense, state, x, items, each):
+        if not self._state(state).is_dense:
+            return
+        known = dense.view(np.uint32).reshape(2, -1)[1, self._keys_less_lowest(state, x)]
+        inverse.view(np.int64)[:] = known & 0xFFFF
+        own = np.flatnonzero(known >> 16 == np.arange(items) // each)
+        np.minimum.at(indices.view(np.int64), inverse.view(np.int64)[own], own)
 
     def slice_keys(self, keys, positions, digits, x, state, slices, passes):
+        if self._state(state).is_dense:
+            return
         count, elements, inner, words = slices
         bits, per_key = 8 * x.dtype.itemsize, np.dtype(self.key).itemsize // x.dtype.itemsize
-        highest = int(self._state(state).highest[0])
-        self.lowest = (1 << bits) - 1 - highest if highest else 0
-        of = [key - self.lowest for key in keys_of(x)]
+        of = self._keys_less_lowest(state, x)
         made = []
         for item in range(count * words):
             one, word = divmod(item, words)
@@ -171,6 +210,8 @@ class Host:
 
     def find_runs(self, y, indices, inverse, count, tiles, *rest):
         *halves, state, x, items, modes = rest
+        if self._state(state).is_dense:
+            return
         keys, positions, free = self._in_order(state, *halves)
         keys, positions = keys.view(self.key)[:items], positions.view(np.int32)[:items]
         is_first = np.append(True, keys[1:] != keys[:-1])
@@ -214,6 +255,8 @@ class Host:
         inverse[:] = places.view(np.int32)[np.where(inverse < 0, ~inverse, inverse)]
 
     def write_runs(self, indices, counts, positions, others, state, runs, count, items):
+        if self._state(state).is_dense:
+            return
         _, positions, starts = self._in_order(state, None, None, positions, others)
         total = count.view(np.int32)[0]
         starts = starts.view(np.int32)[:total]
@@ -223,7 +266,9 @@ class Host:
             indices.view(np.int64)[:total] = positions.view(np.int32)[starts[run]]
         counts.view(np.int64)[:total] = sizes[run]
 
-    def take_slices(self, y, x, indices, count, slices):
+    def take_slices(self, y, x, indices, count, state, only_dense, slices):
+        if only_dense and not self._state(state).is_dense:
+            return
         total = count.view(np.int32)[0]
         size, elements, inner, _ = slices
         taken = x.reshape(elements // inner, size, inner)[:, indices.view(np.int64)[:total]]
