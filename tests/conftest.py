@@ -30,7 +30,7 @@ def no_modules_of_other_tests(tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = str(tmp_path_factory.getbasetemp().parent)
 
     def is_temporary(module: ModuleType) -> bool:
-        places = [getattr(module, "__file__", None) or "", *getattr(module, "__path__", ())]
+        places = [getattr(module, "__file__", None) or "", *(vars(module).get("__path__") or ())]
         return any(str(place).startswith(folder) for place in places)
 
     modules = list(sys.modules.items())  # a lazy one imports others when it is looked at
