@@ -30,8 +30,9 @@ MAX_ROW = 2**30
 _VECTOR_BYTES = 16
 _MAX_THREADS = 1024
 _WARP_SIZE = 32
-#: The threads of a block with one row, of which each keeps as many vectors; 0: any number of them.
-_FULL = (0, *range(96, _MAX_THREADS + 1, _WARP_SIZE))
+#: The threads of a block with one row, of which each keeps as many vectors, for the usual lengths of
+#: rows; 0: any number of them.
+_FULL = (0, 96, 128, 192, 256, 512, 1024)
 #: A thread loads its weights before it waits for the others of its row, if they have so many bytes.
 _EARLY_BYTES = 64
 #: Where blocks share a row: the threads of a block, and the vectors that each takes at once.
@@ -91,6 +92,15 @@ class RowLayout:
     is_full: bool
 
     @property
+    def full_threads(self) -> int:
+        """One of ``_FULL``, compared in turn so that the choice can be written in C++."""
+        if self.is_full:
+            for threads in _FULL[1:]:
+                if self.threads == threads:
+                    return threads
+        return 0
+
+    @property
     def constants(self) -> dict[str, int | bool]:
         """The kernel's constants."""
         return {
@@ -98,7 +108,7 @@ class RowLayout:
             "KEPT": self.kept,
             "ALONE": self.is_alone,
             "SHIFTED": self.is_shifted,
-            "FULL": self.threads if self.is_full else 0,
+            "FULL": self.full_threads,
         }
 
 

@@ -38,11 +38,13 @@ struct Axis {
     }
 
     // Return the range of a bin's samples that may lie inside x, so that a huge region does not compute the samples
-    // outside.
+    // outside. A region that ends before it begins has steps below 0.
     __device__ __forceinline__ int2 inside(int bin) const {
         const double step = static_cast<double>(bin_size) / samples, first = start + bin * static_cast<double>(bin_size);
-        const double margin = 2.0 + (fabs(first) + fabs(static_cast<double>(bin_size))) * 0x1p-21 / step;
-        const double begin = (-1.0 - first) / step - margin, end = (size - first) / step + margin;
+        if (step == 0.0) return {0, samples};
+        const double margin = 2.0 + (fabs(first) + fabs(static_cast<double>(bin_size))) * 0x1p-21 / fabs(step);
+        const double at_low = (-1.0 - first) / step, at_high = (size - first) / step;
+        const double begin = fmin(at_low, at_high) - margin, end = fmax(at_low, at_high) + margin;
         if (!(begin < samples && end > 0.0)) return {0, 0};
         return {static_cast<int>(fmax(begin, 0.0)), static_cast<int>(fmin(end, static_cast<double>(samples)))};
     }

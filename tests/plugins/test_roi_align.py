@@ -89,6 +89,16 @@ def test_samples_of_a_huge_region_that_are_outside_are_counted_and_not_visited()
         assert compute(-x, *rois, mode="max").item() == 0
 
 
+@pytest.mark.parametrize("region", [(8.3, 8.7, 8.0, 3.4), (-0.5, -0.5, -0.5, -0.5)])
+def test_samples_of_a_region_that_ends_where_or_before_it_begins_are_taken(region):
+    given, attributes = (image_of(1, 1, 9, 11), *rois_of(region)), {"sampling_ratio": 23}
+    got, expected = (
+        compute(*given, **attributes, output_height=30) for compute in (on_machine, reference)
+    )
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+    assert np.abs(expected).max() > 0.1
+
+
 def test_an_image_that_is_not_there_gives_nan():
     x, (rois, _) = image_of(2, 1, 4, 4), rois_of(*[[0, 0, 2, 2]] * 3)
     for compute in (reference, on_machine):

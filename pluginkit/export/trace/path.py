@@ -47,6 +47,10 @@ class BranchDecision:
     answer: bool
 
 
+class ImpossiblePathError(BaseException):
+    """No shape takes the path: its answers contradict each other, which shows late."""
+
+
 class TraceTable:
     """The expressions of a traced call, their normal forms, and the kernels that it launches.
 
@@ -135,7 +139,11 @@ class Path:
         self.facts = self.facts.assuming(condition, True) or self.facts
 
     def decide(self, condition: Expr) -> bool:
-        """Answer a condition: as the facts demand, otherwise as given, otherwise with True."""
+        """Answer a condition: as the facts demand, otherwise as given, otherwise with True.
+
+        Errors:
+            ImpossiblePathError: neither answer is possible.
+        """
         known = self.facts.answer(condition)
         if known is not None:
             return known
@@ -144,6 +152,8 @@ class Path:
             return taken
         after = {answer: self.facts.assuming(condition, answer) for answer in (True, False)}
         possible = {answer: facts for answer, facts in after.items() if facts is not None}
+        if not possible:
+            raise ImpossiblePathError
         if len(possible) == 1:
             ((answer, self.facts),) = possible.items()
             return answer

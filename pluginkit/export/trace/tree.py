@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pluginkit.errors import ExportError
 from pluginkit.export.trace.expressions import Expr
-from pluginkit.export.trace.path import BranchDecision, Path, TraceTable
+from pluginkit.export.trace.path import BranchDecision, ImpossiblePathError, Path, TraceTable
 
 T = TypeVar("T")
 
@@ -62,11 +63,12 @@ def explore(
     while waiting:
         given = waiting.pop()
         path = Path(table, given)
-        result = run(path)
+        with suppress(ImpossiblePathError):
+            result = run(path)
+            found.append((path.questions, result))
+            steps += len(result) if isinstance(result, tuple) else 0
         if path.refused is not None:
             raise path.refused
-        found.append((path.questions, result))
-        steps += len(result) if isinstance(result, tuple) else 0
         if len(found) > most_paths:
             raise _too_many(method, f"more than {most_paths} paths", path.questions)
         if steps > _MOST_STEPS:
@@ -112,10 +114,11 @@ def _tree(found: list[tuple[list[BranchDecision], T]], depth: int) -> Tree[T]:
     sides: dict[bool, list[tuple[list[BranchDecision], T]]] = {True: [], False: []}
     for one in found:
         sides[one[0][depth].answer].append(one)
-    if_true, if_false = _tree(sides[True], depth + 1), _tree(sides[False], depth + 1)
-    if if_true == if_false:
-        return if_true
-    return Branch(question.condition, if_true, if_false)
+    # A side is empty if every path there is impossible.
+    trees = [_tree(sides[answer], depth + 1) for answer in (True, False) if sides[answer]]
+    if len(trees) == 1 or trees[0] == trees[1]:
+        return trees[0]
+    return Branch(question.condition, *trees)
 
 
 def _too_many(method: str, what: str, questions: list[BranchDecision]) -> ExportError:
