@@ -299,19 +299,6 @@ def test_the_times_of_fresh_processes_are_those_of_the_benchmark() -> None:
         assert found[case] == f"{compiled[case]:.2f}"
 
 
-def test_what_an_enqueue_can_still_win_is_that_of_the_benchmark() -> None:
-    (text,) = (
-        " ".join(p.split()) for p in PERFORMANCE.split("\n\n") if p.startswith("One enqueue")
-    )
-    left = re.search(r"([\d.]+) us of pluginkit's own Python .* and ([\d.]+) us", text)
-    assert left is not None
-    rows = json.loads((ROOT / "benchmarks/results/enqueue_vtables.json").read_text())["rows"]
-    us = {row["way"]: row["us"] for row in rows}
-    for figure, interface in zip(left.groups(), ("V3", "V2"), strict=True):
-        known = us["the driver alone"] + us[f"empty Python enqueue, {interface}"]
-        assert figure == f"{us[f'Python adapter, {interface}'] - known:.1f}"
-
-
 def test_the_exports_page_has_the_times_of_the_benchmarks() -> None:
     text = " ".join((ROOT / "docs/leaving-python.md").read_text().split())
     found = re.search(r"costs ([\d.]+) \(V3\) and ([\d.]+) \(V2\) .* comes ([\d.]+) ms", text)
