@@ -37,7 +37,7 @@ def test_a_shipped_plugin_passes_all_that_runs_no_kernel(plugin) -> None:
 @pytest.mark.slow
 @each_shipped_plugin
 def test_the_kernels_of_the_cases_compile(plugin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the oldest architecture: tests/plugins compile every kernel for all of them."""
+    """For the oldest architecture: tests/plugins compile every kernel for others."""
     oldest = compiling.ARCHITECTURES[:1]
     monkeypatch.setattr(compiling, "ARCHITECTURES", oldest)
     (result,) = plugincheck(plugin, only=["compile"]).results

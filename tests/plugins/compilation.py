@@ -15,16 +15,15 @@ _AT_ONCE = 100
 
 #: The architecture that quick tests compile for.
 QUICK = "90"
-_ENDS = (ARCHITECTURES[0], ARCHITECTURES[-1])
 
 
 def _slowly(arch: str) -> object:
-    marks = [pytest.mark.slow] if arch in _ENDS else [pytest.mark.slow, pytest.mark.exhaustive]
-    return pytest.param(arch, marks=marks)
+    is_newest = arch == ARCHITECTURES[-1]
+    return pytest.param(arch, marks=[pytest.mark.slow, *[pytest.mark.exhaustive] * (not is_newest)])
 
 
-#: For a test of few kernels: one architecture, slowly the oldest and the newest, and the others
-#: before a release.
+#: For a test of few kernels: one architecture, slowly the newest, and the others before a release;
+#: tests/plugincheck compile the kernels of the cases for the oldest.
 architectures = pytest.mark.parametrize(
     "arch", [QUICK, *(_slowly(arch) for arch in ARCHITECTURES if arch != QUICK)]
 )
