@@ -26,7 +26,7 @@ from pluginkit.plugins.tree_ensemble.launches import (
     DEFINES,
     MAX_FEATURES,
     Aggregate,
-    Leaves,
+    LeafWeights,
     launch_of,
 )
 from pluginkit.plugins.tree_ensemble.reference import tree_ensemble
@@ -87,8 +87,8 @@ class TreeEnsemble(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "tree_ensemble<Aggregate::{aggregate}, Leaves::{LEAVES}, {COPIED}>",
-        {"LEAVES": get_args(Leaves), "COPIED": (False, True)},
+        "tree_ensemble<Aggregate::{aggregate}, LeafWeights::{LEAVES}, {COPIED}>",
+        {"LEAVES": get_args(LeafWeights), "COPIED": (False, True)},
         options=("-ftz=false",),  # denormals are not equal to 0
         defines=DEFINES,
     )

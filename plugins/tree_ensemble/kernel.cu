@@ -6,7 +6,7 @@
 // Adjacent threads walk through the same tree for adjacent samples, so that they share the first nodes of the tree. In
 // shared memory a feature lies beside the same one of the other samples, so that each of 32 samples has a bank.
 
-using pluginkit::Aggregate, pluginkit::Leaves, pluginkit::NodeKind, pluginkit::AT_ONCE, pluginkit::FEATURE_STRIDE,
+using pluginkit::Aggregate, pluginkit::LeafWeights, pluginkit::NodeKind, pluginkit::AT_ONCE, pluginkit::FEATURE_STRIDE,
     pluginkit::FETCHED, pluginkit::MOST_THREADS, pluginkit::TRACKS_NAN;  // from launches.py
 
 // A row of `nodes`. A branch has the position of its feature times 16, plus 8 if NaN takes the true child, plus its
@@ -162,13 +162,13 @@ __device__ __forceinline__ void copy_features(float* __restrict__ copied, const 
 // LEAVES: with one target a leaf has its weight, with several one for each target, in order; or each weight has its own
 // target. IS_COPIED: whether the features of a block's samples are copied. `slice` is the trees of a round, a multiple of
 // those that the block walks through at once. With the registers of four large blocks enough warps wait for nodes.
-template <Aggregate AGGREGATE, Leaves LEAVES, bool IS_COPIED>
+template <Aggregate AGGREGATE, LeafWeights LEAVES, bool IS_COPIED>
 __global__ void __launch_bounds__(MOST_THREADS, 4)
     tree_ensemble(float* __restrict__ scores, const float* __restrict__ x, const Node* __restrict__ nodes,
                   const int* __restrict__ roots, const float* __restrict__ weights, const int* __restrict__ targets,
                   long long samples, int features, int node_count, int trees, int weight_count, int target_count,
                   int block_samples, int block_targets, int slice, float unscored) {
-    constexpr bool IS_SINGLE = LEAVES == Leaves::SINGLE;
+    constexpr bool IS_SINGLE = LEAVES == LeafWeights::SINGLE;
     const int sample_bits = __ffs(block_samples) - 1;
     // Shared memory has the ranges of a slice or the fetched weights of some trees or both, then the features. The weights
     // of a score lie beside each other; 4 more than a multiple of 8 lie apart, so that those of 8 scores are in all banks.
@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(MOST_THREADS, 4)
     Range* const ranges = reinterpret_cast<Range*>(shared);
     float* const fetched = reinterpret_cast<float*>(IS_SINGLE ? ranges : ranges + (slice << sample_bits));
     const int owners = (IS_SINGLE ? 1 : block_targets) << sample_bits;
-    const int at_once = IS_SINGLE ? slice : LEAVES == Leaves::SPARSE ? 0 : FETCHED / owners / AT_ONCE * AT_ONCE;
+    const int at_once = IS_SINGLE ? slice : LEAVES == LeafWeights::SPARSE ? 0 : FETCHED / owners / AT_ONCE * AT_ONCE;
     const int pitch = at_once + 4;
     float* const copied = fetched + owners * pitch;
     prefetch(nodes, node_count, weights, weight_count);
@@ -219,9 +219,9 @@ __global__ void __launch_bounds__(MOST_THREADS, 4)
             root = next_root;
         }
         __syncthreads();
-        if constexpr (LEAVES == Leaves::SINGLE) {
+        if constexpr (LEAVES == LeafWeights::SINGLE) {
             if (owns) score.take_all(fetched + owned * pitch, size);
-        } else if constexpr (LEAVES == Leaves::ORDERED) {
+        } else if constexpr (LEAVES == LeafWeights::ORDERED) {
             for (int first = 0; first < size; first += at_once) {
                 const int count = min(at_once, size - first);
 #pragma unroll 4

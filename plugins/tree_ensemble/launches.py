@@ -32,7 +32,7 @@ FEATURE_STRIDE = 16
 MAX_FEATURES = 2**27
 
 #: Where the weights of a leaf are: one, one for each target in order, or each with its target.
-Leaves = Literal["SINGLE", "ORDERED", "SPARSE"]
+LeafWeights = Literal["SINGLE", "ORDERED", "SPARSE"]
 #: The bytes that a block keeps for a leaf.
 _LEAF_BYTES: dict[str, int] = {"SINGLE": 4, "ORDERED": 8, "SPARSE": 8}
 
@@ -50,7 +50,7 @@ _AT_ONCE = 8
 #: The constants that the kernel shares with Python.
 DEFINES = {
     "Aggregate": Aggregate,
-    "Leaves": Leaves,
+    "LeafWeights": LeafWeights,
     "NodeKind": NodeKind,
     "MOST_THREADS": _MOST_THREADS,
     "FETCHED": _FETCHED,
