@@ -30,8 +30,8 @@ MAX_ROW = 2**30
 _VECTOR_BYTES = 16
 _MAX_THREADS = 1024
 _WARP_SIZE = 32
-#: The threads of a block with one row, of which each keeps as many vectors, for the usual lengths of
-#: rows; 0: any number of them.
+#: The threads of a block with one row, of which each keeps as many vectors, for the usual lengths
+#: of rows; 0: any number of them.
 _FULL = (0, 96, 128, 192, 256, 512, 1024)
 #: A thread loads its weights before it waits for the others of its row, if they have so many bytes.
 _EARLY_BYTES = 64
