@@ -155,9 +155,8 @@ class Workspace:
         parts, slot, end = [], self.slot, 0
         for nbytes in sizes:
             begin, end = end, end + nbytes
-            if type(end) is not int or not begin <= end <= self.nbytes:
-                self._check(nbytes)
-                self._check(end)
+            self._check(nbytes)
+            self._check(end)
             parts.append(Workspace(nbytes, Slot(slot.kind, slot.index, slot.offset + begin)))
         return parts
 

@@ -20,8 +20,6 @@ Inputs = tuple[TensorDesc | None, ...]
 T = TypeVar("T")
 
 _HOST = Slot("host")
-#: The types of a shape whose dimensions are known, as most are.
-_INTS = frozenset({int})
 
 
 def describe_inputs(
@@ -85,7 +83,7 @@ def _described_again(
                 _check_length(plugin, port, shape[0])
             desc = _shape_input(plugin, port, shape, dtype, values)
         else:
-            own = tuple(shape) if _INTS.issuperset(map(type, shape)) else _named(shape, port)
+            own = tuple(shape) if is_static(shape) else _named(shape, port)
             desc = TensorDesc(port.name, own, dtype, slot)
         descs.append(desc)
     if len(descs) == len(plugin.present):
