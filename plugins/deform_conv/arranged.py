@@ -84,6 +84,7 @@ class Arranged:
     """The copies of X and W for static shapes.
 
     Attributes:
+        is_depthwise: whether channels are groups; see :func:`is_depthwise`.
         segment: the channels that share a group and offsets.
         of_segment: the blocks of channels of a segment; a block has the channels of a chunk.
         of_group: those of a group.
@@ -96,6 +97,7 @@ class Arranged:
         columns: the output pixels of all images.
     """
 
+    is_depthwise: bool
     segment: int
     of_segment: int
     of_group: int
@@ -124,22 +126,23 @@ def arranged_for(
     """Return the copies for static shapes."""
     images, channels, height, width = map(known, x.shape)
     maps, _, taps_y, taps_x = map(known, w.shape)
+    depthwise = is_depthwise(plugin, w)
     of_segment = -(-segment * x.dtype.itemsize // CHUNK_BYTES)
     blocks = channels // segment * of_segment
     run = 1
     for longer in _RUNS:
         run = where(of_segment % longer == 0, longer, run)
-    run = where(is_depthwise(plugin, w), 1, run)
-    merged = merged_groups(plugin, x, w)
-    groups = where(is_depthwise(plugin, w), 1, plugin.group // merged)
+    run = where(depthwise, 1, run)
+    groups = where(depthwise, 1, plugin.group // merged_groups(plugin, x, w))
     return Arranged(
+        depthwise,
         segment,
         of_segment,
         blocks // groups,
         run,
         groups,
         blocks,
-        where(is_depthwise(plugin, w), maps // plugin.group, maps // groups),
+        where(depthwise, maps // plugin.group, maps // groups),
         taps_y * taps_x,
         images * height * width,
         columns,
@@ -162,7 +165,7 @@ def arrange(
     tiles = arranged.blocks * images * pixel_tiles + known(ceil_div(words, THREADS))
     layout = (
         *(arranged.blocks, images, pixel_tiles, arranged.maps, maps // plugin.group),
-        *(where(is_depthwise(plugin, w), channels, depth), depth * arranged.taps),
-        where(is_depthwise(plugin, w), arranged.maps, 1) * arranged.taps,
+        *(where(arranged.is_depthwise, channels, depth), depth * arranged.taps),
+        where(arranged.is_depthwise, arranged.maps, 1) * arranged.taps,
     )
     return Launch(plugin.arrange, where(y.size > 0, tiles, 0), THREADS, (*arguments, int32(layout)))

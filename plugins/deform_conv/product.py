@@ -27,7 +27,6 @@ from pluginkit.plugins.deform_conv.arranged import (
     Arranged,
     arrange,
     arranged_for,
-    is_depthwise,
     segment_for,
     segment_of,
 )
@@ -89,7 +88,7 @@ def product_bytes(plugin: DeformConv, x: TensorDesc, w: TensorDesc, offset: Tens
         return 0
     arranged = arranged_for(plugin, x, w, columns, segment)
     nbytes = arranged.pixel_bytes + arranged.weight_bytes
-    return nbytes if is_depthwise(plugin, w) else nbytes + tiles_of(arranged).sum_bytes
+    return nbytes if arranged.is_depthwise else nbytes + tiles_of(arranged).sum_bytes
 
 
 def product_bound(plugin: DeformConv, x: TensorDesc, w: TensorDesc) -> Dim:
@@ -121,7 +120,7 @@ def product_launches(
     x, w, offset, bias, mask = tensors
     outputs = known(y.shape[2]) * known(y.shape[3])
     arranged = arranged_for(plugin, x, w, known(x.shape[0]) * outputs, segment)
-    if is_depthwise(plugin, w):
+    if arranged.is_depthwise:
         tiles = Tiles(COLUMNS, arranged.maps, -(-arranged.columns // COLUMNS), 1, 0)
     else:
         tiles = tiles_of(arranged)
@@ -136,12 +135,12 @@ def product_launches(
     )
     merged = (
         *sizes[:8],
-        where(is_depthwise(plugin, w), plugin.group, arranged.groups),
+        where(arranged.is_depthwise, plugin.group, arranged.groups),
         *sizes[9:],
     )
     arguments = (pixels, weights, offset, bias, mask, int32(merged), chunks)
     copies = arrange(plugin, arranged, x, w, (pixels, weights, x, w, int32(sizes), chunks), y)
-    if is_depthwise(plugin, w):
+    if arranged.is_depthwise:
         grid = where(y.size > 0, tiles.across * arranged.blocks * arranged.maps, 0)
         return copies, Launch(plugin.depthwise, grid, THREADS, (y, *arguments))
     multiply = Launch(

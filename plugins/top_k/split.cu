@@ -205,7 +205,7 @@ template <typename T, bool CONTIGUOUS>
 __global__ void __launch_bounds__(THREADS)
     merge_runs(T* __restrict__ y, long long* __restrict__ indices, Bits<T>* __restrict__ merged_keys,
                int* __restrict__ merged_places, const Bits<T>* __restrict__ keys,
-                const int* __restrict__ places, const Candidates* __restrict__ candidates, const T* __restrict__ x,
+               const int* __restrict__ places, const Candidates* __restrict__ candidates, const T* __restrict__ x,
                Rows rows, int blocks, long long width) {
     using Key = Bits<T>;
     const long long row = blockIdx.x / blocks, room = room_of(rows), offset = row * room, count = candidates[row].count;
