@@ -28,6 +28,7 @@ from pluginkit.graph_rewrites.expand_compress import ExpandCompress
 from pluginkit.graph_rewrites.expand_cum_prod import ExpandCumProd
 from pluginkit.graph_rewrites.expand_det import ExpandDet
 from pluginkit.graph_rewrites.expand_dft import ExpandDft
+from pluginkit.graph_rewrites.expand_dilated_transpose import ExpandDilatedTranspose
 from pluginkit.graph_rewrites.expand_dynamic_dft import ExpandDynamicDft
 from pluginkit.graph_rewrites.expand_dynamic_resize import ExpandDynamicResize
 from pluginkit.graph_rewrites.expand_elu import ExpandElu
@@ -582,6 +583,15 @@ def _other_samples() -> dict[str, Sample]:
             mode="cubic",
             antialias=1,
             exclude_outside=1,
+        ),
+        "strided and dilated transpose": sample(
+            ExpandDilatedTranspose,
+            "ConvTranspose",
+            {"x": normal(2, 4, 6, 5), "w": normal(4, 3, 3, 2), "b": normal(3)},
+            stored=["w", "b"],
+            strides=[2, 1],
+            dilations=[1, 3],
+            pads=[1, 0, 2, 1],
         ),
         "elu of signals": replace(
             sample(ExpandElu, "Elu", {"x": normal(2, 3, 8)}, alpha=0.5), is_refused=False
