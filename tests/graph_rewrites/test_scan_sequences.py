@@ -60,3 +60,64 @@ def test_tensors_of_sizes_that_differ_are_left():
         .replace("INSERTED", "r, t")
     )  # fmt: skip
     assert rewrite_model(model, [ScanSequences]).applied == []
+
+
+CHOOSING = """ g (float[N, 2, 3] x) => (float[A, B, C] y, float last)
+<int64 zero = {0}, bool go = {1}, float half = {0.5}>
+{
+    s = Shape(x)
+    n = Gather(s, zero)
+    start = SequenceEmpty<dtype=1>()
+    last, rows = Loop (n, go, half, start) <
+        body = b (int64 i, bool c, float before, seq(float[2, 3]) r)
+            => (bool d, float after, seq(float[2, 3]) e)
+        {
+            d = Identity(c) row = Gather(x, i)
+            largest = ReduceMax<keepdims=0>(row)
+            is_large = Greater(largest, half)
+            after, e = If (is_large) <
+                then_branch = t () => (float f, seq(float[2, 3]) h)
+                { f = Identity(largest) THEN },
+                else_branch = o () => (float k, seq(float[2, 3]) m)
+                { k = Identity(before) ELSE }>
+        }>
+    y = ConcatFromSequence<axis=AXIS, new_axis=NEW>(rows)
+}"""
+APPEND, KEEP = "SequenceInsert(r, row)", "Identity(r)"
+
+
+def choosing(axis=0, new=1, then=APPEND, otherwise=KEEP, before=""):
+    given = {"AXIS": axis, "NEW": new, "THEN": f"{before} h = {then}", "ELSE": f"m = {otherwise}"}
+    text = CHOOSING
+    for name, value in given.items():
+        text = text.replace(name, str(value))
+    return model_of(text if new else text.replace("[A, B, C]", "[A, B]"))
+
+
+@pytest.mark.parametrize("branches", [(APPEND, KEEP), (KEEP, APPEND)])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_a_list_that_grows_now_and_then(axis, branches):
+    model = choosing(axis, 1, *branches)
+    x = X - np.arange(5, dtype=np.float32).reshape(5, 1, 1) % 2 / 2
+    result = rewrite_model(model, [ScanSequences])
+    assert not any("Sequence" in each for each in op_types(result.model))
+    onnx.checker.check_model(result.model, full_check=True)
+    for after, before in zip(run(result.model, {"x": x}), run(model, {"x": x}), strict=True):
+        np.testing.assert_array_equal(after, before)
+    assert 0 < len(run(model, {"x": x})[0]) <= 5
+    assert rewrite_model(result.model, [ScanSequences]).applied == []
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        choosing(new=0),
+        choosing(then="SequenceInsert(r, made)", before="made = Neg(row)"),
+        choosing(otherwise="SequenceInsert(r, row)"),
+    ],
+    ids=["joined along their own axis", "made in the branch", "appended either way"],
+)
+def test_other_choices_are_left(model):
+    result = rewrite_model(model, [ScanSequences])
+    assert result.applied == []
+    assert result.model == model
