@@ -30,7 +30,10 @@ _REDUCTIONS: dict[str, Callable[..., _Array]] = {
 _SIZES = ("Shape", "Size")
 #: What lies between the values that a loop is tried with and the joined sequence.
 _TRIED = frozenset(
-    {*("Cast", "Concat", "ConcatFromSequence", "Less", "Loop", "Reshape", "SequenceEmpty"), *_SIZES}
+    {
+        *("Cast", "Concat", "ConcatFromSequence", "Less", "Loop", "Reshape", "ScatterElements"),
+        *("SequenceEmpty", "Sub", *_SIZES),
+    }
 )
 #: How many rows and bags a trial has where the model leaves that open.
 _ROWS, _BAGS = 9, 5
@@ -173,11 +176,11 @@ def _agrees(match: Match, bags: _BagLoop, draw: np.random.Generator) -> bool:
     if bags.ids:
         drawn = draw.choice([*bags.padding, 0, 1, 2], count)
         given[bags.ids] = drawn.astype(_dtype(match, bags.ids))
-    joined = match.producer(bags.offsets)
-    if joined is not None and is_op(joined, "Concat"):
-        (starts,) = _sizes(match, joined.input[0], _BAGS)
+    ended = match.producer(bags.offsets)
+    if ended is not None and ended.op_type in ("Concat", "ScatterElements"):
+        (starts,) = _sizes(match, ended.input[0], _BAGS)
         drawn = np.sort(draw.integers(0, count + 1, starts))
-        given[joined.input[0]] = drawn.astype(_dtype(match, bags.offsets))
+        given[ended.input[0]] = drawn.astype(_dtype(match, bags.offsets))
     ran = _run(match, (bags.offsets, match.proto.output[0]), given, count)
     if ran is None:
         return False

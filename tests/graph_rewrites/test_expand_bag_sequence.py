@@ -124,6 +124,23 @@ def test_rows_of_the_padding_do_not_count(reduction, starts):
     np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("reduction", ["ReduceSum", "ReduceMean", "ReduceMax"])
+def test_the_last_offset_may_be_given_too(reduction):
+    """As with include_last_offset: the number of ids takes its place."""
+    text = PADDED.replace("float[bags, 4]", "float[?, 4]").replace(
+        "count = Size(starts) total = Shape(ids) offsets = Concat<axis = 0>(starts, total)",
+        "all = Size(starts) count = Sub(all, one) total = Shape(ids) "
+        "offsets = ScatterElements(starts, flat, total)",
+    )
+    model = onnx.parser.parse_model(text.format(reduction=reduction, padding=2))
+    result = rewrite_model(model, [ExpandBagSequence])
+    assert [each.rewrite for each in result.applied] == ["ExpandBagSequence"]
+    feeds = FEEDS | {"starts": np.array([0, 2, 2, 6]), "ids": np.array([1, 2, 2, -4, 5, 0])}
+    expected, got = run_onnxruntime(model, feeds), run_onnxruntime(result.model, feeds)
+    assert got["y"].shape == (3, 4)
+    np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-6, atol=1e-6)
+
+
 def test_products_without_the_padding_are_left():
     model = onnx.parser.parse_model(PADDED.format(reduction="ReduceProd", padding=2))
     (refused,) = rewrite_model(model, [ExpandBagSequence]).refused
