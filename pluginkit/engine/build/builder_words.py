@@ -94,10 +94,24 @@ _COMPLAINTS: tuple[tuple[str, _Concerns, str, str], ...] = (
         "build with --with WidenConv.",
     ),
     (
+        r"Strided & Dilated Deconv",
+        lambda node, _: node.op_type == "ConvTranspose",
+        "TensorRT has no transposed convolution with both strides and dilations.",
+        "export weights of a known size, so that pluginkit puts the zeros of the dilation between "
+        "them.",
+    ),
+    (
         r"(?i)out of memory|outofmemory|insufficient (workspace|memory)",
         lambda *_: False,
         "the build needs more memory than it may have.",
         "allow more with --memory, or build on a machine with more memory.",
+    ),
+    (
+        r"MyelinCheckException",
+        lambda *_: False,
+        "TensorRT's compiler of fused nodes fails on this combination of nodes.",
+        "give --shapes with one size for each dimension, which it often takes; or cut the model in "
+        "two, and build both parts.",
     ),
     (
         r"Could not find any implementation",

@@ -9,13 +9,15 @@ from pluginkit.engine.build.builder_words import complaint_in
 MODEL = onnx.parser.parse_model(
     """
     <ir_version: 10, opset_import: ["": 18, "pluginkit": 1]>
-    g (float[n] x, bool c, int64 k) => (float[n] y, int64[1, m] i) {
+    g (float[n] x, bool c, int64 k, float[1, 2, 5] v, float[2, 3, 3] w)
+    => (float[n] y, int64[1, m] i) {
         ["/p/If"] y = If (c) <
             then_branch = t () => (float[n] t) { [inner] t = Relu (x) },
             else_branch = e () => (float[n] e) { e = Identity (x) }
         >
         [found] i, count = pluginkit.NonZero_PK
             <plugin_version = "1", plugin_namespace = "pluginkit"> (x)
+        [up] u = ConvTranspose <strides = [2], dilations = [2]> (v, w)
         [loop] r = Loop (k, c, x) <
             body = b (int64 at, bool go, float[n] s) => (bool on, float[n] z) {
                 on = Identity (go)
@@ -56,6 +58,17 @@ MODEL = onnx.parser.parse_model(
             "Could not find any implementation for node {ForeignNode[inner]}.",
             "main graph / If '/p/If'.then_branch, node Relu 'inner'",
             "no kernel",
+        ),
+        (
+            "MyelinCheckException: cudnn_impl.cpp:294: CHECK(false) failed. Strided & Dilated "
+            "Deconv are currently not supported",
+            "node ConvTranspose 'up'",
+            "strides and dilations",
+        ),
+        (
+            "MyelinCheckException: myl_fusion_heuristics.cpp:1174: CHECK(ssa_validation()) failed.",
+            "",
+            "combination of nodes",
         ),
         ("Error Code 4 (inner: at least 2 dimensions are required)", "node Relu 'inner'", ""),
     ],
