@@ -211,7 +211,7 @@ def _parse_and_serialize(
             is_typed=resolved.is_typed,
         )
     except ParseError as error:
-        explain_refusals(error, source.rewrite)
+        explain_refusals(error, source.rewrite, flavour.name)
         raise
     rewrite = source.rewrite
     if resolved.options.mark:

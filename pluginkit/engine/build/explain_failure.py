@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit.engine.build.builder_words import complaint_in
-from pluginkit.engine.parse.known_failures import (
-    known_failures,
-    onnxruntime_only,
-)
+from pluginkit.engine.parse.known_failures import known_failures
 from pluginkit.errors import BuildError, ParseError
 from pluginkit.trt.flavour import Flavour
 
@@ -32,12 +29,15 @@ def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour)
         error.fix = found.fix or error.fix
 
 
-def explain_refusals(error: ParseError, rewrite: RewriteResult) -> None:
-    """Add to the error why rewrites left the nodes that the parser refuses."""
+def explain_refusals(error: ParseError, rewrite: RewriteResult, flavour: str) -> None:
+    """Add to the error why rewrites left the nodes that the parser refuses, and a way on."""
     reasons = [
         f"{one.rewrite} did not replace '{one.node}': {one.reason}"
         for one in rewrite.refused
         if f"'{one.node}'" in (error.cause or "")
     ]
-    reasons += dict.fromkeys(filter(None, map(onnxruntime_only, rewrite.model.graph.node)))
-    error.cause = "\n".join([error.cause or "", *reasons])
+    known = known_failures(rewrite.model, rewrite.plugins, flavour)
+    ways = list(dict.fromkeys(one.reason for one in known))
+    error.cause = "\n".join([error.cause or "", *reasons, *ways])
+    if ways:
+        error.fix = "change the model as the cause says."

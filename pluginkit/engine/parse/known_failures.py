@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
+import onnx.numpy_helper
 
 from pluginkit.contract.plugin import Plugin, Plugins
+from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope, bodies, describe, is_op, scopes
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 
@@ -46,7 +49,8 @@ _SEQUENCES = frozenset(
 _NO_SEQUENCES = (
     "TensorRT has no sequences. pluginkit replaces one whose length is known before the model "
     "runs, or to which a loop appends tensors of one shape; this is no such one, or an output of "
-    "the model. Split into a stored number of tensors, or pad them to one size."
+    "the model. Split into a stored number of tensors, or pad them to one size. In a loop, compute "
+    "what is appended in front of the one if that decides about it, and join with torch.stack."
 )
 _NO_STRINGS = (
     "it reads or makes strings, and TensorRT has no tensors of them. Encode words as integers "
@@ -95,9 +99,10 @@ def known_failures(
     """
     for scope in scopes(model):
         makers, strings = _plugin_values(scope, plugins), _strings(scope)
+        unlimited = _unlimited(scope)
         for position, node in enumerate(scope.graph.node):
             beyond = _reason_beyond_plugins(node, strings, flavour)
-            reason = beyond or _reason(node, makers, flavour)
+            reason = beyond or _reason(node, makers, unlimited, flavour)
             if reason is None and scope.outer is not None and flavour == "tensorrt_rtx":
                 reason = _reason_in_body(plugin_of_node(node, plugins), likely=likely)
             if reason is not None:
@@ -111,17 +116,20 @@ def _reason_beyond_plugins(node: onnx.NodeProto, strings: set[str], flavour: str
     is_sequence = flavour == "tensorrt_rtx" and node.op_type in _SEQUENCES
     if is_sequence and is_op(node, node.op_type):
         return _NO_SEQUENCES
-    return onnxruntime_only(node)
+    return _onnxruntime_only(node)
 
 
-def onnxruntime_only(node: onnx.NodeProto) -> str | None:
+def _onnxruntime_only(node: onnx.NodeProto) -> str | None:
     """Return why only ONNX Runtime computes a node that it has made, and a way on."""
     keys = (node.domain, ""), (node.domain, node.op_type)
     return next((_ONNXRUNTIME_ONLY[key] for key in keys if key in _ONNXRUNTIME_ONLY), None)
 
 
 def _reason(
-    node: onnx.NodeProto, makers: dict[str, tuple[str, Plugin]], flavour: str
+    node: onnx.NodeProto,
+    makers: dict[str, tuple[str, Plugin]],
+    unlimited: set[str],
+    flavour: str,
 ) -> str | None:
     if not is_op(node, node.op_type):
         return None
@@ -129,7 +137,7 @@ def _reason(
     if reason is not None or flavour != "tensorrt_rtx":
         return reason
     if node.op_type == "Loop":
-        return _reason_of_loop(node)
+        return _reason_of_loop(node) or _reason_of_limit(node, unlimited)
     for at in _SHAPE_INPUTS.get(node.op_type, ()):
         if at < len(node.input) and node.input[at] in makers:
             made_by, plugin = makers[node.input[at]]
@@ -156,6 +164,39 @@ def _reason_of_loop(node: onnx.NodeProto) -> str | None:
                     "final size."
                 )
     return None
+
+
+def _reason_of_limit(node: onnx.NodeProto, unlimited: set[str]) -> str | None:
+    """Return why a Loop is not built; None unless it collects, and only a condition ends it."""
+    carried = len(node.input) - 2
+    for _, body in bodies(node):
+        if len(body.output) - 1 > carried and (not node.input[0] or node.input[0] in unlimited):
+            return (
+                "it collects a value of each run, and TensorRT needs to know how many there are "
+                "at most. Let the loop run a known number of times, as 'for ... in range' without "
+                "break or return does, and cut the result where the condition was first met."
+            )
+    return None
+
+
+def _unlimited(scope: Scope) -> set[str]:
+    """Return the stored values of a scope that, as a Loop's limit, are none."""
+    graph, stored = scope.graph, dict[str, onnx.TensorProto]()
+    if isinstance(graph, onnx.GraphProto):
+        stored.update((each.name, each) for each in graph.initializer)
+    for node in graph.node:
+        if is_op(node, "Constant"):
+            values = (each.t for each in node.attribute if each.name == "value")
+            stored.update((node.output[0], value) for value in values)
+    most = np.iinfo(np.int64).max
+    return {
+        name
+        for name, tensor in stored.items()
+        if tensor.data_type == onnx.TensorProto.INT64
+        and list(tensor.dims) in ([], [1])
+        and not is_external(tensor)
+        and onnx.numpy_helper.to_array(tensor).item() == most
+    }
 
 
 def _reason_in_body(plugin: Plugin | None, *, likely: bool) -> str | None:

@@ -16,19 +16,47 @@ QUANTIZED = """<ir_version: 9, opset_import: ["" : 17, "com.microsoft" : 1]>
     { y = com.microsoft.DynamicQuantizeLSTM<hidden_size = 4>(x, w, r, , , , , , s, z, s, z) }"""
 
 
+COLLECTING = """<ir_version: 9, opset_import: ["" : 17]>
+    t (float[2] x) => (float[2] last, float[n, 2] all)
+    <int64 most = {9223372036854775807}, bool go = {1}, float[1] limit = {9}> {
+    last, all = Loop (most, go, x) <body = b (int64 i, bool c, float[2] s)
+      => (bool d, float[2] t, float[2] u)
+      { t = Add(s, s) u = Identity(t) m = ReduceMax<keepdims = 0>(t)
+        few = Squeeze(limit) d = Less(m, few) }> }"""
+SPLIT = """<ir_version: 9, opset_import: ["" : 17]>
+    t (float[n, 3] x, int64[n] sizes) => (float[n, 3] y) <int64 zero = {0}>
+    { s = SplitToSequence<axis = 0>(x, sizes) y = SequenceAt(s, zero) }"""
+
+
 @pytest.mark.parametrize(
     ("text", "way"),
     [
+        (COLLECTING, "Let the loop run a known number of times"),
+        (SPLIT, "pad them to one size"),
         (BLOCKED, "save it with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL."),
         (QUANTIZED, "Leave LSTMs out of the quantization"),
     ],
-    ids=["weights in the layout of a CPU", "an LSTM that rounds its state"],
+    ids=[
+        "a loop that only a condition ends",
+        "parts of any size",
+        "weights in the layout of a CPU",
+        "an LSTM that rounds its state",
+    ],
 )
-def test_what_only_onnxruntime_computes_is_named(text, way):
+def test_what_no_plugin_could_take_has_a_way_on(text, way):
     result = rewrite_model(onnx.parser.parse_model(text), [])
     error = ParseError("PK520", "the parser refuses it.", cause="unknown")
-    explain_refusals(error, result)
-    assert way in str(error)
+    explain_refusals(error, result, "tensorrt_rtx")
+    assert way in error.cause
+    assert error.fix == "change the model as the cause says."
+
+
+def test_a_loop_of_a_known_length_has_none():
+    text = COLLECTING.replace("9223372036854775807", "8")
+    result = rewrite_model(onnx.parser.parse_model(text), [])
+    error = ParseError("PK520", "the parser refuses it.", cause="unknown", fix="a plugin")
+    explain_refusals(error, result, "tensorrt_rtx")
+    assert (error.cause, error.fix) == ("unknown", "a plugin")
 
 
 def test_a_convolution_of_a_signal_that_breaks_the_builder_has_a_way_on():
