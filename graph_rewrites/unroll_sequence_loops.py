@@ -19,6 +19,7 @@ from pluginkit.onnx import (
     Scope,
     StaticValues,
     bodies,
+    dims_of,
     is_in_function,
     is_op,
     place_of,
@@ -144,9 +145,11 @@ class _Unrolling:
         carried = list(self._node.input[2:])
         scanned: list[list[str]] = [[] for _ in self._body.output[1 + len(carried) :]]
         nodes: list[onnx.NodeProto] = []
+        # Bodies of PyTorch's tensor_split declare the number of a run as a vector of one element.
+        declared = dims_of(self._body.input[0].type) or ()
         condition = self._stored("condition", np.array(True))
         for run in range(runs):
-            number = self._stored("run", np.array(run, np.int64))
+            number = self._stored("run", np.full([1] * len(declared), run, np.int64))
             given = [number, condition, *carried]
             names = {value.name: each for value, each in zip(self._body.input, given, strict=True)}
             made, outputs = self._copies.copy(self._body, names)

@@ -69,6 +69,15 @@ MODELS = {
             go2 = Identity(c) row = Gather(x, i) acc2 = SequenceInsert(acc, row)
         }>
         y = ConcatFromSequence<axis = 0, new_axis = 1>(out) }""",
+    "loop whose number is a vector": """t (float[6, 4] x) => (float[6, 4] y)
+        <int64 n = {2}, bool c = {1}, int64[3] places = {0, 2, 6}, int64 one = {1}> {
+        e = SequenceEmpty()
+        out = Loop(n, c, e) <body = b (int64[1] i, bool go, seq(float[m, 4]) acc)
+            => (bool go2, seq(float[m, 4]) acc2) {
+            go2 = Identity(go) start = Gather(places, i) next = Add(i, one)
+            end = Gather(places, next) part = Slice(x, start, end)
+            acc2 = SequenceInsert(acc, part) }>
+        y = ConcatFromSequence<axis = 0>(out) }""",
     "in a branch": """t (float[6, 4] x, bool c) => (float[3, 4] y) <int64 i = {1}, int64 k = {3}> {
         s = SplitToSequence<axis = 0>(x, k)
         y = If(c) <then_branch = a () => (float[3, 4] p) { p = SequenceAt(s, i) },
@@ -82,7 +91,7 @@ MODELS = {
 #: Operators that TensorRT has.
 LEFT = {
     *("Abs", "Add", "CastLike", "Concat", "Constant", "Gather", "Identity", "If", "Mul", "Neg"),
-    *("ReduceMax", "Shape", "Split", "Squeeze", "Unsqueeze"),
+    *("ReduceMax", "Shape", "Slice", "Split", "Squeeze", "Unsqueeze"),
 }
 
 
