@@ -221,3 +221,67 @@ def segformer() -> Made:
     options = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}
     heads = {"num_attention_heads": [1, 1, 2, 2]}
     return _image(SegformerModel(SegformerConfig(**options, **heads)), 64)
+
+
+@model(dynamic="tokens:0", opset=18)
+def longformer() -> Made:
+    from transformers import LongformerConfig, LongformerModel
+
+    options = {"attention_window": [4], "max_position_embeddings": 64, "intermediate_size": 16}
+    return _text(LongformerModel(LongformerConfig(**_TOKENS, **options)))
+
+
+@model(dynamic="tokens:0,1", opset=18)
+def mixtral() -> Made:
+    from transformers import MixtralConfig, MixtralModel
+
+    options = {"num_local_experts": 3, "num_key_value_heads": 2, "intermediate_size": 16}
+    network = MixtralModel(MixtralConfig(**_TOKENS, **options))
+    network.set_attn_implementation("eager")
+    network.set_experts_implementation("eager")
+    return _text(network)
+
+
+@model(dynamic="video:0", opset=18)
+def mvit() -> Made:
+    from torchvision.models.video.mvit import MSBlockConfig, MViT
+
+    kernels = {"kernel_q": [3, 3, 3], "kernel_kv": [3, 3, 3], "stride_kv": [1, 2, 2]}
+    blocks = [MSBlockConfig(1, 16, 16, stride_q=[1, 1, 1], **kernels)] * 2
+    options = {"residual_pool": True, "residual_with_cls_embed": False, "rel_pos_embed": True}
+    options |= {"spatial_size": (32, 32), "temporal_size": 4, "proj_after_attn": True}
+    network = MViT(block_setting=blocks, num_classes=4, **options)
+    return network, {"video": normal(1, 3, 4, 32, 32)}
+
+
+@model(dynamic="image:0", opset=18)
+def max_vit() -> Made:
+    from torchvision.models import MaxVit
+
+    options = {"stem_channels": 8, "block_channels": [8], "block_layers": [1], "head_dim": 8}
+    shape = {"input_size": (32, 32), "partition_size": 2, "stochastic_depth_prob": 0.0}
+    return MaxVit(**options, **shape, num_classes=4), {"image": normal(1, 3, 32, 32)}
+
+
+@model(dynamic="image:0")
+def quantized_mobile_net() -> Made:
+    from torchvision.models.quantization import mobilenet_v2
+
+    torch.backends.quantized.engine = "qnnpack"
+    network = mobilenet_v2(num_classes=4, width_mult=0.25).eval()
+    network.fuse_model(is_qat=False)
+    network.qconfig = torch.ao.quantization.get_default_qconfig("qnnpack")
+    torch.ao.quantization.prepare(network, inplace=True)
+    image = normal(1, 3, 32, 32)
+    network(image)
+    torch.ao.quantization.convert(network, inplace=True)
+    return network, {"image": image}
+
+
+@model(dynamic="tokens:0,1", opset=18)
+def long_t5() -> Made:
+    from transformers import LongT5Config, LongT5EncoderModel
+
+    options = {"d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2, "local_radius": 3}
+    options |= {"encoder_attention_type": "transient-global", "global_block_size": 4}
+    return _text(LongT5EncoderModel(LongT5Config(vocab_size=50, d_model=16, **options)))

@@ -107,3 +107,18 @@ def starts_of_rows() -> Made:
 
     inputs = {"x": normal(4, 6, 3), "lengths": torch.tensor([2, 0, 6, 3])}
     return torch.jit.script(Starts()), inputs
+
+
+@model(dynamic="x:0")
+def rows_under_two_conditions() -> Made:
+    class Rows(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            rows = []
+            for row in range(x.size(0)):
+                if bool(x[row, 0] > 0):
+                    scaled = torch.tanh(2 * x[row])
+                    if bool(scaled[1] > -0.5):
+                        rows.append(scaled)
+            return torch.stack(rows)
+
+    return torch.jit.script(Rows()), {"x": normal(12, 3)}

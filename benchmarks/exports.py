@@ -7,9 +7,9 @@
     python benchmarks/exports.py page             # writes exports.md
 
 The models are those of exported_models.py, exported_operators.py, exported_indexing.py,
-exported_signals.py, exported_networks.py, exported_architectures.py and exported_scripts.py, from
-both of torch's exporters, of exported_estimators.py and of exported_quantized.py. Models that an
-exporter or ONNX Runtime refuses are left out.
+exported_signals.py, exported_networks.py, exported_architectures.py, exported_heads.py and
+exported_scripts.py, from both of torch's exporters, of exported_estimators.py and of
+exported_quantized.py. Models that an exporter or ONNX Runtime refuses are left out.
 ``build`` tries each model unchanged, and those that TensorRT refuses again with every rewrite. In
 results/exports.json the results of models that are not named are kept. A model is equal if the
 rewritten model has the outputs of ONNX Runtime on the inputs in its folder, with the plugins' numpy
@@ -79,6 +79,7 @@ def _exports(names: list[str]) -> Any:
     from functools import partial
 
     import exported_architectures  # noqa: F401  # adds its models to MODELS
+    import exported_heads  # noqa: F401
     import exported_indexing  # noqa: F401
     import exported_networks  # noqa: F401
     import exported_operators  # noqa: F401
