@@ -24,6 +24,7 @@ ORDER = [
     "ptx",
     "contract",
     "discovery",
+    "tracing",
     "kernels",
     "device",
     "trt",

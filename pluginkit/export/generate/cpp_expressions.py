@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from pluginkit.export.trace.expressions import Expr
+from pluginkit.tracing.expressions import Expr
 
 _INFIX = {
     "add": "+",

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pluginkit.export.generate.cpp_expressions import Writer, bytes_literal, text_expression
-from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.methods import Refusal
 from pluginkit.export.trace.steps import (
     ArrayArgument,
@@ -23,6 +22,7 @@ from pluginkit.export.trace.steps import (
     Values,
 )
 from pluginkit.export.trace.tree import Branch, Leaf, Tree, leaves
+from pluginkit.tracing.expressions import Expr
 
 _INDENT = "    "
 

@@ -17,11 +17,11 @@ from pluginkit.export.generate.tree_functions import (
     constants_of,
     with_shared_launches,
 )
-from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.methods import TracedPlugin
 from pluginkit.export.trace.steps import TracedLaunch
 from pluginkit.export.trace.tree import Leaf
 from pluginkit.kernels.specialise import Specialisation
+from pluginkit.tracing.expressions import Expr
 
 _RECORDS = "void {name}(const Context& context, Recorder& recorder, const std::int32_t* kernels)"
 

@@ -14,7 +14,6 @@ from pluginkit.export.progress import Report, silent
 from pluginkit.export.prove.call import CallRecord, VariantCall
 from pluginkit.export.prove.python_side import python_answer
 from pluginkit.export.prove.sample_calls import CallSampler
-from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.methods import (
     WORKSPACE,
     Refusal,
@@ -22,6 +21,7 @@ from pluginkit.export.trace.methods import (
     symbol_of_value,
 )
 from pluginkit.export.trace.tree import Branch, Tree, leaves
+from pluginkit.tracing.expressions import Expr
 
 #: Errors that the runtime words differently; only their codes must agree.
 _WORDED_BY_RUNTIME = frozenset({"PK112", "PK114", "PK115", "PK118", "PK303", "PK304", "PK305"})

@@ -15,10 +15,10 @@ from typing import Any
 
 from pluginkit.contract import calls
 from pluginkit.export.prove.call import VariantCall
-from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.methods import TracedPlugin, symbol_of_dim, symbol_of_value
 from pluginkit.export.trace.tree import Leaf, Tree
 from pluginkit.export.variant import DimRange
+from pluginkit.tracing.expressions import Expr
 
 #: The size in bytes of the largest tensor.
 _MOST_BYTES = 2**44

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pluginkit.export.trace import intervals
-from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.intervals import Interval, max_of, min_of
 from pluginkit.export.trace.polynomials import Monomial, Polynomial, Polynomials
+from pluginkit.tracing.expressions import Expr
 
 #: For each comparison the largest difference of its sides for which it is true, and the least for
 #: which it is false.

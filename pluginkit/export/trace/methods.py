@@ -12,14 +12,14 @@ from pluginkit.contract.dtypes import DType
 from pluginkit.contract.tensors import Workspace
 from pluginkit.errors import ExportError, KernelError, PluginkitError
 from pluginkit.export.trace.author import line_of_method, line_of_traceback
-from pluginkit.export.trace.expressions import Expr
-from pluginkit.export.trace.numbers import expr_of, traced, tracing_extremes
 from pluginkit.export.trace.path import Path, TraceTable
 from pluginkit.export.trace.simplify import simplified
 from pluginkit.export.trace.steps import StepReader, TracedLaunch, TracedStep
 from pluginkit.export.trace.tree import MOST_PATHS, Tree, explore, leaves, pruned
 from pluginkit.export.variant import Variant
 from pluginkit.kernels.specialise import Specialisation
+from pluginkit.tracing.expressions import Expr
+from pluginkit.tracing.numbers import expr_of, traced, tracing_extremes
 
 T = TypeVar("T")
 

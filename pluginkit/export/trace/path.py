@@ -13,13 +13,15 @@ from typing import NoReturn
 from pluginkit.contract.tensors import TensorDesc, Workspace
 from pluginkit.errors import ExportError
 from pluginkit.export.trace.author import current_line
-from pluginkit.export.trace.expressions import Expr, Expressions
 from pluginkit.export.trace.facts import Facts
 from pluginkit.export.trace.polynomials import Polynomials
 from pluginkit.kernels.specialise import Specialisation
+from pluginkit.tracing.expressions import Expr, Expressions
+from pluginkit.tracing.numbers import VALUE_FIX
 
 #: The most values of a loop bound or an index for which all paths are followed.
 MOST_VALUES = 32
+_INT_FIX = "write known(dim) of pluginkit.dims in place of int(dim): it keeps the dimension."
 #: The most conditions on one path; more indicate an endless loop.
 _MOST_QUESTIONS = 128
 
@@ -169,18 +171,54 @@ class Path:
         self.questions.append(BranchDecision(condition, answer))
         return answer
 
-    def value(self, expr: Expr, what: str, fix: str) -> int:
+    def apply(self, op: str, *operands: Expr) -> Expr:
+        """Return the expression of an operation's result."""
+        return self.table.apply(op, *operands)
+
+    def constant(self, value: int) -> Expr:
+        """Return the expression of an integer."""
+        return self.table.expressions.constant(value)
+
+    def answer(self, condition: Expr) -> bool | None:
+        """Return what the facts say of a comparison."""
+        return self.facts.answer(condition)
+
+    def may_hold(self, condition: Expr) -> bool:
+        """Return whether the facts leave a comparison possible; see pluginkit.may_hold."""
+        return self.facts.answer(condition) is not False
+
+    def mark(self, expr: Expr) -> str:
+        """Return the placeholder of an expression in a text."""
+        return self.table.mark(expr)
+
+    def value(self, expr: Expr) -> int:
         """Return a value of the expression; a path is followed for each of its few values.
 
         Errors:
             PK800: it has too many values.
         """
+        what = f"a plain number is needed where a dimension, {expr!r}, can have over "
+        return self._chosen(expr, MOST_VALUES, f"{what}{MOST_VALUES} values", VALUE_FIX)
+
+    def key(self, expr: Expr) -> int:
+        """Return a value of the expression as a key; see :meth:`value`."""
+        what = f"a dimension, {expr!r}, is looked up in a dict or a set"
+        return self._chosen(expr, MOST_VALUES, what, "compare it with == in turn.")
+
+    def converted(self, expr: Expr) -> int:
+        """Return the only value of the expression.
+
+        Errors:
+            PK800: it has several.
+        """
+        return self._chosen(expr, 1, f"a dimension, {expr!r}, is made a plain int", _INT_FIX)
+
+    def _chosen(self, expr: Expr, most: int, what: str, fix: str) -> int:
         least, largest = self.facts.interval(expr)
-        if largest - least >= MOST_VALUES:
+        if largest - least >= most:
             self.refuse(what, fix)
         for number in range(least, largest):
-            constant = self.table.expressions.constant(number)
-            if self.decide(self.table.apply("equal", expr, constant)):
+            if self.decide(self.apply("equal", expr, self.constant(number))):
                 return number
         return largest
 

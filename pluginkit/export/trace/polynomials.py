@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from math import gcd
 
-from pluginkit.export.trace.expressions import Expr
+from pluginkit.tracing.expressions import Expr
 
 #: A product of variables, by the numbers of the expressions, in ascending order.
 Monomial = tuple[Expr, ...]

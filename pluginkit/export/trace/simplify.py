@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, TypeVar
 
-from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.path import TraceTable
 from pluginkit.export.trace.tree import Branch, Leaf, Tree
+from pluginkit.tracing.expressions import Expr
 
 T = TypeVar("T")
 

@@ -18,11 +18,11 @@ from pluginkit.contract.launches import (
     Step,
 )
 from pluginkit.contract.tensors import TensorDesc, Workspace
-from pluginkit.export.trace.expressions import Expr
-from pluginkit.export.trace.numbers import TracedBool, expr_of
 from pluginkit.export.trace.path import Path
 from pluginkit.kernels.arguments import packed, scalar_from_value
 from pluginkit.kernels.specialise import specialise, type_bindings
+from pluginkit.tracing.expressions import Expr
+from pluginkit.tracing.numbers import TracedBool, expr_of
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from pluginkit.errors import ExportError
-from pluginkit.export.trace.expressions import Expr
 from pluginkit.export.trace.path import BranchDecision, ImpossiblePathError, Path, TraceTable
+from pluginkit.tracing.expressions import Expr
 
 T = TypeVar("T")
 

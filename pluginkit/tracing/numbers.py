@@ -7,16 +7,16 @@ of a subclass directly, and the trace would miss that use.
 from __future__ import annotations
 
 import builtins
+import operator
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from pluginkit.export.trace.expressions import Expr
-from pluginkit.export.trace.path import MOST_VALUES, Path
+from pluginkit.tracing.expressions import Expr
+from pluginkit.tracing.traced_path import TracedPath
 
-_INT_FIX = "write known(dim) of pluginkit.dims in place of int(dim): it keeps the dimension."
-_VALUE_FIX = (
+VALUE_FIX = (
     "compute with +, -, *, //, %, min, max and comparisons; bound what a loop counts, or export "
     "for static shapes."
 )
@@ -26,7 +26,7 @@ _FLOAT_FIX = "compute with integers: 4 * a > 5 * b in place of a > 1.25 * b."
 class TracedBool:
     """The result of a comparison, which is decided when the code tests it."""
 
-    def __init__(self, path: Path, condition: Expr) -> None:
+    def __init__(self, path: TracedPath, condition: Expr) -> None:
         self._path = path
         self.expr = condition
 
@@ -39,15 +39,15 @@ class TracedBool:
 
     def choose(self, a: Any, b: Any) -> Any:
         """Return ``a`` if it is true, else ``b``, without a branch; see pluginkit.where."""
-        known = self._path.facts.answer(self.expr)
+        known = self._path.answer(self.expr)
         if known is not None:
             return a if known else b
         operands = expr_of(self._path, a), expr_of(self._path, b)
-        return traced(self._path, self._path.table.apply("select", self.expr, *operands))
+        return traced(self._path, self._path.apply("select", self.expr, *operands))
 
     def may_hold(self) -> bool:
         """Whether nothing rules it out, without a branch; see pluginkit.may_hold."""
-        return self._path.facts.answer(self.expr) is not False
+        return self._path.may_hold(self.expr)
 
     def _number(self) -> int:
         return int(bool(self))
@@ -67,7 +67,7 @@ class TracedBool:
 class TracedInt:
     """An integer with an expression in place of a value."""
 
-    def __init__(self, path: Path, expr: Expr) -> None:
+    def __init__(self, path: TracedPath, expr: Expr) -> None:
         self._path = path
         self.expr = expr
 
@@ -105,7 +105,7 @@ class TracedInt:
             for _ in range(exponent):
                 result = result * self
             return result
-        return self._path.refuse("a power of a dimension is taken", _VALUE_FIX)
+        return self._path.refuse("a power of a dimension is taken", VALUE_FIX)
 
     def __round__(self, digits: int | None = None) -> Any:
         return self
@@ -114,7 +114,7 @@ class TracedInt:
     numerator = real = property(__pos__)
 
     def _applied(self, op: str, *others: Expr) -> Any:
-        return traced(self._path, self._path.table.apply(op, self.expr, *others))
+        return traced(self._path, self._path.apply(op, self.expr, *others))
 
     # Operations that need the value.
 
@@ -122,18 +122,13 @@ class TracedInt:
         return not self._path.decide(self._compared("equal", 0))
 
     def __int__(self) -> int:
-        least, largest = self._path.facts.interval(self.expr)
-        if least == largest:
-            return least
-        return self._path.refuse(f"a dimension, {self.expr!r}, is made a plain int", _INT_FIX)
+        return self._path.converted(self.expr)
 
     def __index__(self) -> int:
-        what = f"a plain number is needed where a dimension, {self.expr!r}, can have over "
-        return self._path.value(self.expr, f"{what}{MOST_VALUES} values", _VALUE_FIX)
+        return self._path.value(self.expr)
 
     def __hash__(self) -> int:
-        what = f"a dimension, {self.expr!r}, is looked up in a dict or a set"
-        return hash(self._path.value(self.expr, what, "compare it with == in turn."))
+        return hash(self._path.key(self.expr))
 
     def __float__(self) -> NoReturn:
         self._path.refuse(f"a dimension, {self.expr!r}, is made a float", _FLOAT_FIX)
@@ -145,14 +140,14 @@ class TracedInt:
 
     def __rpow__(self, base: Any) -> Any:
         if _is_plain(base) and base == 2:
-            one = self._path.table.expressions.constant(1)
-            return traced(self._path, self._path.table.apply("shift_left", one, self.expr))
-        return self._path.refuse("a power by a dimension is taken", _VALUE_FIX)
+            one = self._path.constant(1)
+            return traced(self._path, self._path.apply("shift_left", one, self.expr))
+        return self._path.refuse("a power by a dimension is taken", VALUE_FIX)
 
     # Formatting, as in an error's text.
 
     def __repr__(self) -> str:
-        return self._path.table.mark(self.expr)
+        return self._path.mark(self.expr)
 
     __str__ = __repr__
 
@@ -166,7 +161,7 @@ class TracedInt:
     def _compared(self, op: str, other: Any, *, is_swapped: bool = False) -> Expr:
         right = expr_of(self._path, other)
         operands = (right, self.expr) if is_swapped else (self.expr, right)
-        return self._path.table.apply(op, *operands)
+        return self._path.apply(op, *operands)
 
     def _comparison(self, op: str, other: Any, is_swapped: bool, is_negated: bool) -> Any:
         if isinstance(other, float):
@@ -175,8 +170,8 @@ class TracedInt:
             return NotImplemented
         condition = self._compared(op, other, is_swapped=is_swapped)
         if is_negated:
-            condition = self._path.table.apply("not", condition)
-        answer = self._path.facts.answer(condition)
+            condition = self._path.apply("not", condition)
+        answer = self._path.answer(condition)
         return TracedBool(self._path, condition) if answer is None else answer
 
     def __eq__(self, other: object) -> Any:
@@ -202,14 +197,21 @@ def _is_plain(value: object) -> bool:
     return type(value) is int
 
 
-def expr_of(path: Path, value: Any) -> Expr:
+def expr_of(path: TracedPath, value: Any) -> Expr:
     """Return the expression of a traced or plain integer."""
     if type(value) is TracedInt:
         return value.expr
-    return path.table.expressions.constant(int(value))
+    return path.constant(int(value))
 
 
-def traced(path: Path, expr: Expr) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value that no path traces: of a traced number the one that its path takes."""
+    if type(value) is TracedBool:
+        return bool(value)
+    return operator.index(value) if type(value) is TracedInt else value
+
+
+def traced(path: TracedPath, expr: Expr) -> Any:
     """Return the traced number of an expression, or a plain int if it is constant."""
     return expr.value if expr.is_constant else TracedInt(path, expr)
 
@@ -226,7 +228,7 @@ def _operator(op: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
                 return NotImplemented
         if is_division and right == 0:
             raise ZeroDivisionError("integer division or modulo by zero")
-        return traced(path, path.table.apply(op, expr_of(path, left), expr_of(path, right)))
+        return traced(path, path.apply(op, expr_of(path, left), expr_of(path, right)))
 
     def forward(self: TracedInt, other: Any) -> Any:
         return combined(self, self, other)
@@ -255,7 +257,7 @@ for _name, _op in (
 
 
 @contextmanager
-def tracing_extremes(path: Path) -> Iterator[None]:
+def tracing_extremes(path: TracedPath) -> Iterator[None]:
     """Make ``min`` and ``max`` return expressions instead of branching, on this thread."""
     thread = threading.get_ident()
     originals = {"min": builtins.min, "max": builtins.max}
@@ -289,9 +291,9 @@ def tracing_extremes(path: Path) -> Iterator[None]:
         builtins.min, builtins.max = originals["min"], originals["max"]
 
 
-def _extreme(path: Path, name: str, a: Expr, b: Expr) -> Expr:
+def _extreme(path: TracedPath, name: str, a: Expr, b: Expr) -> Expr:
     """Return the minimum or the maximum, as an expression if the facts do not decide."""
-    is_ordered = path.facts.answer(path.table.apply("less_equal", a, b))
+    is_ordered = path.answer(path.apply("less_equal", a, b))
     if is_ordered is None:
-        return path.table.apply(name, a, b)
+        return path.apply(name, a, b)
     return a if is_ordered == (name == "min") else b
