@@ -3,9 +3,10 @@
     python benchmarks/new_shapes.py
 
 Each call announces sizes that are new to its context to the IPluginV3 adapter, as TensorRT does in
-on_shape_change; the descriptors are made before. Announcements of eight sizes that it has met stand
-beside it. enqueue_vtables.py times one small plugin through TensorRT's own virtual functions. Needs
-a GPU and tensorrt_lean.
+on_shape_change; the descriptors are made before. The warm-up records calls like them, from which
+pluginkit computes the others; what it cannot compute asks the author's methods, and counts too.
+Announcements of eight sizes that it has met stand beside it. enqueue_vtables.py times one small
+plugin through TensorRT's own virtual functions. Needs a GPU and tensorrt_lean.
 """
 
 from __future__ import annotations

@@ -15,11 +15,12 @@ from itertools import accumulate
 from typing import Any
 
 from pluginkit.contract import dtypes
-from pluginkit.contract.dims import product
+from pluginkit.contract.dims import known, product
 from pluginkit.contract.dtypes import DType, Scalar
 from pluginkit.contract.launches import CudaKernel, KernelArgument, Launch
 from pluginkit.contract.tensors import Slot, TensorDesc, Workspace
 from pluginkit.errors import KernelError
+from pluginkit.tracing.numbers import TracedInt
 
 #: One kernel parameter: a pointer that the enqueue fills in, or bytes passed by value.
 PackedArgument = Slot | bytes
@@ -31,6 +32,17 @@ _CHARACTERS = {
     "float16": "e",
 }  # fmt: skip
 _NULL = bytes(_WORD)
+
+
+class TracedBytes(bytes):
+    """Room for the bytes of a scalar whose values a recording computes."""
+
+    scalar: Scalar
+
+    @property
+    def packing(self) -> str:
+        """How ``struct`` packs the values."""
+        return f"{len(self.scalar.values)}{_CHARACTERS[self.scalar.dtype.name]}"
 
 
 @dataclass(frozen=True)
@@ -125,20 +137,22 @@ def _cuda_parameter(kernel: str, argument: KernelArgument) -> PackedArgument:
 
 def _numba_parameters(kernel: str, argument: KernelArgument) -> list[PackedArgument]:
     if isinstance(argument, TensorDesc):
-        shape = [operator.index(dim) for dim in argument.shape]
+        shape = [known(dim) for dim in argument.shape]
         return _array_fields(argument.slot, shape, argument.dtype.itemsize)
     if isinstance(argument, Workspace):
         return _array_fields(argument.slot, [argument.nbytes], 1)
     scalar = scalar_from_value(kernel, argument)
+    if TracedInt in map(type, scalar.values):
+        return [packed(kernel, Scalar(scalar.dtype, (value,))) for value in scalar.values]
     image, size = packed(kernel, scalar), scalar.dtype.itemsize
     return [image[at : at + size] for at in range(0, len(image), size)]
 
 
 def _array_fields(data: Slot, shape: list[int], itemsize: int) -> list[PackedArgument]:
-    nitems = operator.index(product(shape))
+    nitems = known(product(shape))
     inner_sizes = accumulate(reversed(shape[1:]), operator.mul, initial=itemsize)
     strides = list(inner_sizes)[::-1] if shape else []
-    numbers = [n.to_bytes(_WORD, "little") for n in (nitems, itemsize, *shape, *strides)]
+    numbers = [_cuda_parameter("", n) for n in (nitems, itemsize, *shape, *strides)]
     return [_NULL, _NULL, *numbers[:2], data, *numbers[2:]]
 
 
@@ -153,6 +167,10 @@ def packed(kernel: str, scalar: Scalar) -> bytes:
     """Return the bytes of a scalar's values."""
     values: Sequence[Any] = scalar.values
     pack = _packer(scalar.dtype.name, len(values))
+    if pack is not None and TracedInt in map(type, values):
+        traced = TracedBytes(scalar.dtype.itemsize * len(values))
+        traced.scalar = scalar
+        return traced
     if pack is not None:
         try:  # as suppress() takes as long as to pack
             return pack(*values)
@@ -198,7 +216,7 @@ def check_parameters(
     Errors:
         PK306: they differ in number or size.
     """
-    given = tuple([len(part) if type(part) is bytes else _WORD for part in listed])
+    given = tuple([len(part) if isinstance(part, bytes) else _WORD for part in listed])
     if given != expected:
         raise KernelError(
             "PK306",

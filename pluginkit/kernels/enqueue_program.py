@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate
+from struct import Struct
+from typing import Any
 
 from pluginkit.contract.launches import Copy, Launch
 from pluginkit.contract.tensors import Slot
+from pluginkit.kernels.arguments import TracedBytes
 from pluginkit.kernels.enqueue_steps import EnqueueSteps, nbytes_of, three
 from pluginkit.kernels.load import LoadedKernel
 
@@ -19,99 +21,144 @@ _WORD, _WORD_TYPE = 8, "Q"
 _ARRAYS = {"input": 0, "output": 1, "workspace": 2}
 #: The stream, which follows the workspace.
 _STREAM = Slot("workspace", 1)
-#: The words of a Program, and of a Call after those of a copy or a fill.
-_PROGRAM_WORDS, _UNUSED = 6, (0,) * 8
+#: The words of a Program, of a Call, and of a Call after those of a copy or a fill.
+_PROGRAM_WORDS, _CALL_WORDS, _UNUSED = 6, 12, (0,) * 8
 #: The place of the stream in a launch, and in a copy or a fill.
 _STREAM_OF_LAUNCH, _STREAM_OF_MEMORY = 9 * _WORD, 4 * _WORD
+
+
+class ProgramOffset(int):
+    """A place in a program's memory: the bytes from its beginning."""
+
+
+@dataclass(frozen=True)
+class ProgramLayout:
+    """What a program's memory holds: a Program, arguments, Calls, their addresses, and Pointers.
+
+    Attributes:
+        packing: packs the entries.
+        entries: numbers, bytes and places.
+    """
+
+    packing: Struct
+    entries: Sequence[Any]
+
+    def empty(self) -> array[int]:
+        """Return memory of the program's size."""
+        return array(_WORD_TYPE, bytes(self.packing.size))
+
+    def filled(self) -> array[int]:
+        """Return the memory, if no entry is a traced number."""
+        memory = self.empty()
+        self.packing.pack_into(memory, 0, *self._entries_at(memory))
+        return memory
+
+    def is_in(self, memory: array[int]) -> bool:
+        """Whether memory holds these entries."""
+        return memory.tobytes() == self.packing.pack(*self._entries_at(memory))
+
+    def _entries_at(self, memory: array[int]) -> list[Any]:
+        base, _ = memory.buffer_info()
+        return [base + one if type(one) is ProgramOffset else one for one in self.entries]
 
 
 class EnqueueProgram:
     """What enqueue.ll runs for one set of shapes.
 
-    Args:
-        work: the steps.
-        kernels: the kernel of each launch among them.
-
     Attributes:
+        memory: the words that a ProgramLayout describes.
         address: the address of its Program.
     """
 
-    def __init__(self, work: EnqueueSteps, kernels: Sequence[LoadedKernel]) -> None:
-        # The words that an enqueue writes: what goes there, and where in the memory, which holds
-        # the values of all arguments and then the calls.
-        pointers: list[tuple[Slot, int]] = []
-        values, offsets = bytearray(), []
-        for listed, kernel in zip(work.parameters, kernels, strict=True):
-            pack, places = _layout(kernel.parameter_sizes, len(values))
-            values += pack(*[b"" if isinstance(part, Slot) else part for part in listed])
-            pointers += [
-                (part, place)
-                for part, place in zip(listed, places, strict=True)
-                if isinstance(part, Slot)
-            ]
-            offsets += places
-        self._params = array(_WORD_TYPE, bytes(len(offsets) * _WORD))
-        params, _ = self._params.buffer_info()
-        self._memory = array(_WORD_TYPE, bytes(values))
-        self._memory.extend(_calls(work, kernels, params, len(values), pointers))
-        base, _ = self._memory.buffer_info()
-        self._params[:] = array(_WORD_TYPE, [base + offset for offset in offsets])
-        words = [0, 0, len(pointers), 0, len(work.steps), base + len(values)]
-        for slot, at in pointers:
-            words += (_ARRAYS[slot.kind], slot.index, slot.offset, base + at)
-        self._words = array(_WORD_TYPE, words)
-        self.address, _ = self._words.buffer_info()
-        self._words[3] = self.address + _PROGRAM_WORDS * _WORD
+    def __init__(self, memory: array[int]) -> None:
+        self.memory = memory
+        self.address, _ = memory.buffer_info()
 
     @property
     def status(self) -> int:
         """The status with which the driver refused a step, or 0."""
-        return self._words[0]
+        return self.memory[0]
 
     def refused(self) -> tuple[int, int]:
         """Return that status and the number of the step, and forget it."""
-        status, number = self._words[:2]
-        self._words[0] = 0
+        status, number = self.memory[:2]
+        self.memory[0] = 0
         return status, number
 
+    def extents(self, number: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the grid and the block of a launch, the step of that number."""
+        begin = (self.memory[5] - self.address) // _WORD + number * _CALL_WORDS
+        words = tuple(self.memory[begin + 2 : begin + 8])
+        return words[:3], words[3:]
 
-@cache
-def _layout(sizes: tuple[int, ...], first: int) -> tuple[Callable[..., bytes], list[int]]:
-    """Return what packs parameters of these sizes, each to words of its own, and their offsets."""
-    words = [-(-size // _WORD) * _WORD for size in sizes]
-    pack = struct.Struct(
-        "".join([f"{size}s{word - size}x" for size, word in zip(sizes, words, strict=True)])
-    ).pack
-    return pack, [first + place for place in accumulate(words, initial=0)][: len(sizes)]
+
+def program_layout(work: EnqueueSteps, kernels: Sequence[LoadedKernel]) -> ProgramLayout:
+    """Return the layout of the steps' program.
+
+    Args:
+        work: the steps.
+        kernels: the kernel of each launch among them.
+    """
+    # The words that an enqueue writes: what goes there, and where.
+    pointers: list[tuple[Slot, int]] = []
+    formats, offsets = [f"<{_PROGRAM_WORDS}Q"], []
+    entries: list[Any] = []
+    at = _PROGRAM_WORDS * _WORD
+    for listed, kernel in zip(work.parameters, kernels, strict=True):
+        for part, size in zip(listed, kernel.parameter_sizes, strict=True):
+            offsets.append(ProgramOffset(at))
+            padding = -size % _WORD
+            if isinstance(part, Slot):
+                pointers.append((part, at))
+                formats.append("8x")
+            elif isinstance(part, TracedBytes):
+                formats.append(f"{part.packing}{padding}x")
+                entries += part.scalar.values
+            else:
+                formats.append(f"{size}s{padding}x")
+                entries.append(part)
+            at += size + padding
+    params = at + len(work.steps) * _CALL_WORDS * _WORD
+    calls = _calls(work, kernels, at, params, pointers)
+    rows = params + len(offsets) * _WORD
+    program = (0, 0, len(pointers), ProgramOffset(rows), len(work.steps), ProgramOffset(at))
+    words = [*calls, *offsets]
+    for slot, place in pointers:
+        words += (_ARRAYS[slot.kind], slot.index, slot.offset, ProgramOffset(place))
+    formats.append(f"{len(words)}Q")
+    return ProgramLayout(_struct("".join(formats)), (*program, *entries, *words))
+
+
+_struct = cache(Struct)
 
 
 def _calls(
     work: EnqueueSteps,
     kernels: Sequence[LoadedKernel],
+    at: int,
     params: int,
-    first: int,
     pointers: list[tuple[Slot, int]],
-) -> array[int]:
-    """Return the calls, which begin at ``first``, and add to the pointers what goes there."""
+) -> list[Any]:
+    """Return the calls, which begin at ``at``, and add to the pointers what goes there."""
     launch_kernel, copy, fill = _driver_functions()
     launched = iter(kernels)
-    words: list[int] = []
+    words: list[Any] = []
     for step in work.steps:
-        at = first + len(words) * _WORD
         if isinstance(step, Launch):
             kernel = next(launched)
             shape = (*three(step.grid), *three(step.block), step.shared_bytes)
-            words += (launch_kernel, kernel.address, *shape, 0, params, 0)
+            words += (launch_kernel, kernel.address, *shape, 0, ProgramOffset(params), 0)
             params += len(kernel.parameter_sizes) * _WORD
             pointers.append((_STREAM, at + _STREAM_OF_LAUNCH))
-            continue
-        pointers += [(step.target.slot, at + _WORD), (_STREAM, at + _STREAM_OF_MEMORY)]
-        if isinstance(step, Copy):
-            words += (copy, 0, 0, nbytes_of(step.source), *_UNUSED)
-            pointers.append((step.source.slot, at + 2 * _WORD))
         else:
-            words += (fill, 0, step.byte, nbytes_of(step.target), *_UNUSED)
-    return array(_WORD_TYPE, words)
+            pointers += [(step.target.slot, at + _WORD), (_STREAM, at + _STREAM_OF_MEMORY)]
+            if isinstance(step, Copy):
+                words += (copy, 0, 0, nbytes_of(step.source), *_UNUSED)
+                pointers.append((step.source.slot, at + 2 * _WORD))
+            else:
+                words += (fill, 0, step.byte, nbytes_of(step.target), *_UNUSED)
+        at += _CALL_WORDS * _WORD
+    return words
 
 
 @cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -89,8 +88,7 @@ def enqueue_steps(
 
 def nbytes_of(tensor: TensorDesc | Workspace) -> int:
     """Return the bytes of a concrete tensor or a workspace."""
-    nbytes = tensor.nbytes
-    return nbytes if type(nbytes) is int else operator.index(nbytes)
+    return known(tensor.nbytes)
 
 
 def three(size: Dim | tuple[Dim, ...]) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from pluginkit.contract.tensors import TensorDesc
 from pluginkit.kernels.arguments import argument_types
 from pluginkit.kernels.load import LoadedKernel, load_all
 from pluginkit.kernels.specialise import specialise, type_bindings
+from pluginkit.tracing.numbers import plain
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin
@@ -52,4 +53,4 @@ def _key(launch: Launch) -> tuple[object, ...]:
     kernel = launch.kernel
     if isinstance(kernel, NumbaKernel):
         return kernel, argument_types(kernel.name, launch.args)
-    return kernel, *launch.constants.items()
+    return kernel, *[(name, plain(value)) for name, value in launch.constants.items()]

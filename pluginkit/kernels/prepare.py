@@ -20,7 +20,7 @@ from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import check_parameters
 from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.enqueue_code import enqueue_code
-from pluginkit.kernels.enqueue_program import EnqueueProgram
+from pluginkit.kernels.enqueue_program import EnqueueProgram, ProgramLayout, program_layout
 from pluginkit.kernels.enqueue_steps import EnqueueSteps, enqueue_steps
 from pluginkit.kernels.known_kernels import kernels_of
 from pluginkit.kernels.load import LoadedKernel, cuda_error, current_device
@@ -79,13 +79,28 @@ def prepare(
         return instead(plugin, inputs, outputs)
     if "enqueue" in plugin.spec.overrides:
         return PreparedCall(plugin, inputs, outputs)
+    return PreparedSteps(*steps_and_kernels(plugin, inputs, outputs, workspace_bytes))
+
+
+def steps_and_kernels(
+    plugin: Plugin,
+    inputs: calls.Inputs,
+    outputs: Sequence[TensorDesc],
+    workspace_bytes: int | None = None,
+) -> tuple[EnqueueSteps, list[LoadedKernel]]:
+    """Return the steps on the current device and the kernel of each launch; see :func:`prepare`."""
     work = enqueue_steps(plugin, inputs, outputs, workspace_bytes)
     launches = work.launches
     kernels = kernels_of(plugin, inputs, outputs, launches, current_device())
     for launch, listed, kernel in zip(launches, work.parameters, kernels, strict=True):
         check_parameters(work.owner, launch.kernel.name, listed, kernel.parameter_sizes)
         kernel.allow_shared_bytes(launch.shared_bytes)
-    return PreparedSteps(work, kernels)
+    return work, kernels
+
+
+def is_recordable(plugin: Plugin) -> bool:
+    """Whether ``prepare`` makes :class:`PreparedSteps` of the plugin."""
+    return _instead.get() is None and "enqueue" not in plugin.spec.overrides
 
 
 @contextmanager
@@ -101,17 +116,35 @@ def preparing_with(instead: Prepare) -> Iterator[None]:
 class PreparedSteps:
     """Launches, copies and fills as a program for enqueue.ll; see :class:`Prepared`.
 
+    Args:
+        work: the steps.
+        kernels: the kernel of each launch among them, which stay loaded.
+        memory: the program's memory, if these are the steps of other sizes.
+
     Attributes:
         program: the program, which TensorRT's enqueue may run without this object's.
     """
 
-    def __init__(self, work: EnqueueSteps, kernels: Sequence[LoadedKernel]) -> None:
-        self.program = EnqueueProgram(work, kernels)
+    def __init__(
+        self,
+        work: EnqueueSteps,
+        kernels: Sequence[LoadedKernel],
+        memory: array[int] | None = None,
+    ) -> None:
+        self.program = EnqueueProgram(memory or program_layout(work, kernels).filled())
         self._work = work
-        self._kernels = tuple(kernels)  # keeps the modules loaded
+        self._kernels = kernels
         self._inputs: Sequence[int] | None = None
         self._outputs: Sequence[int] | None = None
         self._pointers = array("Q")
+
+    def layout(self) -> ProgramLayout:
+        """Return the layout of the steps' program."""
+        return program_layout(self._work, self._kernels)
+
+    def with_memory(self, memory: array[int]) -> PreparedSteps:
+        """Return the same steps with other sizes, those of a program's memory."""
+        return PreparedSteps(self._work, self._kernels, memory)
 
     def enqueue(
         self, inputs: Sequence[int], outputs: Sequence[int], workspace: int, stream: int
@@ -126,21 +159,21 @@ class PreparedSteps:
             self._arrays = first, first + len(inputs) * self._pointers.itemsize
         if program.status or enqueue_code().run(program.address, *self._arrays, workspace, stream):
             status, number = program.refused()
-            raise _refused(self._work, number, need("cuda.bindings.driver").CUresult(status))
+            raise self._refused(number, need("cuda.bindings.driver").CUresult(status))
 
-
-def _refused(work: EnqueueSteps, number: int, status: Any) -> KernelError:
-    step = work.steps[number]
-    what = (
-        f"launch of '{step.kernel.name}', grid {step.grid}, block {step.block}"
-        if isinstance(step, Launch)
-        else type(step).__name__
-    )
-    return KernelError(
-        "PK330",
-        f"{work.owner}: step {number + 1} of {len(work.steps)}, {what}: {cuda_error(status)}.",
-        cause="earlier work on the device failed, or the enqueue was prepared on another device.",
-    )
+    def _refused(self, number: int, status: Any) -> KernelError:
+        work = self._work
+        step = work.steps[number]
+        what = type(step).__name__
+        if isinstance(step, Launch):
+            grid, block = self.program.extents(number)
+            what = f"launch of '{step.kernel.name}', grid {grid}, block {block}"
+        return KernelError(
+            "PK330",
+            f"{work.owner}: step {number + 1} of {len(work.steps)}, {what}: {cuda_error(status)}.",
+            cause="earlier work on the device failed, or the enqueue was prepared on another "
+            "device.",
+        )
 
 
 def check_pointers(

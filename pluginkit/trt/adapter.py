@@ -13,13 +13,14 @@ from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import RegistrationError, TensorError
 from pluginkit.kernels.compile_early import compile_early
-from pluginkit.kernels.prepare import Prepared, prepare
+from pluginkit.kernels.prepare import Prepared
 from pluginkit.trt.callbacks import record
 from pluginkit.trt.collected_calls import collect
 from pluginkit.trt.dimension_exprs import Lowering, shapes_from_exprs, values_from_exprs
 from pluginkit.trt.flavour import Flavour
 from pluginkit.trt.native_enqueue import NativeEnqueue
-from pluginkit.trt.prepared_wrappers import live, wrappers
+from pluginkit.trt.new_call import NewCall
+from pluginkit.trt.prepared_wrappers import live
 from pluginkit.trt.recorded_sizes import RecordedSizes
 
 Shapes = list[Shape]
@@ -241,9 +242,10 @@ class AdapterCore:
         prepared = self._prepared_by_key.pop(key, None)
         if prepared is None:
             self.use(None)
-            places = self._value_places
-            inputs = calls.describe_on_device(self.plugin, shapes, dtypes, lambda: outputs, places)
-            prepared = self._prepare(inputs)
+            sizes = self.recorded_sizes
+            given_bytes = sizes.workspace_bytes(dtypes)
+            call = (self.plugin, sizes, self._value_places, shapes, outputs, dtypes, given_bytes)
+            prepared = NewCall(*call).prepared(self)
             if len(self._prepared_by_key) >= _KEPT_SHAPES:
                 self._prepared_by_key.pop(
                     next(iter(self._prepared_by_key))
@@ -269,15 +271,6 @@ class AdapterCore:
         if self._fixed_dtypes is None:
             self._fixed_dtypes = [self.flavour.dtype(desc.type) for desc in descs]
         return self._fixed_dtypes
-
-    def _prepare(self, inputs: calls.Inputs) -> Prepared:
-        calls.check(self.plugin, inputs)
-        outputs = calls.describe_outputs(self.plugin, inputs)
-        workspace_bytes = self.recorded_sizes.check_workspace(self.plugin, inputs)
-        prepared = prepare(self.plugin, inputs, outputs, workspace_bytes)
-        for wrapper in wrappers:
-            prepared = wrapper(self, prepared, (inputs, outputs))
-        return prepared
 
     def release(self) -> None:
         """Free what is prepared, for TensorRT's bindings never free a V3 adapter."""

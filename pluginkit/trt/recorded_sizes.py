@@ -111,18 +111,20 @@ class RecordedSizes:
         if new.workspace_bytes > given:
             yield f"{given} bytes of workspace", f"{new.workspace_bytes}"
 
-    def check_workspace(self, plugin: Plugin, inputs: calls.Inputs) -> int:
+    def check_workspace(self, plugin: Plugin, inputs: calls.Inputs, given: int | None) -> int:
         """Return the workspace that inputs need, in bytes; refuse more than TensorRT was asked for.
 
+        Args:
+            plugin: the plugin.
+            inputs: the inputs.
+            given: what :meth:`workspace_bytes` says for their types.
+
         Errors:
-            PK217: they do.
+            PK217: they need more.
         """
         needed = calls.workspace_bytes(plugin, inputs)
-        if not needed:
-            return 0
-        seen = [desc for desc in inputs if desc is not None and desc.slot.kind == "input"]
-        given = self.workspace_bytes([desc.dtype for desc in seen])
         if given is not None and needed > given:
+            seen = [desc for desc in inputs if desc is not None and desc.slot.kind == "input"]
             is_unlimited = any(_RESERVED in shape for one in self for shape in one.shapes)
             raise TensorError(
                 "PK217",

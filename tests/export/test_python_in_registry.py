@@ -8,7 +8,7 @@ import pytest
 
 from pluginkit import Copy, Fill, Input, Output, Plugin, attribute, float16, float32, register
 from pluginkit.errors import CallbackError
-from pluginkit.kernels import enqueue_program, prepare
+from pluginkit.kernels import enqueue_program, prepare, recorded_enqueue
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import load_flavour
 from pluginkit.trt.prepared_wrappers import wrapping_prepared
@@ -118,7 +118,8 @@ def driver_calls(monkeypatch: pytest.MonkeyPatch):
     function = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_uint64] * 4)(answer)
     address = ctypes.cast(function, ctypes.c_void_p).value
     monkeypatch.setattr(enqueue_program, "_driver_functions", lambda: (address,) * 3)
-    monkeypatch.setattr(prepare, "current_device", lambda: 0)
+    for module in (prepare, recorded_enqueue):
+        monkeypatch.setattr(module, "current_device", lambda: 0)
     monkeypatch.setattr(prepare, "kernels_of", lambda *_: [])
     monkeypatch.setattr(prepare, "cuda_error", lambda status: status.name)
     yield made, status

@@ -225,7 +225,7 @@ def test_shapes_that_come_back_are_prepared_once(flavour, interface, monkeypatch
         made.append(inputs[0].shape[0])
         return prepare(plugin, inputs, outputs, workspace_bytes)
 
-    monkeypatch.setattr("pluginkit.trt.adapter.prepare", counting)
+    monkeypatch.setattr("pluginkit.trt.new_call.prepare", counting)
     layer, plugin = dynamic_layer(flavour, interface), PadRows(**ATTRIBUTES)
     with layer.context() as context:
         for height in (4, 2, 4, 2, 4):

@@ -207,7 +207,8 @@ def test_refused_step_is_named(driver, kernel_with, stamp, combine, describe, mo
     driver.status = 700
     with pytest.raises(KernelError, match="PK330 Stamp: step 1 of 2, Fill: CUDA_ERROR_700"):
         prepared.enqueue([1], [2], 3, 4)
-    with pytest.raises(KernelError, match="PK330 Combine: step 1 of 1, launch of .*: CUDA_ERROR_7"):
+    launch = r"launch of 'combine<.*>', grid \(3, 1, 1\), block \(64, 1, 1\): CUDA_ERROR_700"
+    with pytest.raises(KernelError, match=f"PK330 Combine: step 1 of 1, {launch}"):
         other.enqueue([1], [2], 3, 4)
 
 

@@ -38,9 +38,10 @@ def test_a_size_without_a_limit_gets_some_memory_and_larger_runs_are_refused() -
     (needs,) = sizes
     assert needs.workspace_bytes == 2**20 * 4 * 4
     assert needs.trt_outputs == ((2**20, 4),)
-    sizes.check_workspace(Twice(), [tensor(2**20, 4)])
+    given = sizes.workspace_bytes([float32])
+    sizes.check_workspace(Twice(), [tensor(2**20, 4)], given)
     with pytest.raises(TensorError, match="a size follows from values"):
-        sizes.check_workspace(Twice(), [tensor(2**20 + 1, 4)])
+        sizes.check_workspace(Twice(), [tensor(2**20 + 1, 4)], given)
 
 
 def tensor(*shape: int) -> TensorDesc:
