@@ -55,3 +55,8 @@ def enqueue_code() -> EnqueueCode:
 def keep_for_ever(owner: object) -> None:
     """Take a reference that nobody gives back, so that not even the interpreter's exit frees it."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(owner))
+
+
+def keep_no_longer(owner: object) -> None:
+    """Give back the reference that ``keep_for_ever`` took."""
+    ctypes.pythonapi.Py_DecRef(ctypes.py_object(owner))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pluginkit.contract.dims import Shape, known
-from pluginkit.kernels.enqueue_code import VTABLE_SLOTS, enqueue_code, keep_for_ever
+from pluginkit.kernels.enqueue_code import VTABLE_SLOTS, enqueue_code, keep_for_ever, keep_no_longer
 from pluginkit.kernels.prepare import Prepared, PreparedSteps
 from pluginkit.trt.flavour import Flavour
 
@@ -73,6 +73,7 @@ class NativeEnqueue:
         self.place = address, slot
         self._compares_shapes = compares_shapes
         self._block: array[int] | None = None
+        self._own_vtable = 0
         self._used: Prepared | None = None
         self._sizes = array("Q")
 
@@ -94,6 +95,17 @@ class NativeEnqueue:
                 block[first + 2 :] = array("Q", [count // 2, at])
             block[first] = program
 
+    def restore(self) -> None:
+        """Give the object its own vtable back, because TensorRT destroys it."""
+        address, _ = self.place
+        if address is None or self._block is None:
+            return
+        vtable = ctypes.c_uint64.from_address(address)
+        if vtable.value == _first_function(self._block):  # its destructor sets others
+            vtable.value = self._own_vtable
+        keep_no_longer(self._block)
+        self.place, self._block = (None, 0), None
+
     def _replaced_vtable(self, address: int, slot: int) -> array[int]:
         vtable = ctypes.c_uint64.from_address(address)
         words = ctypes.c_uint64 * (_BEFORE + VTABLE_SLOTS)
@@ -101,9 +113,14 @@ class NativeEnqueue:
         enqueue = _BEFORE + slot
         self._block = block = array("Q", [*known, 0, known[enqueue], 0, 0])
         block[enqueue] = enqueue_code().enqueue_address
-        keep_for_ever(block)  # TensorRT may destroy the object after Python has forgotten it
-        vtable.value = block.buffer_info()[0] + _BEFORE * _WORD
+        keep_for_ever(block)  # until TensorRT destroys the object, which Python may forget before
+        self._own_vtable = vtable.value
+        vtable.value = _first_function(block)
         return block
+
+
+def _first_function(block: array[int]) -> int:
+    return block.buffer_info()[0] + _BEFORE * _WORD
 
 
 def _sizes(shapes: Sequence[Shape]) -> array[int]:

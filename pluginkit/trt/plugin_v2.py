@@ -35,7 +35,7 @@ class PluginV2Callbacks:
         self._is_initialized = False
         self._smallest: Shapes = []  # the input shapes at the configured profile's minimum
         self.enqueue = _enqueue(core)
-        core.native = native_v2(self, core.flavour)
+        self._native = core.native = native_v2(self, core.flavour)
 
     def failed(self, callback: str, error: BaseException) -> None:
         self.core.failed(callback, error)
@@ -94,6 +94,7 @@ class PluginV2Callbacks:
     @uninterrupted
     def destroy(self) -> None:
         self.core.release()
+        self._native.restore()
 
     @_callback
     def serialize(self) -> bytes:

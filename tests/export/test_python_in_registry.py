@@ -1,6 +1,8 @@
 """Python adapters from a real registry, called by C++ outside of any call of the bindings."""
 
 import ctypes
+import gc
+import weakref
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +13,7 @@ from pluginkit.errors import CallbackError
 from pluginkit.kernels import enqueue_program, prepare, recorded_enqueue
 from pluginkit.trt.callbacks import callback_errors
 from pluginkit.trt.flavour import load_flavour
+from pluginkit.trt.native_enqueue import NativeEnqueue
 from pluginkit.trt.prepared_wrappers import wrapping_prepared
 from tests.export.registry_caller import TensorRT
 from tests.export.structures import Profile
@@ -98,6 +101,13 @@ class NativeV3(NativeV2):
     y = Output(float32, like="x")
 
 
+class FreedV2(NativeV2):
+    """The same, as an IPluginV2DynamicExt that is destroyed."""
+
+    x = Input(float32)
+    y = Output(float32, like="x")
+
+
 class UntoldV2(NativeV2):
     """The same, as an IPluginV2DynamicExt that is told of no new shape."""
 
@@ -167,6 +177,29 @@ def test_tensorrt_enqueues_without_python(
             context.enqueue_pointers([(3, 4)], [1024], [2048], 512, 7, {})
         assert made == [(512, 3, 48, 7)]  # and nothing after what was refused
         assert len(in_python) == 1  # which says what
+
+
+def test_what_a_v2_plugin_enqueues_with_is_freed(
+    tensorrt: TensorRT, driver_calls: Any, monkeypatch: pytest.MonkeyPatch
+):
+    blocks = []
+    replaced = NativeEnqueue._replaced_vtable
+
+    def noted(self, *arguments):
+        block = replaced(self, *arguments)
+        blocks.append(weakref.ref(block))
+        return block
+
+    monkeypatch.setattr(NativeEnqueue, "_replaced_vtable", noted)
+    register(FreedV2, interface="v2", flavour=load_flavour("tensorrt_lean"))
+    profile = Profile([float32], [(1, 4)], [(2, 4)], [(8, 4)], {})
+    with tensorrt.built(FreedV2(), profile) as layer:
+        for _ in range(3):
+            with tensorrt.attached(layer) as context:
+                context.enqueue_pointers([(3, 4)], [1024], [2048], 512, 7, {})
+                assert blocks[-1]() is not None
+    gc.collect()
+    assert [block() for block in blocks] == [None] * 3
 
 
 def test_a_v2_plugin_finds_shapes_that_nobody_told(tensorrt: TensorRT, driver_calls: Any):
