@@ -30,7 +30,7 @@ from pluginkit import (
     float32,
 )
 from pluginkit.plugins.grid_sample.cases import sample_calls
-from pluginkit.plugins.grid_sample.launches import DEFINES, launches_of
+from pluginkit.plugins.grid_sample.launches import DEFINES, FEW_RUNS, launches_of
 from pluginkit.plugins.grid_sample.pixel_copy import LANES, copy_bound, copy_for
 from pluginkit.plugins.grid_sample.reference import Mode, Padding, grid_sample
 from pluginkit.plugins.grid_sample.shapes import check_shapes
@@ -90,8 +90,15 @@ class GridSample(Plugin):
     kernel = CudaKernel(
         "kernel.cu",
         "grid_sample<{T1}, {T2}, Mode::{mode}, Padding::{padding_mode}, {align_corners}, {AXES}, "
-        "{PACK}, {FEW}, {OFFSET}>",
-        {"AXES": (2, 3), "PACK": (1, 2), "FEW": (False, True), "OFFSET": OFFSETS},
+        "{PACK}, {OFFSET}>",
+        {"AXES": (2, 3), "PACK": (1, 2), "OFFSET": OFFSETS},
+        defines=DEFINES,
+    )
+    sample_few = CudaKernel(
+        "kernel.cu",
+        "sample_few<{T1}, {T2}, Mode::{mode}, Padding::{padding_mode}, {align_corners}, {RUN}, "
+        "{OFFSET}>",
+        {"RUN": FEW_RUNS, "OFFSET": OFFSETS},
         defines=DEFINES,
     )
     collect_pixels = CudaKernel(

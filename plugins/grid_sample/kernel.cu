@@ -83,16 +83,17 @@ __device__ __forceinline__ void sample_run(const Axis<MODE, Offset> (&axes)[PACK
 template <Mode MODE, int AXES, int PACK>
 constexpr int BATCH = MODE == Mode::nearest ? 8 / PACK : MODE == Mode::cubic ? 1 : AXES == 3 ? 2 : 4 / PACK;
 
-// A batch item's locations are `rows` rows of `width`, a multiple of PACK, in `tiles` tiles. FEW: whether there is so
-// little to do that the code for elements inside x does not pay. If the locations are scattered, this kernel returns, and
-// pixel_copy.cu samples them.
-template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int PACK, bool FEW,
-          typename Offset>
+// How elements are read of which some may be outside.
+template <Padding PADDING> constexpr Reads ELSEWHERE = PADDING == Padding::zeros ? Reads::checked : Reads::anywhere;
+
+// A batch item's locations are `rows` rows of `width`, a multiple of PACK, in `tiles` tiles. If the locations are
+// scattered, this kernel returns, and pixel_copy.cu samples them.
+template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int PACK, typename Offset>
 __global__ void __launch_bounds__(THREADS)
     grid_sample(T* __restrict__ y, const T* __restrict__ x, const G* __restrict__ grid, Sizes sizes, Offset width,
                 Offset rows, Offset tiles, int items, int channels, int run, const int* __restrict__ is_scattered) {
     if (is_scattered != nullptr && *is_scattered) return;  // sample_pixels does it
-    const Offset tile_row = tiles == 1 ? blockIdx.x : blockIdx.x / tiles;  // a division takes a twentieth of a small call
+    const Offset tile_row = blockIdx.x / tiles;
     const Offset column = ((blockIdx.x - tile_row * tiles) * blockDim.x + threadIdx.x) * PACK;
     const Offset row = tile_row * blockDim.y + threadIdx.y;
     if (column >= width || row >= rows) return;
@@ -124,12 +125,34 @@ __global__ void __launch_bounds__(THREADS)
         const T* from = x + channel * x_step;
         T* to = y + channel * y_step + location;
         constexpr int COUNT = BATCH<MODE, AXES, PACK>;
-        constexpr Reads ELSEWHERE = PADDING == Padding::zeros ? Reads::checked : Reads::anywhere;
         // The whole warp takes one branch, since a divergent warp would run both, one after the other.
-        if (!FEW && __all_sync(__activemask(), is_inside)) {
+        if (__all_sync(__activemask(), is_inside)) {
             sample_run<COUNT, Reads::inside>(axes, from, to, x_step, y_step, count);
         } else {
-            sample_run<COUNT, ELSEWHERE>(axes, from, to, x_step, y_step, count);
+            sample_run<COUNT, ELSEWHERE<PADDING>>(axes, from, to, x_step, y_step, count);
         }
     }
+}
+
+// The same for two axes where there is so little to do that every instruction counts: a thread takes one location and RUN
+// channels, of which there is a multiple, and has no loops. Offset holds the number of elements of x and of y.
+template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int RUN, typename Offset>
+__global__ void __launch_bounds__(THREADS)
+    sample_few(T* __restrict__ y, const T* __restrict__ x, const Pack<G, 2>* __restrict__ grid, int height, int width,
+               Offset locations) {
+    const Offset location = blockIdx.x * THREADS + threadIdx.x;
+    if (location >= locations) return;
+    const Pack<G, 2> point = grid[blockIdx.z * locations + location];
+    Axis<MODE, Offset> axes[] = {
+        axis_at<MODE, PADDING, ALIGN_CORNERS>(static_cast<float>(point.value[1]), height, static_cast<Offset>(width)),
+        axis_at<MODE, PADDING, ALIGN_CORNERS>(static_cast<float>(point.value[0]), width, static_cast<Offset>(1)),
+    };
+    const Offset first = (blockIdx.z * gridDim.y + blockIdx.y) * RUN, pixels = static_cast<Offset>(height) * width;
+#pragma unroll
+    for (int tap = 0; tap < TAPS<MODE>; ++tap) axes[0].offset[tap] += first * pixels;
+    T values[RUN][NEIGHBOURS<MODE, 2>];
+#pragma unroll
+    for (int c = 0; c < RUN; ++c) read<ELSEWHERE<PADDING>>(values[c], axes, x + c * pixels);
+#pragma unroll
+    for (int c = 0; c < RUN; ++c) y[(first + c) * locations + location] = combined(values[c], axes);
 }

@@ -47,6 +47,10 @@ LONGEST_RUN = 16
 SHORTEST_RUN = 2
 #: With this many blocks a GPU is busy.
 ENOUGH_BLOCKS = 512
+#: With at most so many output elements every instruction counts.
+FEW_ELEMENTS = 2**21
+#: The channels of a thread then, if there remain so many blocks.
+FEW_RUNS, _FEW_BLOCKS = (4, 3, 2, 1), 256
 #: CUDA's limit of blocks along the second and third dimension of a grid.
 MAX_BLOCKS = 65535
 
@@ -57,6 +61,8 @@ def launches_of(
     """Return kernels in CUDA C++ for two and three spatial axes, and in numba for other numbers."""
     if x.ndim not in (4, 5):
         return (in_numba(plugin, x, grid, y),)
+    if _are_few(plugin, x, y):
+        return (_few(plugin, x, grid, y),)
     copy = copy_for(x, grid)
     if not copy.may_be_made:
         return (_in_planes(plugin, x, grid, y, None),)
@@ -87,9 +93,31 @@ def _in_planes(
         constants={
             "AXES": len(sizes),
             "PACK": layout.pack,
-            "FEW": is_light and prod(layout.grid) <= ENOUGH_BLOCKS,
             "OFFSET": offset.cpp,
         },
+    )
+
+
+def _are_few(plugin: GridSample, x: TensorDesc, y: TensorDesc) -> bool:
+    """Whether ``sample_few`` of kernel.cu suits a call: two axes, up to four taps, little to do."""
+    if x.ndim != 4 or plugin.mode == "cubic":
+        return False
+    return known(y.size) <= FEW_ELEMENTS and max(x.shape[:2]) <= MAX_BLOCKS
+
+
+def _few(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
+    items, channels, height, width = map(known, x.shape)
+    locations = product(y.shape[2:])
+    blocks = -(-known(locations) // THREADS)
+    runs = (run for run in FEW_RUNS if channels % run == 0)
+    run = next((run for run in runs if blocks * items * channels >= _FEW_BLOCKS * run), 1)
+    offset = offset_type(x.size, y.size)
+    return Launch(
+        plugin.sample_few,
+        grid=(blocks, channels // run, items),
+        block=THREADS,
+        args=(y, x, grid, int32(height), int32(width), offset(locations)),
+        constants={"RUN": run, "OFFSET": offset.cpp},
     )
 
 

@@ -34,14 +34,13 @@ MODES = ("linear", "nearest", "cubic")
 PADDINGS = ("zeros", "border", "reflection")
 
 
-@pytest.fixture(params=["planes", "pixels", "a look"])
+@pytest.fixture(params=["few", "planes", "pixels", "a look"])
 def way(request, monkeypatch):
-    """How x is read: directly, from the copy, or directly after a look at the grid.
-
-    After a look by the kernel for many blocks.
-    """
-    if request.param == "a look":
-        monkeypatch.setattr(launches, "ENOUGH_BLOCKS", 1)
+    """How x is read: directly, by either kernel, from the copy, or directly after a look."""
+    if request.param == "few":
+        monkeypatch.setattr(launches, "_FEW_BLOCKS", 4)
+        return request.param
+    monkeypatch.setattr(launches, "FEW_ELEMENTS", -1)
     if request.param != "planes":
         monkeypatch.setattr(pixel_copy, "ENOUGH_ELEMENTS", 1)
         monkeypatch.setattr(pixel_copy, "ENOUGH_CHANNEL_BYTES", 1)

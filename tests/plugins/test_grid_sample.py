@@ -277,19 +277,31 @@ def on_a_cpu(plugin, arrays):
 
 @pytest.mark.parametrize("dtype", [float32, float16], ids=repr)
 @pytest.mark.parametrize("reach", [0.8, 1.4])
-def test_the_kernel_for_many_blocks_on_a_cpu(monkeypatch, dtype, reach):
-    """It has code for warps whose locations are all inside, which the one for few blocks lacks."""
+@pytest.mark.parametrize(("channels", "run"), [(5, 1), (10, 2), (6, 3), (8, 4)])
+def test_kernels_for_few_and_for_many_elements_on_a_cpu(monkeypatch, dtype, reach, channels, run):
+    """That for many has code for warps whose locations are all inside."""
+    monkeypatch.setattr(launches, "_FEW_BLOCKS", 1)
     plugin, rng = GridSample(), np.random.default_rng(8)
-    x = rng.normal(size=(2, 5, 7, 12)).astype(dtype.numpy)
+    x = rng.normal(size=(2, channels, 7, 12)).astype(dtype.numpy)
     grid = rng.uniform(-reach, reach, (2, 8, 32, 2)).astype(dtype.numpy)
-    few = on_a_cpu(plugin, [x, grid])
-    monkeypatch.setattr(launches, "ENOUGH_BLOCKS", 1)
     (launch,) = calls.steps(plugin, *described(plugin, x.shape, grid.shape, dtype))
-    assert not launch.constants["FEW"]
+    assert (launch.kernel, launch.constants["RUN"]) == (plugin.sample_few, run)
+    few = on_a_cpu(plugin, [x, grid])
+    monkeypatch.setattr(launches, "FEW_ELEMENTS", -1)
+    (launch,) = calls.steps(plugin, *described(plugin, x.shape, grid.shape, dtype))
+    assert launch.kernel == plugin.kernel
     many = on_a_cpu(plugin, [x, grid])
     for got, expected in (few, many):
         tolerance = GridSample.tolerance[dtype]
         np.testing.assert_allclose(got.astype(float), expected.astype(float), atol=tolerance)
+
+
+@pytest.mark.parametrize("x", [(2, 3, 70, 80), (1, 2**17, 1, 1), (1, 8, 2**11, 2**11)])
+def test_few_elements_fit_a_grid_of_blocks(x):
+    plugin = GridSample(mode="nearest")
+    (launch,) = calls.steps(plugin, *described(plugin, x, (x[0], 4, 4, 2), int8))
+    assert (launch.kernel == plugin.sample_few) == (max(x[:2]) <= MAX_BLOCKS)
+    assert max(launch.grid[1:]) <= MAX_BLOCKS
 
 
 @pytest.fixture
@@ -334,7 +346,8 @@ def test_two_and_three_axes_take_the_kernel_in_cuda(axes):
     plugin = GridSample()
     inputs, outputs = described(plugin, (1, 1, *[2] * axes), (1, *[2] * axes, axes))
     (launch,) = calls.steps(plugin, inputs, outputs)
-    assert launch.kernel is (plugin.kernel if axes in (2, 3) else plugin.interpolate)
+    kernels = {2: plugin.sample_few, 3: plugin.kernel}
+    assert launch.kernel is kernels.get(axes, plugin.interpolate)
 
 
 @pytest.mark.parametrize(
