@@ -23,11 +23,13 @@ __global__ void combine_few(T* __restrict__ output, const T* __restrict__ data, 
     const unsigned int vector = min(blockIdx.x * blockDim.x + threadIdx.x, vectors - 1), row = vector / width;
     auto result = load_once(reinterpret_cast<const Pack<T, N>*>(data) + vector);
     unsigned int named = 0;
-    const bool is_named = lane < count && find_row(indices + lane * depth, depth, sizes, named);
+    if (lane >= count || !find_row(indices + lane * depth, depth, sizes, named)) named = ~0u;  // no row
     unsigned int tuples = 0;  // a bit for each that names the row
-    for (unsigned int rest = __ballot_sync(~0u, is_named); rest != 0; rest &= rest - 1) {
-        const int tuple = __ffs(rest) - 1;
-        tuples |= static_cast<unsigned int>(__shfl_sync(~0u, named, tuple) == row) << tuple;
+    for (int first = 0; first < count; first += UPDATES_AT_ONCE) {
+#pragma unroll
+        for (int tuple = first; tuple < first + UPDATES_AT_ONCE; ++tuple) {
+            tuples |= static_cast<unsigned int>(__shfl_sync(~0u, named, tuple) == row) << tuple;
+        }
     }
     const auto load_update = [&](unsigned int tuple) {
         return load_once(reinterpret_cast<const Pack<T, N>*>(updates) + tuple * width + vector % width);
