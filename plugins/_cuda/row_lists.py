@@ -32,13 +32,13 @@ WARP_LANES = 32
 #: The size of RowState in the workspace: a vector, so that the lists are aligned to vectors.
 STATE_BYTES = VECTOR_BYTES
 #: At least so many updates of a row of data are taken by the threads that write it.
-_SHORT_LIST = 16
+_SHORT_LIST = 8
 #: One among so many updates begins a segment of a longer list.
 _SEGMENT = 8
 #: The vectors of a row that a thread takes together, if they are shorter than VECTOR_BYTES.
 _SHORT_VECTORS = 4
 #: The threads of a block that takes segments, and the updates among which they begin.
-_FINISHING_BLOCK, _FINISHED_UPDATES = 128, 2048
+_FINISHING_BLOCK, _FINISHED_UPDATES = 128, 1536
 
 #: The constants that row_lists.cuh and reduce.cuh share with Python.
 DEFINES = {
@@ -136,9 +136,9 @@ class RowLists:
     def most_walked(self) -> int:
         """With this many updates of a list the threads that write the row leave it to others.
 
-        No list is longer where updates are spread evenly at random.
+        Hardly a list is longer where updates are spread evenly at random.
         """
-        return _SHORT_LIST + 4 * (self.updates // at_least(1, self.rows))
+        return _SHORT_LIST + 3 * groups_of(self.updates, at_least(1, self.rows))
 
     @property
     def empty(self) -> Fill:

@@ -49,7 +49,7 @@ class ScatterElements(Plugin):
     Where an index occurs twice, "none" keeps the last update in the reference and one of them on a
     GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point sums and products
     run in any order. Where only atomics suit the shape, and for rows of indices that are not
-    constant, 16-bit types also round at every update, and in rows of data with more than 16 updates
+    constant, 16-bit types also round at every update, and in rows of data with more than 10 updates
     once for about 8 of the others, while the reference accumulates in float32 and rounds once:
     the error grows with the number of roundings and with the largest intermediate value, and the
     tolerance is for 16 updates below 4 in magnitude. deterministic=True fixes the order: results

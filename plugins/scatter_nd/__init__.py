@@ -54,7 +54,7 @@ class ScatterND(Plugin):
     GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point sums and products
     run in any order. 16-bit types round at every update that is reduced with atomics, as in slices
     of less than 16 bytes, and where updates are few or go to few slices; else, as in the reference,
-    they accumulate in float32 and round once, or in slices with more than 16 updates also once for
+    they accumulate in float32 and round once, or in slices with more than 10 updates also once for
     about 8 of the others. The tolerance is for 16 updates of one element below 4 in magnitude.
 
     Inputs:      data: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear;
