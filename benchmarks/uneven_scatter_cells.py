@@ -34,6 +34,16 @@ def of_cells(cells: int) -> Places:
     return lambda xp, rng, data, updates: rng.integers(0, cells, updates)
 
 
+def in_stretches(length: int) -> Places:
+    """Return random indices, but every other ``length`` updates are in one cell."""
+
+    def places(xp: Any, rng: Any, data: tuple[int, ...], updates: tuple[int, ...]) -> Any:
+        is_in_one = xp.arange(updates[0]) // length % 2 == 1
+        return xp.where(is_in_one, 7, anywhere(xp, rng, data, updates))
+
+    return places
+
+
 _TILES, _CELLS = ((4096, 4096), (4096, 1024), 1), ((1_000_000,), (16_000_000,), 0)
 _NODES, _EDGES = (1_000_000, 64), (4_000_000, 64)
 _COLUMNS = (slice(None), slice(None, None, 63))
@@ -47,6 +57,8 @@ CASES = {
     "histogram": Uneven(*_CELLS, anywhere, dtypes=_BOTH),
     "histogram: 16 cells": Uneven(*_CELLS, of_cells(16)),
     "histogram: 1000 cells": Uneven(*_CELLS, of_cells(1000)),
+    "histogram: a half in one cell": Uneven(*_CELLS, in_stretches(8_000_000)),
+    "histogram: stretches in one cell": Uneven(*_CELLS, in_stretches(2**14)),
     "mid3d: one cell": Uneven((32, 128, 1024), (32, 128, 1024), 1, of_cells(1), dtypes=_ALL),
 }
 

@@ -10,10 +10,14 @@ using pluginkit::WARP_LANES;  // from row_lists.py
 template <typename T> struct SumOf { using type = typename AccumulatorOf<T>::type; };
 template <> struct SumOf<signed char> { using type = int; };
 
+// A cell, or the position of an element, that stands for none.
+template <typename Cell> constexpr Cell NO_CELL = ~static_cast<Cell>(0);
+
 // Combine the values of lanes that have the same cell. Return whether this lane has the value of its cell.
-template <Reduction R, typename Sum> __device__ __forceinline__ bool combine_equal_cells(int cell, Sum& value) {
+template <Reduction R, typename Cell, typename Sum>
+__device__ __forceinline__ bool combine_equal_cells(Cell cell, Sum& value) {
     const int lane = threadIdx.x % WARP_LANES;
-    const unsigned int same = __match_any_sync(~0u, cell < 0 ? ~lane : cell);
+    const unsigned int same = __match_any_sync(~0u, cell == NO_CELL<Cell> ? ~static_cast<Cell>(lane) : cell);
     unsigned int later = same & ~1u << lane;  // lanes whose values this lane may still take
     int rank = __popc(same & ((1u << lane) - 1));
     const bool is_first = rank == 0;
@@ -27,13 +31,17 @@ template <Reduction R, typename Sum> __device__ __forceinline__ bool combine_equ
     return is_first;
 }
 
-// Reduce a value of each lane of a warp into its cell, or into none if that is negative. Lanes that meet in a cell take
-// turns at an atomic operation. If one meets the first lane, many may meet: their values are combined before.
+// Return whether many lanes of a warp may meet in a cell: whether one meets the first lane.
+template <typename Cell> __device__ __forceinline__ bool may_meet(Cell cell) {
+    const Cell first = __shfl_sync(~0u, cell, 0);
+    return __any_sync(~0u, cell != NO_CELL<Cell> && cell == first && threadIdx.x % WARP_LANES > 0);
+}
+
+// Reduce a value of each lane of a warp into its cell, or into none. Lanes that meet in a cell take turns at an atomic
+// operation, unless their values are combined before.
 template <Reduction R, typename Sum> __device__ __forceinline__ void reduce_into_cells(Sum* sums, int cell, Sum value) {
     if constexpr (R != Reduction::none) {
-        const int first = __shfl_sync(~0u, cell, 0);
-        const bool meets_first = cell >= 0 && cell == first && threadIdx.x % WARP_LANES > 0;
-        if (__any_sync(~0u, meets_first) && !combine_equal_cells<R>(cell, value)) return;
+        if (may_meet(cell) && !combine_equal_cells<R>(cell, value)) return;
     }
-    if (cell >= 0) reduce_into<R>(sums + cell, value);
+    if (cell != NO_CELL<int>) reduce_into<R>(sums + cell, value);
 }

@@ -25,6 +25,7 @@ from pluginkit.plugins._cuda.row_lists import (
     VECTOR_BYTES,
     WARP_LANES,
     RowLists,
+    at_least,
     at_most,
     finish,
     gather,
@@ -53,8 +54,10 @@ _BLOCK = 256
 _TILE_BLOCK, _LONE_TILE_BLOCK = 128, 512
 #: With this many single elements, a block combines the updates of up to so many of them.
 _MANY_ELEMENTS, _COMBINED_CELLS = 2**20, 2**12
-#: The threads of a block that does so, and the updates that it takes.
-_COMBINING_BLOCK, _COMBINED_UPDATES = 512, 2**14
+#: The threads of a block that does so, and the fewest updates that it takes.
+_COMBINING_BLOCK, _COMBINED_UPDATES = 512, 2**13
+#: The most such blocks: so many run at once on an H200.
+_COMBINING_BLOCKS = 528
 #: How many rows of indices a warp of the rows variant reads at once.
 _ROWS_A_WARP = 4
 #: The most blocks that work on lists of elements; after the rows they usually have nothing to do.
@@ -68,7 +71,6 @@ DEFINES = {
     "LONE_TILE_BLOCK": _LONE_TILE_BLOCK,
     "COMBINED_CELLS": _COMBINED_CELLS,
     "COMBINING_BLOCK": _COMBINING_BLOCK,
-    "COMBINED_UPDATES": _COMBINED_UPDATES,
     "COLUMNS": COLUMNS,
     "MAX_LISTED_IN_TILE": MAX_LISTED_IN_TILE,
     "ROWS_A_WARP": _ROWS_A_WARP,
@@ -123,11 +125,15 @@ class ScatterElementsCall:
         stride = product(data.shape[self.axis + 1 :])
         sizes = [updates.size, data.size, data.shape[self.axis], stride]
         is_combined = self.plugin.reduction != "none" and updates.size >= _MANY_ELEMENTS
-        taken = _COMBINED_UPDATES if is_combined else _BLOCK
+        share = _BLOCK
+        if is_combined:
+            share = WARP_LANES * groups_of(known(updates.size), _COMBINING_BLOCKS * WARP_LANES)
+            share = at_least(_COMBINED_UPDATES, share)
+            sizes.append(share)
         sum_bytes = offset.itemsize + self.problem.sum_itemsize
         scatter = Launch(
             self.plugin.combined_elements if is_combined else self.plugin.elements,
-            grid=groups_of(known(updates.size), taken),
+            grid=groups_of(known(updates.size), share),
             block=_COMBINING_BLOCK if is_combined else _BLOCK,
             args=(
                 self.output,

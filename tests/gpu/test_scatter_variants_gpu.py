@@ -138,6 +138,22 @@ def test_updates_meet_in_few_cells(lean, name, dtype, reduction, cells, monkeypa
     )
 
 
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("dtype", [float32, float16, int64, int8], ids=repr)
+def test_blocks_begin_and_end_to_combine_single_elements(lean, dtype, blocks, monkeypatch):
+    monkeypatch.setattr(launches, "_MANY_ELEMENTS", 1)
+    monkeypatch.setattr(launches, "_COMBINED_UPDATES", 1)
+    monkeypatch.setattr(launches, "_COMBINING_BLOCKS", blocks)
+    rng = np.random.default_rng(13)
+    stretches = [90_000, 1, 90_000, 90_000, 1, 5000, 1, 3000, 300]
+    indices = np.concatenate([rng.integers(0, cells, 2**11) for cells in stretches])[:-7]
+    data, updates = (rng.integers(-1, 2, n).astype(dtype.numpy) for n in (90_000, len(indices)))
+    got = run(lean, ScatterElements(reduction="add"), (data, indices, updates))
+    np.testing.assert_array_equal(
+        got.astype(np.float64), exact(data, indices, updates, 0, "add").astype(np.float64)
+    )
+
+
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("reduction", ["none", "add", "mul"])
 @pytest.mark.parametrize("dtype", FLOAT_TYPES, ids=repr)

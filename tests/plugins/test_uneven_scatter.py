@@ -189,6 +189,24 @@ def test_many_single_elements_are_combined_if_they_meet(dtype, reduction, cells,
     assert_right(ScatterElements(reduction=reduction), arrays)
 
 
+@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64])
+def test_blocks_begin_and_end_to_combine_single_elements(dtype, blocks, monkeypatch):
+    """Updates that hardly meet, that meet in one cell, and in more cells than a block can have."""
+    monkeypatch.setattr(variants, "SHARED_BYTES", 0)  # no tile
+    monkeypatch.setattr(launches, "_MANY_ELEMENTS", 1)
+    monkeypatch.setattr(launches, "_COMBINED_UPDATES", 1)
+    monkeypatch.setattr(launches, "_COMBINING_BLOCKS", blocks)
+    for name, value in {"COMBINING_BLOCK": 64, "COMBINED_CELLS": 32}.items():
+        monkeypatch.setattr(launches, f"_{name}", value)
+        monkeypatch.setitem(launches.DEFINES, name, value)
+    rng, batch = np.random.default_rng(9), 2 * 64
+    stretches = [3000, 1, 3000, 3000, 1, 200, 1, 40, 40]
+    indices = np.concatenate([rng.integers(0, cells, batch) for cells in stretches])[:-7]
+    arrays = [whole(rng, (3000,), dtype), indices, whole(rng, indices.shape, dtype)]
+    assert_right(ScatterElements(reduction="add"), arrays)
+
+
 @pytest.mark.parametrize("reduction", ["none", "add", "min"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.int8])
 def test_columns_whose_updates_meet(dtype, reduction, monkeypatch):
