@@ -46,22 +46,23 @@ __global__ void __launch_bounds__(THREADS)
         if (image == 0 && pixel == 0 && threadIdx.x < WORDS) target[images * area * WORDS + threadIdx.x] = {};
         return;
     }
+    // Threads beside each other take the words of a tap, then other taps: what they read lies beside each other in W.
     const int taps = sizes.taps();
     const long long i = (blockIdx.x - tiles) * THREADS + threadIdx.x;
     if (i >= 1LL * layout.blocks * taps * maps * WORDS) return;
-    const int map = static_cast<int>(i / WORDS % maps), chunk = static_cast<int>(i / WORDS / maps);
-    const int tap = chunk / chunks.run % taps, block = chunk / chunks.run / taps * chunks.run + chunk % chunks.run;
-    const int within = static_cast<int>(i % WORDS) * EACH<T>;
-    const int group = block / chunks.of_group, channel = chunks.before(block % chunks.of_group, CHUNK<T>) + within;
+    unsigned int rest = static_cast<unsigned int>(i / WORDS);
+    const int tap = rest % taps;
+    rest /= taps;
+    const int map = rest % maps, block = rest / maps, word_of_chunk = threadIdx.x % WORDS, within = word_of_chunk * EACH<T>;
+    const int group = block / chunks.of_group, count = chunks.count(block, CHUNK<T>);
+    const int channel = chunks.before(block % chunks.of_group, CHUNK<T>) + within - map / layout.maps_of_w * layout.depth_of_w;
     const T* from = w + (1LL * group * maps + map) * layout.map_step + tap;
     Vector<T, EACH<T>> word;
 #pragma unroll
     for (int k = 0; k < EACH<T>; ++k) {
-        const int of_group = channel + k;
-        const bool is_there = within + k < chunks.count(block, CHUNK<T>) &&
-                              of_group / layout.depth_of_w == map / layout.maps_of_w;
-        const long long at = 1LL * (of_group % layout.depth_of_w) * layout.channel_step;
-        word.element[k] = is_there ? from[at] : static_cast<T>(0.0f);
+        const bool is_there = within + k < count && channel + k >= 0 && channel + k < layout.depth_of_w;
+        word.element[k] = is_there ? from[1LL * (channel + k) * layout.channel_step] : static_cast<T>(0.0f);
     }
-    word.write(reinterpret_cast<T*>(weights + i));
+    const int chunk = (block / chunks.run * taps + tap) * chunks.run + block % chunks.run;
+    word.write(reinterpret_cast<T*>(weights + (1LL * chunk * maps + map) * WORDS + word_of_chunk));
 }
