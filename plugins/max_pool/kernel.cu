@@ -91,8 +91,8 @@ __device__ __forceinline__ long long index_of(const Axes& axes, Offset plane, Of
 }
 
 // Of a row of x, COUNT elements from `left` on, DX apart. With PACK > 1 those of a whole aligned pack are read at once; the
-// first one begins PHASE elements after `left`.
-template <typename T, int COUNT, int DX, int PACK, int PHASE> struct Row {
+// first one begins PHASE elements after `left`. Unless MAY_LEAVE, all of them are in x.
+template <typename T, int COUNT, int DX, int PACK, int PHASE, bool MAY_LEAVE> struct Row {
     float element[COUNT];
 
     template <int FROM = 0>
@@ -102,7 +102,7 @@ template <typename T, int COUNT, int DX, int PACK, int PHASE> struct Row {
             Vector<T, SIZE> part;
 #pragma unroll
             for (int i = 0; i < SIZE; ++i) part.element[i] = static_cast<T>(lowest<T>());
-            if (is_inside && is_in(axis, left + FROM * DX)) part = Vector<T, SIZE>::read(line + FROM * DX);
+            if (!MAY_LEAVE || (is_inside && is_in(axis, left + FROM * DX))) part = Vector<T, SIZE>::read(line + FROM * DX);
 #pragma unroll
             for (int i = 0; i < SIZE; ++i) element[FROM + i] = static_cast<float>(part.element[i]);
             read<FROM + SIZE>(line, axis, left, is_inside);
@@ -129,7 +129,7 @@ template <typename T, int COUNT, int DX, int PACK, int PHASE> struct Row {
 };
 
 // ROWS by COLUMNS windows of a plane: where the first one begins, and the greatest element of each.
-template <typename Offset, int ROWS, int COLUMNS> struct Strip {
+template <typename Offset, int ROWS, int COLUMNS, bool IS_PADDED> struct Strip {
     int near, top, left;
     Best<Offset> best[ROWS][COLUMNS];
 
@@ -146,7 +146,7 @@ template <typename Offset, int ROWS, int COLUMNS> struct Strip {
             for (int line = 0; line < HEIGHT; ++line) {
                 const int at_y = top + line * DY;
                 const Offset start = (at_z * static_cast<Offset>(axes.y.size) + at_y) * axes.x.size + left;
-                Row<T, WIDTH, DX, PACK, PHASE> elements;
+                Row<T, WIDTH, DX, PACK, PHASE, IS_PADDED || (ROWS > 1)> elements;  // the last rows may have no windows
                 elements.read(plane + start, axes.x, left, is_in(axes.z, at_z) && is_in(axes.y, at_y));
                 has_nan |= elements.has_nan();
 #pragma unroll
@@ -170,21 +170,24 @@ template <typename Offset, int ROWS, int COLUMNS> struct Strip {
 
 // RANK axes have windows; K, S and D are a window's sizes, strides and dilations. With two COLUMNS, packs of
 // elements lie within the rows of x: one begins PHASE elements after the first window, and PACK divides SX.
+// Windows have no padding unless IS_PADDED.
 template <typename T, typename Offset, int COLUMNS, int ORDER, int RANK, int KZ, int KY, int KX, int SZ, int SY, int SX, int DZ,
-          int DY, int DX, int PACK, int PHASE>
+          int DY, int DX, int PACK, int PHASE, bool IS_PADDED>
 __global__ void __launch_bounds__(THREADS)
     max_pool(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes, Divisor strips,
              Divisor groups, Divisor layers, Offset items) {
     constexpr int ROWS = RANK > 1 && KY > 2 * SY && DY == 1 ? AT_ONCE : 1;
     constexpr int MOST = 16 / sizeof(T), ALIGNED = COLUMNS == 1 ? 1 : 2 * PACK < MOST ? 2 * PACK : MOST;
-    Offset rest = 1LL * blockIdx.x * THREADS + threadIdx.x;
-    if (rest >= items) return;
+    const Offset item = 1LL * blockIdx.x * THREADS + threadIdx.x;
+    if (item >= items) return;
+    Offset rest = item;
     const int column = strips.split(rest) * COLUMNS, row = RANK > 1 ? groups.split(rest) * ROWS : 0;
     const int layer = RANK > 2 ? layers.split(rest) : 0;
     const Offset plane = rest;
     const T* own = x + plane * axes.z.size * axes.y.size * axes.x.size;
 
-    Strip<Offset, ROWS, COLUMNS> strip{layer * SZ - axes.z.pad, row * SY - axes.y.pad, column * SX - axes.x.pad};
+    Strip<Offset, ROWS, COLUMNS, IS_PADDED> strip{layer * SZ, row * SY, column * SX};
+    if (IS_PADDED) strip.near -= axes.z.pad, strip.top -= axes.y.pad, strip.left -= axes.x.pad;
     const bool has_nan =
         strip.template pool<T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, false>(own, axes);
     if (has_nan) strip.template pool<T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, true>(own, axes);
@@ -193,14 +196,14 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) {
         if (ROWS > 1 && row + i >= axes.y.windows) return;
-        const Offset window = (slab * axes.y.windows + row + i) * axes.x.windows + column;
+        const Offset window = ROWS > 1 ? (slab * axes.y.windows + row + i) * axes.x.windows + column : item * COLUMNS;
         Vector<T, COLUMNS> values;
         Vector<long long, COLUMNS> places;
 #pragma unroll
         for (int j = 0; j < COLUMNS; ++j) {
             Best<Offset>& best = strip.best[i][j];
             values.element[j] = static_cast<T>(best.value);
-            if (best.value == lowest<T>()) {  // which padding is, too
+            if (IS_PADDED && best.value == lowest<T>()) {  // which padding is, too
                 const Offset at_z = first_inside(axes.z, strip.near, DZ);
                 const Offset at_y = first_inside(axes.y, strip.top + i * SY, DY);
                 best.place = (at_z * axes.y.size + at_y) * axes.x.size + first_inside(axes.x, strip.left + j * SX, DX);

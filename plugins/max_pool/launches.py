@@ -43,18 +43,20 @@ def geometry_of(plugin: MaxPool) -> tuple[int, ...]:
     """Return max_pool's template arguments from RANK on."""
     rank = len(plugin.kernel_shape)
     if is_large(plugin):
-        return rank, *(1,) * 10, 0
+        return rank, *(1,) * 10, 0, 0
     steps = plugin.steps(plugin.strides), plugin.steps(plugin.dilations)
     sizes = [(*(1,) * (3 - rank), *each) for each in (plugin.kernel_shape, *steps)]
     stride = steps[0][-1]
     pads = plugin.pads if plugin.pads and plugin.auto_pad == "NOTSET" else (0,) * rank
     phase = pads[rank - 1] % _PACK
-    return rank, *(number for each in sizes for number in each), min(stride & -stride, _PACK), phase
+    is_padded = plugin.ceil_mode or plugin.auto_pad.startswith("SAME") or any(plugin.pads or ())
+    pack = min(stride & -stride, _PACK)
+    return rank, *(number for each in sizes for number in each), pack, phase, int(is_padded)
 
 
 def columns_of(plugin: MaxPool, column: PooledAxis) -> int:
     """Return the windows beside each other of a strip: two if loads of them are aligned."""
-    *_, pack, phase = plugin.geometry
+    *_, pack, phase, _ = plugin.geometry
     pair = min(2 * pack, _PACK)
     is_aligned = (
         known(column.count) % 2 == 0

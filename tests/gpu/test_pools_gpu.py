@@ -32,6 +32,7 @@ def assert_same(lean, plugin, arrays):
         ((2, 33, 63, 65), {"kernel_shape": (2, 2), "strides": (2, 2)}),
         ((2, 5, 56, 56), {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)}),
         ((2, 5, 31, 40), {"kernel_shape": (5, 5), "pads": (2, 2, 2, 2)}),
+        ((2, 5, 31, 40), {"kernel_shape": (3, 3)}),
         ((1, 3, 50, 50), {"kernel_shape": (9, 9), "pads": (4, 4, 4, 4), "storage_order": 1}),
         ((2, 7, 20, 30), {"kernel_shape": (2, 3), "dilations": (3, 2), "strides": (1, 2)}),
         ((3, 17, 1000), {"kernel_shape": (4,), "strides": (4,)}),

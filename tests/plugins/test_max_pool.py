@@ -88,6 +88,7 @@ STRIPS = {
         {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1)},
     ),
     "sliding": ((1, 2, 9, 12), {"kernel_shape": (5, 5), "pads": (2, 2, 2, 2)}),
+    "sliding, no padding": ((1, 2, 7, 12), {"kernel_shape": (3, 3)}),
     "sliding, odd padding": ((1, 2, 7, 12), {"kernel_shape": (3, 3), "pads": (1, 1, 1, 1)}),
     "many rows": ((1, 1, 30, 12), {"kernel_shape": (11, 11), "pads": (5, 5, 5, 5)}),
     "far apart": ((1, 2, 9, 640), {"kernel_shape": (1, 2), "strides": (3, 160)}),
