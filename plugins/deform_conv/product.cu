@@ -274,11 +274,11 @@ __global__ void __launch_bounds__(THREADS, ROWS > 128 ? 1 : 2)
 // Add the sums of the slices, and the bias.
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
-    add_slices(T* __restrict__ y, const float* __restrict__ slices, const T* __restrict__ bias, long long total, int count,
+    add_slices(T* __restrict__ y, const float* __restrict__ slices, const T* __restrict__ bias, int total, int count,
                int outputs, int maps) {
-    const long long i = 1LL * blockIdx.x * THREADS + threadIdx.x;
+    const int i = blockIdx.x * THREADS + threadIdx.x;  // there are slices of few outputs only
     if (i >= total) return;
     float sum = 0.0f;
-    for (int slice = 0; slice < count; ++slice) sum += slices[slice * total + i];
+    for (int slice = 0; slice < count; ++slice) sum += slices[1LL * slice * total + i];
     y[i] = static_cast<T>(sum + (bias == nullptr ? 0.0f : static_cast<float>(bias[i / outputs % maps])));
 }

@@ -15,7 +15,6 @@ from pluginkit import (
     dim_min,
     float32,
     int32,
-    int64,
     known,
     where,
 )
@@ -150,13 +149,11 @@ def product_launches(
         (y, sums, *arguments),
         constants={"ROWS": tiles.rows},
     )
+    total = where(tiles.slices > 1, known(y.size), 0)
     add = Launch(
         plugin.add_slices,
-        where(tiles.slices > 1, known(ceil_div(y.size, THREADS)), 0),
+        known(ceil_div(total, THREADS)),
         THREADS,
-        (
-            *(y, sums, bias, int64(y.size), int32(tiles.slices)),
-            *(int32(outputs), int32(known(w.shape[0]))),
-        ),
+        (y, sums, bias, *map(int32, (total, tiles.slices, outputs, known(w.shape[0])))),
     )
     return copies, multiply, add
