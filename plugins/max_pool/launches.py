@@ -26,8 +26,9 @@ OFFSETS = (int32.cpp, int64.cpp)
 _FAR = 2**31 - 2**14
 #: The threads that share a large window.
 TEAMS = (32, _THREADS)
-#: The windows beside each other of a strip.
+#: The windows beside each other of a strip: one if so many of so many bytes share no elements.
 COLUMNS = (2, 1)
+_MANY, _MANY_BYTES = 2**18, 4
 #: The most elements of a row, and the bytes of a plane, that one load reads.
 _PACK = 16
 #: An axis that x lacks.
@@ -54,8 +55,14 @@ def geometry_of(plugin: MaxPool) -> tuple[int, ...]:
     return rank, *(number for each in sizes for number in each), pack, phase, int(is_padded)
 
 
-def columns_of(plugin: MaxPool, column: PooledAxis) -> int:
+def columns_of(plugin: MaxPool, column: PooledAxis, y: TensorDesc) -> int:
     """Return the windows beside each other of a strip: two if loads of them are aligned."""
+    if (
+        column.stride >= column.kernel
+        and y.dtype.itemsize >= _MANY_BYTES
+        and known(y.size) >= _MANY
+    ):
+        return 1
     *_, pack, phase, _ = plugin.geometry
     pair = min(2 * pack, _PACK)
     is_aligned = (
@@ -91,7 +98,7 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
             (y, indices, x, numbers, *divisors, offset(y.size)),
             constants={**constants, "TEAM": team, "WHOLE": bool(are_whole)},
         )
-    columns = columns_of(plugin, column)
+    columns = columns_of(plugin, column, y)
     is_sliding = len(windows) > 1 and row.kernel > 2 * row.stride and row.dilation == 1
     counts = (
         column.count // columns,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pluginkit import float32
+from pluginkit import float16, float32
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, PluginkitError
 from pluginkit.plugins.max_pool import MaxPool, launches
@@ -126,6 +126,24 @@ def test_places_that_need_64_bits_are_the_same(case, monkeypatch):
     x = np.random.default_rng(5).normal(size=shape).astype(np.float32)
     _, indices = calls.run_reference(MaxPool(**attributes), [x])
     np.testing.assert_array_equal(on_machine(x, **attributes)[1], indices)
+
+
+@pytest.mark.parametrize(
+    ("images", "dtype", "kernel_shape", "columns"),
+    [
+        (8, float32, (2, 2), 1),
+        (8, float32, (3, 3), 2),
+        (8, float16, (2, 2), 2),
+        (1, float32, (2, 2), 2),
+    ],
+    ids=str,
+)
+def test_many_windows_that_share_no_elements_are_strips(images, dtype, kernel_shape, columns):
+    plugin = MaxPool(kernel_shape=kernel_shape, strides=(2, 2), ceil_mode=True)
+    inputs = calls.describe_inputs(plugin, [(images, 8, 128, 128)], [dtype])
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert launch.constants["COLUMNS"] == columns
+    assert launch.grid == images * 8 * 64 * 64 // columns // 128
 
 
 @pytest.mark.parametrize(
