@@ -26,8 +26,8 @@ from pluginkit import (
 )
 
 _THREADS = 256
-#: The vectors that a thread takes of each tensor, or the elements where rows are not aligned.
-_VECTORS, _ELEMENTS = 2, 8
+#: The elements that a thread takes of each tensor where rows are not aligned, else a vector.
+_ELEMENTS = 8
 #: The bytes of a vector. If y has fewer bytes than the last number, a GPU has threads to spare, of
 #: which each takes one vector of as many elements as the second number.
 _BYTES, _FEW_ELEMENTS, _FEW = 16, 2, 2**21
@@ -65,7 +65,7 @@ class SwiGLU(Plugin):
         {
             "HALVES": (False, True),
             "BYTES": (0, 4, 8, _BYTES),
-            "VECTORS": (1, _VECTORS, _ELEMENTS),
+            "VECTORS": (1, _ELEMENTS),
         },
         defines={"THREADS": _THREADS},
     )
@@ -89,11 +89,9 @@ class SwiGLU(Plugin):
             rows = known(y.size) // max(size, 1)
         is_few = known(y.nbytes) < _FEW
         width = _FEW_ELEMENTS * gate.dtype.itemsize if is_few else _BYTES
-        elements, vectors = width // gate.dtype.itemsize, _VECTORS
+        elements, vectors = width // gate.dtype.itemsize, 1
         if up is None and size % elements:
-            width, elements, vectors = 0, 1, _ELEMENTS
-        if is_few:
-            vectors = 1
+            width, elements, vectors = 0, 1, 1 if is_few else _ELEMENTS
         return Launch(
             self.kernel,
             grid=(ceil_div(size, _THREADS * vectors * elements), min(rows, _MOST_BLOCKS)),
