@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from pluginkit.onnx.model.graphs import place_of as place_of
     from pluginkit.onnx.model.graphs import scopes as scopes
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
+    from pluginkit.onnx.model.words import UNUSED_WORD as UNUSED_WORD
+    from pluginkit.onnx.model.words import NumberedWords as NumberedWords
+    from pluginkit.onnx.model.words import store_words as store_words
+    from pluginkit.onnx.model.words import stored_words as stored_words
     from pluginkit.onnx.rewriting.body_copies import BodyCopies as BodyCopies
     from pluginkit.onnx.rewriting.carried_node import CarriedNode as CarriedNode
     from pluginkit.onnx.rewriting.empty_guards import lift_empty_guards as lift_empty_guards
@@ -73,6 +77,7 @@ _HOME_OF = {
     "Match": "rewriting.match",
     "NewNode": "rewriting.export_nodes",
     "NodeInput": "rewriting.replacement",
+    "NumberedWords": "model.words",
     "Op": "rewriting.pattern",
     "Optional": "rewriting.pattern",
     "PatternBuilder": "rewriting.traced_pattern",
@@ -81,6 +86,7 @@ _HOME_OF = {
     "Rewrite": "rewriting.rewrite",
     "Scope": "model.graphs",
     "StaticValues": "inference.static_values",
+    "UNUSED_WORD": "model.words",
     "WIDER_TYPES": "inference.element_types",
     "bodies": "model.graphs",
     "defined_names": "model.graphs",
@@ -106,6 +112,8 @@ _HOME_OF = {
     "retype": "rewriting.retyping",
     "select_by_masks": "rewriting.masked_assignment",
     "scopes": "model.graphs",
+    "store_words": "model.words",
+    "stored_words": "model.words",
     "take_known_branches": "rewriting.known_branches",
 }
 __all__ = sorted(_HOME_OF)  # the table above is the list

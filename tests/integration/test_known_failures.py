@@ -145,7 +145,12 @@ BEYOND = {
         ["SplitToSequence", "SequenceAt"],
         "TensorRT has no sequences.",
     ),
-    "strings": ("(string[2] x) => (string[2] y) { y = Identity(x) }", ["Identity"], "strings"),
+    "strings": (
+        """(string[2] x) => (string[2] y)
+        { w = StringNormalizer<case_change_action = "LOWER">(x) y = Identity(w) }""",
+        ["StringNormalizer", "Identity"],
+        "here a node does more",
+    ),
 }
 
 

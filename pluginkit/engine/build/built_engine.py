@@ -96,6 +96,7 @@ def manifest_of(
     source: Path,
     nodes: Sequence[tuple[str, Plugin]],
     calls: CollectedCalls,
+    words: tuple[str, ...] = (),
 ) -> Manifest:
     """Return the manifest of a plan.
 
@@ -106,6 +107,7 @@ def manifest_of(
         source: the model, or the script that described the network.
         nodes: the path and the plugin of each plugin node or layer.
         calls: those that TensorRT asked plugins about.
+        words: those that have numbers in it.
     """
     return Manifest(
         pluginkit=pluginkit.__version__,
@@ -122,4 +124,5 @@ def manifest_of(
         profiles=engine.ranges,
         plugins=plugin_records(nodes, calls, flavour, resolved.options.interface),
         library=engine.library,
+        words=words,
     )

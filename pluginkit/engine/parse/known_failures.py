@@ -53,8 +53,9 @@ _NO_SEQUENCES = (
     "what is appended in front of the one if that decides about it, and join with torch.stack."
 )
 _NO_STRINGS = (
-    "it reads or makes strings, and TensorRT has no tensors of them. Encode words as integers "
-    "before the engine, and look up names of classes after it."
+    "it reads or makes strings, and TensorRT has no tensors of them. pluginkit numbers the words "
+    "of a model whose nodes only move, compare and look them up; here a node does more. "
+    "Encode words as integers before the engine."
 )
 #: What no engine computes as ONNX Runtime does, by domain and operator; "" for a whole domain.
 _ONNXRUNTIME_ONLY = {

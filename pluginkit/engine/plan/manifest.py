@@ -116,6 +116,7 @@ class Manifest:
         plugins: the plugins of the model. They must be registered before the plan is loaded, unless
             it holds a library of them.
         library: the library that the plan holds, None for none.
+        words: the words whose places the engine takes and gives instead of the model's strings.
         format: the version of the manifest's format.
     """
 
@@ -133,6 +134,7 @@ class Manifest:
     profiles: tuple[Mapping[str, Range], ...]
     plugins: tuple[PluginRecord, ...]
     library: LibraryRecord | None = None
+    words: tuple[str, ...] = ()
     format: int = FORMAT
 
     def to_json(self) -> str:
@@ -170,6 +172,7 @@ def _read_manifest(reader: JsonReader) -> Manifest:
         profiles=_read_profiles(reader, inputs),
         plugins=tuple(map(_read_plugin, reader.many("plugins"))),
         library=read_library(reader.one("library")) if reader.has("library") else None,
+        words=reader.tuple_of("words", str) if reader.has("words") else (),
     )
 
 

@@ -14,6 +14,7 @@ from pluginkit.engine.plan.manifest import Manifest
 from pluginkit.engine.plan.open_engine import OpenEngine, open_engine
 from pluginkit.engine.proof.compared_original import ComparedOriginal
 from pluginkit.onnx.inference.element_types import WIDER_TYPES
+from pluginkit.onnx.model.words import NumberedWords
 from pluginkit.onnx.running.compare_models import check_expected
 from pluginkit.onnx.running.comparison import Comparison, ShapesComparison
 from pluginkit.onnx.running.first_divergence import Divergence, TapsComparison
@@ -82,11 +83,14 @@ def run_original(
 
 
 def in_plan_types(manifest: Manifest, feeds: Arrays) -> dict[str, Array]:
-    """Return inputs in the types of the plan, which may be narrower or wider than the model's."""
+    """Return inputs in the types of the plan: narrower or wider, or the numbers of words."""
     import ml_dtypes
     import numpy as np
 
+    words = NumberedWords(manifest.words)
+
     def cast(name: str, array: Array) -> Array:
+        array = words.numbered(array)
         dtype = types.get(name, array.dtype.name)
         wanted = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
         return array.astype(wanted) if wanted.kind in "fiV" and array.dtype.kind in "fiu" else array
@@ -140,13 +144,13 @@ def compare_plan(
     with callback_errors(), opened as plan:
         got = _run_plan(plan, feeds)
         computed_by = plan.computed_by
-    limits = [with_default(rtol), with_default(atol)]
+    limits, words = [with_default(rtol), with_default(atol)], NumberedWords(manifest.words)
     cases: dict[tuple[tuple[str, tuple[int, ...]], ...], list[OutputComparison]] = {}
     inside: list[OutputComparison] = []
     for one, wanted, found in zip(runs.feeds, runs.wanted, got, strict=True):
         shapes = tuple((name, tuple(array.shape)) for name, array in one.items())
         for value, array in wanted.items():
-            error = compare_values(value, array, found[value], *limits)
+            error = compare_values(value, words.numbered(array), found[value], *limits)
             (inside if value in runs.inside else cases.setdefault(shapes, [])).append(error)
     compared = [
         ShapesComparison(dict(shapes), list(worst_of(errors).values()))

@@ -14,6 +14,7 @@ from pluginkit.engine.plan.fitting_profile import fitting_profile
 from pluginkit.engine.plan.manifest import Manifest
 from pluginkit.engine.plan.output_files import check_writable, write_together
 from pluginkit.engine.proof.compare_plan import PlanRuns, in_plan_types, with_default
+from pluginkit.onnx.model.words import NumberedWords
 from pluginkit.onnx.running.output_error import Tolerance, tolerance_of
 
 if TYPE_CHECKING:
@@ -57,11 +58,13 @@ def write_commands(
     feeds = [in_plan_types(manifest, one) for one in runs.feeds]
     profiles = [fitting_profile(manifest.inputs, manifest.profiles, one) for one in feeds]
     results = RunResults()
-    results.add([dict(one) for one in runs.wanted], runner_name="expected")
+    words = NumberedWords(manifest.words)
+    wanted = [{name: words.numbered(one[name]) for name in one} for one in runs.wanted]
+    results.add(wanted, runner_name="expected")
     first = feeds[0]
     raw = {name: folder / f"input{number}.bin" for number, name in enumerate(first)}
     limits = {
-        option: _limits(runs.wanted[0], with_default(given))
+        option: _limits(wanted[0], with_default(given))
         for option, given in (("--rtol", rtol), ("--atol", atol))
     }
     lines = []

@@ -246,7 +246,7 @@ def refuse_contradictions(original: onnx.ModelProto, failure: RewriteError) -> N
 def _are_kept(before: Sequence[onnx.ValueInfoProto], after: Sequence[onnx.ValueInfoProto]) -> bool:
     """Whether values are the same, or have a type that an engine can have instead.
 
-    A list of maps may become a tensor, and integers may become wider.
+    A list of maps may become a tensor, integers may become wider, and words numbers.
     """
 
     def is_kept(old: onnx.ValueInfoProto, new: onnx.ValueInfoProto) -> bool:
@@ -255,7 +255,7 @@ def _are_kept(before: Sequence[onnx.ValueInfoProto], after: Sequence[onnx.ValueI
         if old.type.sequence_type.elem_type.HasField("map_type"):
             return True
         types = [dtype_of_elem_type(each.type.tensor_type.elem_type) for each in (old, new)]
-        return WIDER_TYPES.get(types[0]) == types[1]
+        return types == ["string", "int64"] or WIDER_TYPES.get(types[0]) == types[1]
 
     return len(before) == len(after) and all(map(is_kept, before, after))
 

@@ -15,6 +15,7 @@ from pluginkit.onnx.inference.element_types import WIDER_TYPES, dtype_of_elem_ty
 from pluginkit.onnx.model.graphs import output_names
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.model.words import NumberedWords, words_of
 from pluginkit.onnx.precision.precision_options import precision_of
 from pluginkit.onnx.running.comparison import Comparison, ShapesComparison
 from pluginkit.onnx.running.custom_nodes import with_custom_nodes_as_plugins
@@ -191,7 +192,14 @@ def _sides(
     before, substituted = with_custom_nodes_as_plugins(before, after, plugins)
     return (
         ComparedModel(before, original.parent, plugins if substituted else {}),
-        ComparedModel(after, rewritten.parent, plugins, execute, precision_of(after)),
+        ComparedModel(
+            after,
+            rewritten.parent,
+            plugins,
+            execute,
+            precision_of(after),
+            NumberedWords(words_of(after)),
+        ),
     ), substituted
 
 
@@ -236,18 +244,18 @@ def _fits(
 ) -> bool:
     """Whether a value of the original, and the rewritten one, have one name, type and rank.
 
-    The rewritten one may have the 16-bit type ``narrow``, if there is one, or a wider integer. The
-    rank of an output may follow from a branch, which the rewritten model has taken: it is compared
-    in each run.
+    The rewritten one may have the 16-bit type ``narrow``, if there is one, a wider integer, or
+    numbers of words. The rank of an output may follow from a branch, which the rewritten model has
+    taken: it is compared in each run.
     """
     if _holds_maps(one):
         return one.name == other.name
     left, right = one.type.tensor_type, other.type.tensor_type
     has_ranks = left.HasField("shape") and right.HasField("shape")
     types = dtype_of_elem_type(left.elem_type), dtype_of_elem_type(right.elem_type)
-    has_same_type = types[1] in (types[0], WIDER_TYPES.get(types[0])) or types == (
-        "float32",
-        narrow,
+    has_same_type = types[1] in (types[0], WIDER_TYPES.get(types[0])) or types in (
+        ("float32", narrow),
+        ("string", "int64"),
     )
     return (
         one.name == other.name

@@ -9,9 +9,10 @@ without taps, and ``shift`` says how much the taps changed the outputs of the or
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from pluginkit.onnx.inference.element_types import WIDER_TYPES, elem_type
@@ -25,6 +26,7 @@ from pluginkit.onnx.model.graphs import (
     sorted_nodes,
 )
 from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.model.words import NumberedWords
 from pluginkit.onnx.precision.precision_options import inputs_in_declared_types
 from pluginkit.onnx.running.output_error import (
     Array,
@@ -86,6 +88,7 @@ class ComparedModel:
         precision: the 16-bit type that was put into the model, "" for none. Its inputs are given
             in the types of the original, and what it computes is compared in those, wider integers
             in their own type.
+        words: the numbers that it has instead of strings.
     """
 
     model: onnx.ModelProto
@@ -93,6 +96,7 @@ class ComparedModel:
     plugins: Plugins
     execute: ExecutePlugin | None = None
     precision: str = ""
+    words: NumberedWords = field(default_factory=NumberedWords)
 
     def run(self, feeds: Mapping[str, Array], taps: Sequence[str] | None) -> dict[str, Array]:
         """Run the model; return its outputs and these values of the main graph."""
@@ -102,6 +106,8 @@ class ComparedModel:
         feeds = {
             name: array.astype(wider)
             if (wider := WIDER_TYPES.get(array.dtype.name)) and types.get(name) == elem_type(wider)
+            else self.words.numbered(array)
+            if types.get(name) == elem_type("int64")
             else array
             for name, array in feeds.items()
         }
@@ -124,6 +130,8 @@ class ComparedModel:
             got = got.astype(expected.dtype)
         elif WIDER_TYPES.get(types[0]) == types[1]:
             expected = expected.astype(got.dtype)
+        elif got.dtype == np.int64:
+            expected = self.words.numbered(expected)
         return compare_arrays(name, expected, got, rtol, atol)
 
 

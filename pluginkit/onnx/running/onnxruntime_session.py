@@ -182,7 +182,12 @@ def _session(model: onnx.ModelProto, folder: Path | None, names: Sequence[str]) 
     )
 
     def run(inputs: Arrays) -> list[Array]:
-        feeds = {name: _to_ort(np.asarray(array)) for name, array in inputs.items()}
+        arrays = {name: np.asarray(array) for name, array in inputs.items()}
+        if any(array.dtype.kind in "OUS" for array in arrays.values()):
+            # ONNX Runtime makes no OrtValue of strings
+            found = session.run(list(names), arrays)
+            return [_from_maps(each) if isinstance(each, list) else each for each in found]
+        feeds = {name: _to_ort(array) for name, array in arrays.items()}
         made = session.run_with_ort_values(list(names), feeds)
         return [
             _from_maps(session.run([name], dict(inputs))[0])
@@ -222,7 +227,7 @@ def _with_data(model: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto:
 def _to_ort(array: Array) -> Any:
     elem_type = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
     array = np.ascontiguousarray(array) if array.ndim else array
-    if array.dtype.isbuiltin == 1 or array.dtype.kind in "OUS":
+    if array.dtype.isbuiltin == 1:
         return onnxruntime.OrtValue.ortvalue_from_numpy(array)
     raw = array.view(f"u{array.dtype.itemsize}")
     return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(raw, elem_type)

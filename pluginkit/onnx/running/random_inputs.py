@@ -22,6 +22,7 @@ from pluginkit.onnx.inference.dimension_names import names_in, range_of, range_o
 from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.model_file import inline_functions, load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.model.words import stored_words
 from pluginkit.onnx.running.index_inputs import index_limits, index_readers
 
 Array = npt.NDArray[Any]
@@ -46,7 +47,7 @@ def draw_inputs(
     """Draw random values for every graph input of a model.
 
     Floats are drawn from the standard normal distribution. Integers that the model uses as indices
-    are in range; other integers are 0 to 9.
+    are in range; other integers are 0 to 9. Strings are words that the model knows.
 
     Args:
         model_path: the ONNX file. If it reads indices from an input, it must run in ONNX Runtime.
@@ -71,7 +72,7 @@ def draw_inputs(
     sizes = _DrawnSizes(inputs, shapes or {})
     if seed < 0:
         raise UsageError("PK444", f"seed is {seed}; expected 0 or more.")
-    draw = _Draw(np.random.default_rng(seed), ranges)
+    draw = _Draw(np.random.default_rng(seed), ranges, stored_words(model) or ["word"])
     arrays = {value.name: draw.values(value, sizes.shape(value)) for value in inputs}
     if model.functions:
         model = inline_functions(model)
@@ -182,19 +183,25 @@ class _Draw:
     """Draws values, in the ranges that options set."""
 
     def __init__(
-        self, random: np.random.Generator, ranges: Mapping[str, tuple[float, float]]
+        self,
+        random: np.random.Generator,
+        ranges: Mapping[str, tuple[float, float]],
+        words: Sequence[str],
     ) -> None:
         self._random = random
         self._ranges = ranges
+        self._words = np.array(words, object)
 
     def values(self, value: onnx.ValueInfoProto, shape: tuple[int, ...]) -> Array:
         """Draw values for an input that does not hold indices."""
         elem_type = value.type.tensor_type.elem_type
         is_tensor = value.type.HasField("tensor_type")
-        if not is_tensor or elem_type in (0, onnx.TensorProto.STRING):
+        if is_tensor and elem_type == onnx.TensorProto.STRING:
+            return self._random.choice(self._words, shape)
+        if not is_tensor or not elem_type:
             raise ModelError(
                 "PK445",
-                f"input '{value.name}' is not a tensor of numbers; expected one.",
+                f"input '{value.name}' is not a tensor; expected one.",
                 fix="give the inputs with --inputs.",
             )
         try:

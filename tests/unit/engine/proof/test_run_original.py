@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 
 from pluginkit.discovery import find_plugins
-from pluginkit.engine.plan.manifest import Tensor
+from pluginkit.engine.plan.manifest import Manifest, Tensor
 from pluginkit.engine.proof.compare_plan import in_plan_types, run_original
 from pluginkit.engine.proof.compared_original import compared_original
 from tests.unit.engine.plan.test_check_manifest import MANIFEST
@@ -45,3 +45,15 @@ def test_inputs_get_the_narrower_types_of_the_plan() -> None:
     feeds = {"x": ones, "y": ones, "n": np.arange(2), "b": ones > 0}
     made = in_plan_types(manifest, feeds)
     assert {name: array.dtype.name for name, array in made.items()} == types
+
+
+def test_words_are_their_places_in_the_list_of_the_plan() -> None:
+    manifest = dataclasses.replace(
+        MANIFEST, inputs=(Tensor("s", "int64", (3,)),), words=("blue", "red")
+    )
+    words = np.array(["red", "blue", "green"], object)
+    made = in_plan_types(manifest, {"s": words})["s"]
+    assert made.dtype == np.int64
+    assert made[:2].tolist() == [1, 0]
+    assert made[2] >= 2
+    assert Manifest.from_json(manifest.to_json()).words == ("blue", "red")

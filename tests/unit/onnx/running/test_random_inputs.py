@@ -282,10 +282,21 @@ def test_every_dtype_is_drawn(tmp_path):
         assert len(np.unique(drawn[kind].astype(np.float64))) > 1
 
 
+def test_strings_are_words_that_the_model_knows(tmp_path):
+    node = helper.make_node(
+        "LabelEncoder", ["s"], ["y"], domain="ai.onnx.ml", keys_strings=["a", "b"],
+        values_int64s=[1, 2],
+    )  # fmt: skip
+    string, int64 = TensorProto.STRING, TensorProto.INT64
+    path = written(tmp_path, [node], [value("s", [40], string)], [value("y", [40], int64)])
+    assert {*draw_inputs(path)["s"]} == {"a", "b"}
+
+
 def test_what_cannot_be_drawn_says_so(tmp_path):
     node = helper.make_node("Identity", ["s"], ["y"])
-    string = TensorProto.STRING
-    path = written(tmp_path, [node], [value("s", [1], string)], [value("y", [1], string)])
+    sequence = helper.make_tensor_sequence_value_info("s", TensorProto.FLOAT, [1])
+    result = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, [1])
+    path = written(tmp_path, [node], [sequence], [result])
     with pytest.raises(ModelError) as caught:
         draw_inputs(path)
     assert caught.value.code == "PK445"
