@@ -14,6 +14,7 @@ from pluginkit.graph_rewrites._exact_sums import (
     Sums,
     add_parts,
 )
+from pluginkit.graph_rewrites.widen_conv import conv_of_signal
 from pluginkit.onnx import Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -136,7 +137,10 @@ def _convolve(
         parts = (left, right)
         if (start, end) != (0, sums.length):
             parts = tuple(new.slice(each, 1, start, end) for each in parts)
-        total = new.add("Conv", *parts, **match.node.attrs)
+        if rank == 3:  # TensorRT's builder fails on a signal whose convolution is rounded
+            total = conv_of_signal(new, parts, match.node.attrs)
+        else:
+            total = new.add("Conv", *parts, **match.node.attrs)
         return new.add("Floor", new.add("Add", total, np.float32(0.5)))
 
     return add_parts(new, sums, part)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -32,15 +33,22 @@ class WidenConv(Rewrite):
         self, match: Match, x: gs.Tensor, w: gs.Tensor, bias: gs.Tensor | None
     ) -> list[gs.Node]:
         new = Replacement(match)
-        given: dict[str, Any] = {
-            name: match.attribute(name) for name in ("auto_pad", "group", *_OF_NEW_AXIS)
-        }
-        for name, value in _OF_NEW_AXIS.items():
-            if given[name] is not None:
-                given[name] = [value, *given[name]]
-        pads = match.attribute("pads")
-        if pads is not None:
-            given["pads"] = [0, pads[0], 0, pads[1]]
-        inputs = [new.unsqueeze(x, [2]), new.unsqueeze(w, [2])]
-        y = new.add("Conv", *inputs, *([] if bias is None else [bias]), **given)
-        return new.end("Identity", new.squeeze(y, [2]))
+        attributes = ("auto_pad", "group", "pads", *_OF_NEW_AXIS)
+        given = {name: match.attribute(name) for name in attributes}
+        inputs = [x, w] if bias is None else [x, w, bias]
+        return new.end("Identity", conv_of_signal(new, inputs, given))
+
+
+def conv_of_signal(
+    new: Replacement, inputs: Sequence[NodeInput], attributes: Mapping[str, Any]
+) -> gs.Variable:
+    """Return the convolution of a signal, computed as that of an image one element high."""
+    given = dict(attributes)
+    for name, value in _OF_NEW_AXIS.items():
+        if given.get(name) is not None:
+            given[name] = [value, *given[name]]
+    if given.get("pads") is not None:
+        given["pads"] = [0, given["pads"][0], 0, given["pads"][1]]
+    x, w, *bias = inputs
+    y = new.add("Conv", new.unsqueeze(x, [2]), new.unsqueeze(w, [2]), *bias, **given)
+    return new.squeeze(y, [2])

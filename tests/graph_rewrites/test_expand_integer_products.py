@@ -95,6 +95,22 @@ def test_conv_is_what_onnxruntime_gives(channels, group, options, dtype):
     np.testing.assert_array_equal(got, expected)
 
 
+def test_a_signal_is_convolved_as_an_image_one_element_high():
+    feeds = {"x": any_of(U8, 2, 4, 9), "w": any_of(I8, 6, 2, 3), "x zero": any_of(U8, 1)}
+    options = {"group": 2, "pads": [2, 1], "strides": [2], "dilations": [2]}
+    model = node_model("ConvInteger", feeds, stored=["w"], opset=10, **options)
+    image = {"pads": [0, 2, 0, 1], "strides": [1, 2], "dilations": [1, 2]}
+    high = {name: feeds[name][:, :, None] for name in ("x", "w")}
+    expected = reference_of_conv({**feeds, **high, "w zero": np.int8(0)}, 2, image)
+    del feeds["w"]
+    (got,) = outputs_of(ExpandConvInteger, model, feeds)
+    np.testing.assert_array_equal(got, expected[:, :, 0])
+    made = rewritten(ExpandConvInteger, model)
+    (conv,) = [node for node in made.graph.node if node.op_type == "Conv"]
+    pads = next(each.ints for each in conv.attribute if each.name == "pads")
+    assert list(pads) == [0, 2, 0, 1]
+
+
 def test_each_output_channel_has_its_own_zero_point():
     feeds = {
         "x": any_of(U8, 2, 3, 5, 6),
