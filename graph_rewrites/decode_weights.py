@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pluginkit.graph_rewrites._spelled_out import MICROSOFT
 from pluginkit.onnx import FLOATS, Match, Op, Optional, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -60,6 +61,15 @@ class DecodeWeights(Rewrite):
         dtype = match.dtype(match["scale"])
         times = 8 if dtype == "float32" else 4
         return f"weights of 4 bits are stored as {dtype}, in {times} times the space."
+
+
+class DecodeMicrosoftWeights(DecodeWeights):
+    """com.microsoft.DequantizeLinear(stored, scale, zero point) -> (stored - zero point) * scale.
+
+    ONNX Runtime writes its own operator where the model's opset is below 21.
+    """
+
+    pattern = Op("DequantizeLinear", "x", "scale", Optional("zero_point"), domain=MICROSOFT)
 
 
 def spread_blocks(

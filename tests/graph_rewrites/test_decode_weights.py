@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit.graph_rewrites.carry_integers import CarryIntegers
-from pluginkit.graph_rewrites.decode_weights import DecodeWeights
+from pluginkit.graph_rewrites.decode_weights import DecodeMicrosoftWeights, DecodeWeights
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
 from tests.graph_rewrites.rewriting import reason_against
@@ -57,6 +57,19 @@ def test_weights_are_decoded(dtype, layout):
     expected, got = run_onnxruntime(model, feeds), run_onnxruntime(result.model, feeds)
     np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-5, atol=1e-4)
     assert rewrite_model(result.model, [DecodeWeights]).applied == []
+
+
+def test_weights_of_the_operator_of_onnxruntime_are_decoded():
+    model = weights_model("uint4", block=8)
+    feeds = {"x": RANDOM.standard_normal((3, 20)).astype(np.float32)}
+    expected = run_onnxruntime(model, feeds)
+    model.graph.node[0].domain = "com.microsoft"
+    model.opset_import[0].version = 17
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    result = rewrite_model(model, [DecodeMicrosoftWeights])
+    assert [each.rewrite for each in result.applied] == ["DecodeMicrosoftWeights"]
+    got = run_onnxruntime(result.model, feeds)
+    np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-5, atol=1e-4)
 
 
 def test_unsigned_weights_without_a_zero_point_are_decoded():
