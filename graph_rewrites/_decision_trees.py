@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -69,64 +69,62 @@ class _Branch:
     is_true_for_nan: bool
 
 
-@dataclass
-class _Numbering:
-    """Nodes in an order in which children come after their parents."""
-
-    node_of: Callable[[_NodeName], _Branch | LeafNode]
-    nodes: list[tuple[_Branch, float] | LeafNode] = field(default_factory=list)
-    children: list[list[int]] = field(default_factory=list)
-
-    def grow(self, root: _NodeName) -> int:
-        """Append a tree, and return the number of its root.
-
-        A branch on membership in a set becomes a chain of equalities, which share the child where
-        one of them holds.
-        """
-        first = len(self.nodes)
-        seen: set[_NodeName] = set()
-        waiting: list[tuple[_NodeName, list[tuple[int, int]]]] = [(root, [])]
-        while waiting:
-            key, parents = waiting.pop()
-            number = len(self.nodes)
-            for parent, side in parents:
-                self.children[parent][side] = number
-            node = self.node_of(key)
-            if isinstance(node, LeafNode):
-                self.nodes.append(node)
-                self.children.append([])
-                continue
-            if key in seen:
-                raise TreesError(f"node {key} has two parents")
-            seen.add(key)
-            last = number + len(node.values) - 1
-            for at in range(number, last + 1):
-                self.nodes.append((node, node.values[at - number]))
-                self.children.append([0, at + 1])
-            waiting.append((node.children[1], [(last, 1)]))
-            waiting.append((node.children[0], [(at, 0) for at in range(number, last + 1)]))
-        return first
-
-    def numbered(self) -> list[BranchNode | LeafNode]:
-        """Return the nodes, whose children have numbers."""
-        return [
-            node if isinstance(node, LeafNode) else _numbered(*node, self.children[number])
-            for number, node in enumerate(self.nodes)
-        ]
-
-
-def _numbered(branch: _Branch, value: float, children: Sequence[int]) -> BranchNode:
-    kind = "EQ" if branch.kind == _MEMBER else branch.kind
-    first, second = children
-    return BranchNode(kind, branch.feature, value, (first, second), branch.is_true_for_nan)
-
-
 def _grown(roots: Sequence[_NodeName], node_of: Callable[[_NodeName], _Branch | LeafNode]) -> Trees:
-    numbering = _Numbering(node_of)
-    numbers = [numbering.grow(root) for root in roots]
-    if not numbers:
+    """Number the nodes of trees, children after their parents.
+
+    A branch on membership in a set becomes a chain of equalities, which share the child where one
+    of them holds.
+    """
+    nodes: list[BranchNode | LeafNode] = []
+    starts = []
+    for root in roots:
+        starts.append(len(nodes))
+        order = _parents_first(root, node_of)
+        numbers: dict[_NodeName, int] = {}
+        following = len(nodes)
+        for key, node in order.items():
+            numbers[key] = following
+            following += 1 if isinstance(node, LeafNode) else len(node.values)
+        for node in order.values():
+            nodes += [node] if isinstance(node, LeafNode) else _chain(node, numbers, len(nodes))
+    if not starts:
         raise TreesError("it has no trees")
-    return Trees(numbering.numbered(), numbers)
+    return Trees(nodes, starts)
+
+
+def _parents_first(
+    root: _NodeName, node_of: Callable[[_NodeName], _Branch | LeafNode]
+) -> dict[_NodeName, _Branch | LeafNode]:
+    """Return the nodes of a tree, each after all its parents: LightGBM's sets share children."""
+    found: dict[_NodeName, _Branch | LeafNode] = {}
+    left: list[_NodeName] = []
+    inside: set[_NodeName] = set()
+    waiting = [(root, False)]
+    while waiting:
+        key, is_done = waiting.pop()
+        if is_done:
+            inside.remove(key)
+            left.append(key)
+        elif key in inside:
+            raise TreesError(f"node {key} is below itself")
+        elif key not in found:
+            node = found[key] = node_of(key)
+            inside.add(key)
+            waiting.append((key, True))
+            if not isinstance(node, LeafNode):
+                waiting += [(child, False) for child in node.children]
+    return {key: found[key] for key in reversed(left)}
+
+
+def _chain(branch: _Branch, numbers: Mapping[_NodeName, int], first: int) -> list[BranchNode]:
+    """Return the nodes of a branch, one for each value, from the number ``first`` on."""
+    kind = "EQ" if branch.kind == _MEMBER else branch.kind
+    if_true, if_false = (numbers[child] for child in branch.children)
+    others = [*range(first + 1, first + len(branch.values)), if_false]
+    return [
+        BranchNode(kind, branch.feature, value, (if_true, other), branch.is_true_for_nan)
+        for value, other in zip(branch.values, others, strict=True)
+    ]
 
 
 def values_of(match: Match, name: str) -> list[Any]:

@@ -92,9 +92,11 @@ def _regression(
     leaves = [len(node.weights) for node in trees.nodes if isinstance(node, LeafNode)]
     if n_targets == 1 and {*leaves} != {1}:
         return "a leaf has not one weight for its one target"
-    if any(base) and len(trees.scored()[0]) < n_targets:
+    always, ever = trees.scored()
+    if any(base) and ever != always:
         return "a sample may have no weight of a target, where base values are not added"
-    return _Regression(trees, n_targets, aggregate, base, transform)
+    added_base = [value if target in ever else 0.0 for target, value in enumerate(base)]
+    return _Regression(trees, n_targets, aggregate, added_base, transform)
 
 
 class ReplaceTreeEnsembleRegressor(_OfTrees):

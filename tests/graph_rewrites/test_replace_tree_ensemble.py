@@ -95,6 +95,34 @@ def test_targets_without_a_weight(aggregate, tmp_path):
     # ONNX Runtime adds base values to targets with a weight only
     based = regressor(trees, 4, aggregate_function=aggregate, base_values=[0.5, 0, 1, -1])
     assert "where base values are not added" in reason_against(based)
+    # xgboost's converter writes the trees of all targets for the first
+    first = DrawnTrees(rng, targets=range(1), trees=2)
+    assert_equal(regressor(first, 2, base_values=[0.5, 1.0]), samples(rng), tmp_path)
+
+
+def test_children_that_several_parents_share(tmp_path):
+    """x = 1 or x = 2 leads to a branch on another feature, as LightGBM's sets of categories do."""
+    given = {
+        "nodes_treeids": [0] * 6,
+        "nodes_nodeids": [*range(6)],
+        "nodes_modes": ["BRANCH_EQ", "BRANCH_EQ", "LEAF", "BRANCH_LEQ", "LEAF", "LEAF"],
+        "nodes_featureids": [0, 0, 0, 1, 0, 0],
+        "nodes_values": [1.0, 2.0, 0.0, 0.5, 0.0, 0.0],
+        "nodes_truenodeids": [3, 3, 0, 4, 0, 0],
+        "nodes_falsenodeids": [1, 2, 0, 5, 0, 0],
+        "n_targets": 1,
+        "target_treeids": [0] * 3,
+        "target_nodeids": [2, 4, 5],
+        "target_ids": [0] * 3,
+        "target_weights": [0.25, 2.0, -1.0],
+    }
+    model = ml_model("TreeEnsembleRegressor", given, {"y": (TensorProto.FLOAT, [None, 1])})
+    x = np.zeros((6, FEATURES), np.float32)
+    x[:, :2] = [[1, 0], [1, 1], [2, 0], [2, 1], [3, 0], [np.nan, 1]]
+    assert_equal(model, x, tmp_path)
+    result = rewrite(model)
+    got = run_model(result.model, {"x": x}, result.plugins, base_dir=tmp_path)["y"]
+    np.testing.assert_array_equal(got[:, 0], [2, -1, 2, -1, 0.25, 0.25])
 
 
 @pytest.mark.parametrize("low", [-1, 0])
@@ -150,7 +178,8 @@ def test_version_five(aggregate, transform, tmp_path):
     model = ensemble(aggregate_function=aggregate, post_transform=transform)
     rewritten = assert_equal(model, samples(np.random.default_rng(5), 200), tmp_path)
     (nodes,) = [each for each in rewritten.graph.initializer if each.name.endswith("nodes")]
-    assert nodes.dims == [3 + 1 + 1 + 1 + 6, 4]  # the sets of 3 and of 1 are chains
+    # the sets of 3 and of 1 are chains, and a leaf that two nodes share is stored once
+    assert nodes.dims == [3 + 1 + 1 + 1 + 5, 4]
 
 
 @pytest.mark.parametrize("tracks", [0, 1])
@@ -189,7 +218,7 @@ def changed(**attributes):
         (changed(nodes_featureids=[-1] * 75), "it reads feature -1"),
         (changed(nodes_modes=["BRANCH_XOR"] * 75), "its mode 'BRANCH_XOR' is not known"),
         (changed(nodes_values=[0.5]), "its attributes nodes_... have different lengths"),
-        (changed(nodes_truenodeids=[0] * 75), "two parents"),
+        (changed(nodes_truenodeids=[0] * 75), "node (0, 0) is below itself"),
         (changed(nodes_falsenodeids=[999] * 75), "there is no node (0, 999), which is a child"),
         (changed(nodes_treeids=[0, 1] * 37 + [0]), "the nodes of a tree are not together"),
         (changed(target_ids=[1] * 40), "it has weights for target 1 of 1"),
