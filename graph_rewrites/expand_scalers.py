@@ -37,7 +37,7 @@ class ExpandScaler(Rewrite):
 class ExpandNormalizer(Rewrite):
     """ai.onnx.ml.Normalizer(x) -> x / ReduceSum(Abs(x)); or the root of squares, or the maximum.
 
-    A row of zeros stays zero.
+    A row of zeros stays zero, and one with NaN becomes NaN.
     """
 
     pattern = Op("Normalizer", "x", domain=ML)
@@ -60,7 +60,8 @@ class ExpandNormalizer(Rewrite):
         else:
             squares = new.reduce("ReduceSum", new.add("Mul", wide, wide), [-1], keepdims=True)
             size = new.add("Sqrt", squares)
-        has_size = new.add("Greater", new.add("Abs", size), np.float32(0))
+        is_known = new.add("Greater", new.add("Abs", size), np.float32(0))
+        has_size = new.add("Or", is_known, new.add("IsNaN", size))
         divisor = new.add("Where", has_size, size, np.float32(1))
         return new.end("Div", wide, divisor)
 

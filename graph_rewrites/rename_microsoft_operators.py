@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import onnx_graphsurgeon as gs
 
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT
 from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
-
-if TYPE_CHECKING:
-    import onnx_graphsurgeon as gs
 
 #: Operators with the same name and meaning in ONNX, with the first opset that has them.
 _SINCE = {
@@ -39,6 +35,22 @@ class RenameMicrosoftOperator(Rewrite):
         given = {each.name: match.attribute(each.name) for each in match.proto.attribute}
         inputs = [each if each.name else None for each in match.inputs]
         return Replacement(match).end(match.proto.op_type, *inputs, **given)
+
+
+class RenameMicrosoftUnique(Rewrite):
+    """com.microsoft.Unique(x) -> Unique(x), in the order in which values first occur."""
+
+    pattern = Op("Unique", "x", domain=MICROSOFT)
+
+    def check(self, match: Match) -> str | None:
+        if match.onnx_opset < 11:
+            return f"ONNX has it since opset 11; the model has {match.onnx_opset}"
+        return None
+
+    def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
+        values, *others = match.outputs
+        outputs = [values, gs.Variable.empty(), *others]
+        return Replacement(match).into(outputs, "Unique", x, sorted=0)
 
 
 class ExpandExpandDims(Rewrite):

@@ -46,6 +46,14 @@ def test_numbers_are_scaled(rewrite, op_type, attributes, dtype, opset):
     assert_spelled_out(model, {"x": x}, [rewrite])
 
 
+@pytest.mark.parametrize("norm", ["L1", "L2"])
+def test_a_row_with_nan_is_normalized_to_nan(norm):
+    x = X.copy()
+    x[1, 2] = NAN
+    model = ml_model("Normalizer", {"x": x}, dims={"x": ("n", 4)}, norm=norm)
+    assert_spelled_out(model, {"x": x}, [ExpandNormalizer])
+
+
 def test_numbers_become_bits():
     model = ml_model("Binarizer", {"x": X}, threshold=0.25)
     assert_spelled_out(model, {"x": X}, [ExpandBinarizer])

@@ -12,6 +12,7 @@ from pluginkit.graph_rewrites.rename_microsoft_operators import (
     ExpandExpandDims,
     ExpandMicrosoftRange,
     RenameMicrosoftOperator,
+    RenameMicrosoftUnique,
 )
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.microsoft import assert_spelled_out, feeds_of, microsoft_model
@@ -46,6 +47,15 @@ def test_onnx_has_it_too(op_type, inputs, output, attributes):
     model = microsoft_model(op_type, inputs, {"y": output}, stored=stored, **attributes)
     rewrites = [RenameMicrosoftOperator, *QUANTIZATION]
     assert_spelled_out(model, feeds_of(model, inputs), rewrites)
+
+
+def test_unique_values_come_in_the_order_of_their_first_occurrence():
+    x = f32(3, 1, 3, 2, 1)
+    outputs = {"y": ("float32", 1), "places": ("int64", 1), "counts": ("int64", 1)}
+    model = microsoft_model("Unique", {"x": x}, outputs)
+    assert_spelled_out(model, {"x": x}, [RenameMicrosoftUnique])
+    old = microsoft_model("Unique", {"x": x}, outputs, opset=10)
+    assert "since opset 11" in reason_against(RenameMicrosoftUnique, old)
 
 
 def test_an_opset_without_it_is_left():
