@@ -191,7 +191,10 @@ def _listed_weights(
     found: dict[_NodeName, list[tuple[int, float]]] = {}
     for tree, number, target, weight in zip(*columns, weights, strict=True):
         _check_target(target, n_targets)
-        found.setdefault((tree, number), []).append((target, weight))
+        held = found.setdefault((tree, number), [])
+        # scikit-learn's exporter numbers leaves so; ONNX Runtime reads one weight of one target
+        if n_targets > 1 or (target, weight) not in held:
+            held.append((target, weight))
     return found
 
 

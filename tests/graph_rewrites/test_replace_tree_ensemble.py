@@ -100,6 +100,16 @@ def test_targets_without_a_weight(aggregate, tmp_path):
     assert_equal(regressor(first, 2, base_values=[0.5, 1.0]), samples(rng), tmp_path)
 
 
+def test_a_weight_that_a_leaf_repeats_counts_once(tmp_path):
+    """scikit-learn's exporter numbers leaves by a regressor with such weights."""
+    given = DrawnTrees(np.random.default_rng(0)).attributes("target")
+    names = [name for name in given if name.startswith("target_")]
+    repeated = {name: [each for each in given[name] for _ in range(3)] for name in names}
+    outputs = {"y": (TensorProto.FLOAT, [None, 1])}
+    model = ml_model("TreeEnsembleRegressor", {**given, **repeated, "n_targets": 1}, outputs)
+    assert_equal(model, samples(np.random.default_rng(1)), tmp_path)
+
+
 def test_children_that_several_parents_share(tmp_path):
     """x = 1 or x = 2 leads to a branch on another feature, as LightGBM's sets of categories do."""
     given = {
