@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import ml_dtypes
 import numpy as np
 
 from pluginkit.graph_rewrites.carry_integers import CarryIntegers
+from pluginkit.graph_rewrites.decode_weights import DecodeMicrosoftWeights
 from pluginkit.graph_rewrites.expand_attention import ExpandAttention, ExpandQAttention
+from pluginkit.graph_rewrites.expand_crop_and_resize import ExpandCropAndResize
+from pluginkit.graph_rewrites.expand_experimental import ExpandAffine, ExpandCrop
 from pluginkit.graph_rewrites.expand_fused_convolutions import (
     ExpandFusedConv,
     ExpandNhwcConv,
@@ -261,6 +265,47 @@ def _of_products() -> dict[str, Sample]:
             stored=["from", "to"],
         ),
         "renamed": microsoft_sample(RenameMicrosoftOperator, "Trilu", {"x": x}, matrix),
+        "weights of 4 bits": microsoft_sample(
+            DecodeMicrosoftWeights,
+            "DequantizeLinear",
+            {
+                "x": integers(6, 4, dtype=ml_dtypes.int4, low=-8, high=7),
+                "s": np.float32([0.1, 0.2, 0.3, 0.4]),
+                "z": integers(4, dtype=ml_dtypes.int4, low=1, high=7),
+            },
+            matrix,
+            stored=["x", "s", "z"],
+            axis=1,
+        ),
+        **_of_onnx(),
+    }
+
+
+def _of_onnx() -> dict[str, Sample]:
+    """Of ONNX's own domain, as ONNX Runtime computes them."""
+    image, y = normal(1, 2, 9, 8), {"y": ("float32", 4)}
+    return {
+        "affine": microsoft_sample(
+            ExpandAffine, "Affine", {"x": image}, y, domain="", opset=8, alpha=2.0, beta=1.0
+        ),
+        "crop": microsoft_sample(
+            ExpandCrop, "Crop", {"x": image}, y, domain="", opset=8, border=[1, 2, 0, 1]
+        ),
+        "crop and resize": microsoft_sample(
+            ExpandCropAndResize,
+            "Resize",
+            {
+                "x": image,
+                "region": np.float32([0, 0, 0.1, 0.2, 1, 1, 0.8, 0.9]),
+                "scales": None,
+                "sizes": i64(1, 2, 4, 5),
+            },
+            y,
+            stored=["sizes"],
+            domain="",
+            mode="linear",
+            coordinate_transformation_mode="tf_crop_and_resize",
+        ),
     }
 
 
