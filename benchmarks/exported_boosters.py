@@ -23,7 +23,9 @@ def boosters() -> dict[str, tuple[str, Callable[[Path], _Written]]]:
     x = rng.normal(size=(80, _COLUMNS)).astype(np.float32)
     target = np.abs(x @ rng.normal(size=_COLUMNS) + np.sin(x[:, 0])).astype(np.float32)
     labels = (x[:, 0] > 0).astype(int) + (x[:, 1] > 0.5)
+    codes = rng.integers(0, 12, x.shape).astype(np.float32)
     x = np.where(rng.random(x.shape) < 0.1, np.nan, x).astype(np.float32)
+    categories = {"categorical_feature": [1, 2], "min_data_per_group": 2, "cat_smooth": 1}
     made: dict[str, tuple[str, Any, str, Any, dict[str, Any]]] = {
         "leafwise_classifier": ("lightgbm", _lightgbm, "LGBMClassifier", labels, {}),
         "leafwise_of_counts": (
@@ -40,13 +42,24 @@ def boosters() -> dict[str, tuple[str, Callable[[Path], _Written]]]:
         "depthwise_of_counts": (
             "xgboost", _xgboost, "XGBRegressor", target, {"objective": "count:poisson"},
         ),
+        "depthwise_of_two_targets": (
+            "xgboost", _xgboost, "XGBRegressor", np.stack([target, target**2], 1), {},
+        ),
+        "leafwise_of_names": (
+            "lightgbm", _lightgbm, "LGBMClassifier", np.array(["low", "mid", "high"])[labels], {},
+        ),
         "symmetric_classifier": ("catboost", _catboost, "CatBoostClassifier", labels, {}),
         "symmetric_regressor": ("catboost", _catboost, "CatBoostRegressor", target, {}),
     }  # fmt: skip
-    return {
+    found = {
         name: (library, partial(_write, library, fit, kind, options, x, wanted))
         for name, (library, fit, kind, wanted, options) in made.items()
     }
+    found["leafwise_of_categories"] = (
+        "lightgbm",
+        partial(_write, "lightgbm", _lightgbm, "LGBMRegressor", categories, codes, target),
+    )
+    return found
 
 
 def _write(

@@ -128,6 +128,13 @@ def estimators() -> dict[str, tuple[Any, Any]]:
     fitted["boosted_of_two_classes"] = (binary.fit(x, (labels > 0).astype(int)), x)
     named = linear_model.LogisticRegression().fit(x, np.array(["low", "mid", "high"])[labels])
     fitted["logistic_of_names"] = (named, x)
+    names = np.array(["low", "mid", "high"])
+    forest_of_names = ensemble.RandomForestClassifier(**forest).fit(x, names[labels])
+    fitted["forest_of_names"] = (forest_of_names, x)
+    neighbors_of_names = neighbors.KNeighborsClassifier(3).fit(x, names[labels])
+    fitted["neighbors_of_names"] = (neighbors_of_names, x)
+    both_words = scaled(preprocessing.OneHotEncoder(), linear_model.LogisticRegression())
+    fitted["words_and_logistic"] = (both_words.fit(words, words[:, 0]), words)
     filled = scaled(impute.SimpleImputer(), ensemble.RandomForestClassifier(**forest))
     fitted["imputer_and_forest"] = (filled.fit(holes, labels), holes)
     return {name: (each, rows[:8]) for name, (each, rows) in fitted.items()}

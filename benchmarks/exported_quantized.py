@@ -64,6 +64,12 @@ def _sequences() -> tuple[nn.Module, Any]:
     return Sequences(), torch.randn(2, 6, 16)
 
 
+def _signals() -> tuple[nn.Module, Any]:
+    layers = [nn.Conv1d(6, 8, 3, padding=2, dilation=2), nn.LeakyReLU(0.2)]
+    deeper = [nn.Conv1d(8, 8, 3, groups=8), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(8, 4)]
+    return nn.Sequential(*layers, *deeper), torch.randn(2, 6, 20)
+
+
 def _words() -> tuple[nn.Module, Any]:
     return nn.Sequential(nn.Embedding(20, 32), nn.Linear(32, 7)), torch.randint(0, 20, (2, 6))
 
@@ -82,6 +88,10 @@ def quantized() -> dict[str, Callable[[Path], tuple[dict[str, Any], dict[str, An
     found |= {
         f"{kind}_of_tokens": partial(_write, _tokens, change)
         for kind, change in _CHANGES_OF_TOKENS.items()
+    }
+    found |= {
+        f"{kind}_of_signals": partial(_write, _signals, change)
+        for kind, change in _CHANGES_OF_SIGNALS.items()
     }
     found["four_bits_of_words"] = partial(_write, _words, _four_bits_of_embeddings)
     del found["half_of_sequences"]  # ONNX Runtime ends the process
@@ -136,6 +146,12 @@ def _static_of_four_bits(plain: Path, path: Path, inputs: dict[str, Any]) -> Non
 
     types = {"activation_type": QuantType.QInt8, "weight_type": QuantType.QInt4}
     _static(plain, path, inputs, **types)
+
+
+def _static_of_unsigned_four_bits(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
+    from onnxruntime.quantization import QuantType
+
+    _static(plain, path, inputs, weight_type=QuantType.QUInt4)
 
 
 def _dynamic(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
@@ -224,4 +240,9 @@ _CHANGES_OF_TOKENS = {
     "four_bits_in_qdq": _four_bits_in_qdq,
     "four_bit_floats": partial(_four_bit_floats, 0),
     "four_bit_normal_floats": partial(_four_bit_floats, 1),
+}
+_CHANGES_OF_SIGNALS = {
+    "static_qoperator": _static_by_operator,
+    "dynamic_quantization": _dynamic,
+    "static_qdq_of_unsigned_four_bits": _static_of_unsigned_four_bits,
 }
