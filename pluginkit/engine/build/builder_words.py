@@ -44,6 +44,10 @@ def _is_if(node: onnx.NodeProto, _: Plugins) -> bool:
     return node.op_type == "If"
 
 
+def _has_elu(node: onnx.NodeProto, _: Plugins) -> bool:
+    return any(b"Elu" in each.strings for each in node.attribute if each.name == "activations")
+
+
 #: TensorRT's words, the nodes that they may be about, the cause and the way on.
 _COMPLAINTS: tuple[tuple[str, _Concerns, str, str], ...] = (
     (
@@ -99,6 +103,12 @@ _COMPLAINTS: tuple[tuple[str, _Concerns, str, str], ...] = (
         "TensorRT has no transposed convolution with both strides and dilations.",
         "export weights of a known size, so that pluginkit puts the zeros of the dilation between "
         "them.",
+    ),
+    (
+        r"= elu\(",
+        _has_elu,
+        "TensorRT fails on the activation Elu inside an RNN, GRU or LSTM.",
+        "train it with another activation, such as Tanh; or export it with its steps unrolled.",
     ),
     (
         r"(?i)out of memory|outofmemory|insufficient (workspace|memory)",

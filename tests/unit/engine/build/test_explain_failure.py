@@ -66,3 +66,14 @@ def test_a_convolution_of_a_signal_that_breaks_the_builder_has_a_way_on():
     explain_failure(error, result, Flavour("tensorrt_rtx", None, "1.7"))
     assert error.fix == "build with --with WidenConv."
     assert "a convolution of a signal" in error.cause
+
+
+def test_an_activation_that_breaks_the_builder_is_named():
+    text = """<ir_version: 9, opset_import: ["" : 17]>
+        t (float[5, 2, 3] x, float[1, 4, 3] w, float[1, 4, 4] r) => (float[5, 1, 2, 4] y)
+        { y = RNN<hidden_size = 4, activations = ["Elu"]>(x, w, r) }"""
+    result = rewrite_model(onnx.parser.parse_model(text), [])
+    error = BuildError("PK521", "no engine.", cause="node_of_y : f32[1, 2, 4] = elu(x, a)")
+    explain_failure(error, result, Flavour("tensorrt_rtx", None, "1.7"))
+    assert "the activation Elu" in error.cause
+    assert "RNN" in error.where
