@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pluginkit.onnx import Match
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 IndexArray = npt.NDArray[np.int64]
 
 
@@ -24,6 +24,7 @@ class ResizedAxis:
         scale: the ratio of the lengths after and before; ``resized`` is rounded, this is not.
         start: where the region of interest starts, as a fraction of the axis.
         end: where it ends.
+        mode: the ``coordinate_transformation_mode`` of Resize.
     """
 
     size: int
@@ -31,6 +32,7 @@ class ResizedAxis:
     scale: float
     start: float = 0.0
     end: float = 1.0
+    mode: str = "half_pixel"
 
     @property
     def is_same(self) -> bool:
@@ -38,56 +40,78 @@ class ResizedAxis:
         kept = (self.size, 1.0, 0.0, 1.0)
         return (self.resized, self.scale, self.start, self.end) == kept
 
-    def coordinates(self, mode: str) -> Floats:
-        """Return where each new element lies, as an index of the old elements: [resized].
+    @property
+    def coordinates(self) -> Floats:
+        """Where each new element lies, as an index of the old elements: [resized].
 
-        Args:
-            mode: a ``coordinate_transformation_mode`` of Resize.
+        Computed in float32, as ONNX Runtime does: which element is the nearest depends on it.
         """
-        new = np.arange(self.resized, dtype=np.float64)
-        length = self.scale * self.size
-        if mode == "asymmetric":
-            return new / self.scale
-        if mode == "align_corners":
-            return new * (self.size - 1) / (length - 1) if length != 1 else 0 * new
-        if mode == "tf_crop_and_resize":
-            share = new / (length - 1) if length != 1 else 0 * new + 0.5
-            return (self.start + share * (self.end - self.start)) * (self.size - 1)
-        if mode == "pytorch_half_pixel" and length == 1:
-            return 0 * new - 0.5
-        shift = (1 - self.resized / length) * self.size / 2
-        return (new + 0.5) / self.scale - 0.5 + (shift if mode == "half_pixel_symmetric" else 0)
+        new, one, half = np.arange(self.resized, dtype=np.float32), np.float32(1), np.float32(0.5)
+        scale, size, resized = map(np.float32, (self.scale, self.size, self.resized))
+        if self.mode == "asymmetric":
+            return new / scale
+        if self.mode == "tf_half_pixel_for_nn":
+            return (new + half) / scale
+        if self.mode == "align_corners":
+            return new * (size - one) / (resized - one) if resized != 1 else 0 * new
+        if self.mode == "tf_crop_and_resize":
+            start, end = np.float32(self.start), np.float32(self.end)
+            if resized == 1:
+                return 0 * new + half * (start + end) * (size - one)
+            steps = new * (end - start) * (size - one) / (resized - one)
+            return start * (size - one) + steps
+        if self.mode == "pytorch_half_pixel" and resized == 1:
+            return 0 * new
+        middle = (new + half) / scale - half
+        if self.mode == "half_pixel_symmetric":
+            return size / 2 * (one - resized / (scale * size)) + middle
+        return middle
 
-    def outside(self, mode: str) -> npt.NDArray[np.bool_]:
-        """Return which new elements get the extrapolation value: [resized]."""
-        at = self.coordinates(mode)
-        return ((at < 0) | (at > self.size - 1)) & (mode == "tf_crop_and_resize")
+    @property
+    def outside(self) -> npt.NDArray[np.bool_]:
+        """Which new elements get the extrapolation value: [resized]."""
+        at = self.coordinates
+        return ((at < 0) | (at > self.size - 1)) & (self.mode == "tf_crop_and_resize")
 
 
-def nearest(at: Floats, rounding: str, size: int) -> IndexArray:
+def nearest(axis: ResizedAxis, rounding: str) -> IndexArray:
     """Return the index of the nearest element to each coordinate: [resized].
 
     Args:
-        at: the coordinates.
-        rounding: a ``nearest_mode`` of Resize.
-        size: the number of elements.
+        axis: the axis.
+        rounding: a ``nearest_mode`` of Resize; "" is that of opset 10, where an axis that shrinks
+            takes the element above.
     """
+    at = axis.coordinates.astype(np.float64)
     rounded = {
         "round_prefer_floor": np.ceil(at - 0.5),
         "round_prefer_ceil": np.floor(at + 0.5),
         "floor": np.floor(at),
         "ceil": np.ceil(at),
+        "": np.ceil(at) if axis.scale < 1 else np.floor(at),
     }[rounding]
-    return np.clip(rounded, 0, size - 1).astype(np.int64)
+    return np.clip(rounded, 0, axis.size - 1).astype(np.int64)
+
+
+def neighbours(axis: ResizedAxis) -> list[tuple[IndexArray, Floats]]:
+    """Return the two elements around each coordinate, and their weights in float32."""
+    at = np.clip(axis.coordinates, 0, np.float32(axis.size - 1))
+    first = at.astype(np.int64)
+    second = np.minimum(first + 1, axis.size - 1)
+    is_last, half = first == second, np.float32(0.5)
+    weights = [np.abs(at - each.astype(np.float32)) for each in (second, first)]
+    return [
+        (each, np.where(is_last, half, weight))
+        for each, weight in zip((first, second), weights, strict=True)
+    ]
 
 
 def weighted(
-    at: Floats, axis: ResizedAxis, *, cubic: float | None, antialias: bool, exclude_outside: bool
+    axis: ResizedAxis, *, cubic: float | None, antialias: bool, exclude_outside: bool
 ) -> tuple[IndexArray, Floats]:
     """Return the elements around each coordinate and their weights, both [resized, taps].
 
     Args:
-        at: the coordinates.
         axis: the axis.
         cubic: the coefficient of the cubic filter; None for the linear filter.
         antialias: whether the filter is widened by the factor by which the axis shrinks.
@@ -95,16 +119,24 @@ def weighted(
             element is repeated.
     """
     reach = 1 if cubic is None else 2
-    shrink = min(axis.scale, 1.0) if antialias else 1.0
-    first = int(np.floor(-reach / shrink)) + 1
+    one, half = np.float32(1), np.float32(0.5)
+    shrink = min(np.float32(axis.scale), one) if antialias else one
+    first, at = int(np.floor(-reach / shrink)) + 1, axis.coordinates
     taps = np.floor(at).astype(np.int64)[:, None] + np.arange(first, 2 - first)
-    distance = np.abs(taps - at[:, None]) * shrink
-    weights = np.clip(1 - distance, 0, None) if cubic is None else _cubic(distance, cubic)
+    distance = np.abs(taps.astype(np.float32) - (at + half)[:, None] + half) * shrink
+    weights = np.clip(one - distance, 0, None) if cubic is None else _cubic(distance, cubic)
+    is_inside = (taps >= 0) & (taps < axis.size)
     if exclude_outside:
-        weights = np.where((taps >= 0) & (taps < axis.size), weights, 0)
+        weights = np.where(is_inside, weights, 0)
+    total = weights.cumsum(axis=1)[:, -1:]
+    inside = np.clip(taps, 0, axis.size - 1)
+    rows = np.broadcast_to(np.arange(axis.resized)[:, None], taps.shape)
+    whole = np.zeros((axis.resized, axis.size), weights.dtype)
+    whole[rows[is_inside], taps[is_inside]] = weights[is_inside]
+    np.add.at(whole, (rows[~is_inside], inside[~is_inside]), weights[~is_inside])
     if antialias or exclude_outside:
-        weights = weights / weights.sum(axis=1, keepdims=True)
-    return np.clip(taps, 0, axis.size - 1), weights
+        whole *= one / total
+    return inside, np.where(is_inside, whole[rows, inside], 0)
 
 
 def _cubic(distance: Floats, a: float) -> Floats:
@@ -119,22 +151,26 @@ def resized_axes(
     """Return how a Resize resizes each of its axes, or why that is unknown.
 
     Args:
-        match: the match of a Resize with the inputs x, roi, scales and sizes.
+        match: the match of a Resize with the inputs x, roi, scales and sizes, or of an Upsample.
         shape: that of x.
     """
     if shape is None:
         return "the size of a resized axis is unknown"
     axes = [axis % len(shape) for axis in match.attribute("axes", range(len(shape)))]
-    if any(shape[axis] is None for axis in axes):
-        return "the size of a resized axis is unknown"
-    old = [shape[axis] or 0 for axis in axes]
-    roi, scales, sizes = (_stored(match, name) for name in ("roi", "scales", "sizes"))
+    roi, scales, sizes = _region_and_sizes(match)
     wanted = scales if sizes is None else sizes
     if wanted is None or wanted.size != len(axes):
         return "its scales or sizes are not one for each axis"
-    is_cropped = match.attribute("coordinate_transformation_mode") == "tf_crop_and_resize"
+    mode = coordinate_mode(match)
+    is_cropped = mode == "tf_crop_and_resize"
     if is_cropped and (roi is None or roi.size != 2 * len(axes)):
         return "its region is not two numbers for each axis"
+    # An axis that keeps its elements may be of any size.
+    is_kept = [sizes is None and not is_cropped and scale == 1 for scale in wanted]
+    before = [1 if kept else shape[axis] for axis, kept in zip(axes, is_kept, strict=True)]
+    old = [size for size in before if size is not None]
+    if len(old) < len(before):
+        return "the size of a resized axis is unknown"
     if not all(old) or np.any(wanted <= 0):
         return "an axis is empty, or a scale or a size is not positive"
     if sizes is None:
@@ -147,7 +183,9 @@ def resized_axes(
     if is_cropped and roi is not None:
         region = roi.tolist()
     return {
-        axis: ResizedAxis(old[at], resized[at], factors[at], region[at], region[len(axes) + at])
+        axis: ResizedAxis(
+            old[at], resized[at], factors[at], region[at], region[len(axes) + at], mode
+        )
         for at, axis in enumerate(axes)
     }
 
@@ -161,7 +199,20 @@ def _fit_sizes(old: list[int], sizes: list[int], policy: str) -> tuple[list[floa
     return [factor] * len(old), [int(factor * before + 0.5) for before in old]
 
 
-def _stored(match: Match, name: str) -> npt.NDArray[Any] | None:
-    """Return an input's stored value; None if it is absent or empty."""
-    stored = match.constant(match[name])
-    return stored if stored is not None and stored.size else None
+def coordinate_mode(match: Match) -> str:
+    """Return the ``coordinate_transformation_mode``, which Upsample and Resize-10 have not."""
+    if match.onnx_opset < 11:
+        return "asymmetric"
+    mode: str = match.attribute("coordinate_transformation_mode", "half_pixel")
+    return mode
+
+
+def _region_and_sizes(match: Match) -> list[npt.NDArray[Any] | None]:
+    """Return the stored region, scales and sizes; None for what is absent or empty."""
+    if match.onnx_opset < 9:
+        return [None, np.array(match.attribute("scales")), None]
+    names = ("roi", "scales", "sizes")
+    found = [None if match[name] is None else match.constant(match[name]) for name in names]
+    region, scales, sizes = (None if each is None or not each.size else each for each in found)
+    # The second input of Upsample-9 and Resize-10 are scales.
+    return [None, region, None] if match.onnx_opset < 11 else [region, scales, sizes]

@@ -7,6 +7,8 @@ from pluginkit.onnx.running.run_model import run_onnxruntime
 from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import f32, i64, node_model, normal
 
+#: The inputs that opset 11 wants.
+EMPTY = {name: np.zeros(0, np.float32) for name in ("roi", "scales")}
 CROP = {"coordinate_transformation_mode": "tf_crop_and_resize"}
 
 
@@ -115,11 +117,58 @@ def test_what_it_cannot_or_need_not_do_is_left(options, reason):
     assert reason in reason_against(ExpandResize, resize_model(normal(1, 1, 8, 8), **options))
 
 
-def test_integers_are_not_interpolated():
-    x = np.ones((1, 1, 8, 8), np.int32)
-    model = resize_model(x, inputs=SCALES, antialias=1, mode="linear")
-    reason = reason_against(ExpandResize, model)
-    assert reason == "'x' is int32; expected float32, float16 or bfloat16"
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+@pytest.mark.parametrize("mode", ["half_pixel", "align_corners", "tf_half_pixel_for_nn"])
+def test_integers_are_interpolated_as_onnxruntime_does(mode, dtype):
+    x = np.random.default_rng(3).integers(0, 200, (2, 3, 5, 7)).astype(dtype)
+    model = resize_model(
+        x,
+        inputs={**EMPTY, "sizes": i64(2, 3, 8, 4)},
+        mode="linear",
+        opset=11,
+        coordinate_transformation_mode=mode,
+    )
+    (got,) = outputs_of(ExpandResize, model, {"x": x})
+    np.testing.assert_array_equal(got, run_onnxruntime(model, {"x": x})["y"])
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_bytes_are_smoothed_as_onnxruntime_does(mode):
+    x = np.random.default_rng(3).integers(0, 256, (1, 3, 17, 13)).astype(np.uint8)
+    model = resize_model(x, inputs={"sizes": i64(1, 3, 7, 20)}, mode=mode, antialias=1)
+    (got,) = outputs_of(ExpandResize, model, {"x": x})
+    np.testing.assert_array_equal(got, run_onnxruntime(model, {"x": x})["y"])
+
+
+@pytest.mark.parametrize("nearest_mode", ["round_prefer_floor", "ceil"])
+def test_the_nearest_of_half_pixels_in_tensorflow(nearest_mode):
+    x = normal(1, 2, 5, 7)
+    mode = {"coordinate_transformation_mode": "tf_half_pixel_for_nn", "nearest_mode": nearest_mode}
+    model = resize_model(x, inputs={**EMPTY, "sizes": i64(1, 2, 9, 3)}, opset=11, **mode)
+    (got,) = outputs_of(ExpandResize, model, {"x": x})
+    np.testing.assert_array_equal(got, run_onnxruntime(model, {"x": x})["y"])
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_upsample_moves_integers(mode):
+    x = np.arange(12, dtype=np.int32).reshape(1, 1, 3, 4)
+    inputs = {"x": x, "scales": f32(1, 1, 2, 1.5)}
+    model = node_model("Upsample", inputs, stored=["scales"], opset=9, mode=mode)
+    (got,) = outputs_of(ExpandResize, model, {"x": x})
+    np.testing.assert_array_equal(got, run_onnxruntime(model, {"x": x})["y"])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "options", "reason"),
+    [
+        (np.int32, {"antialias": 1}, "Cast to float32 before it"),
+        (np.int8, {"mode": "cubic", "antialias": 1}, "Cast to float32 before it"),
+    ],
+)
+def test_integers_that_are_left_have_a_way_on(dtype, options, reason):
+    x = np.ones((1, 1, 8, 8), dtype)
+    model = resize_model(x, inputs=SCALES, **{"mode": "linear", **options})
+    assert reason in reason_against(ExpandResize, model)
 
 
 def test_a_dynamic_batch_is_fine():
@@ -136,3 +185,15 @@ def test_a_dynamic_batch_is_fine():
     np.testing.assert_allclose(
         outputs_of(ExpandResize, model, {"x": x})[0], expected, rtol=1e-5, atol=1e-6
     )
+
+
+def test_an_axis_of_any_size_may_be_kept():
+    x = normal(3, 2, 4, 4)
+    model = resize_model(
+        x,
+        inputs={"scales": f32(1, 1, 1.5, 2)},
+        dims={"x": ["n", 2, 4, 4]},
+        coordinate_transformation_mode="half_pixel_symmetric",
+    )
+    (got,) = outputs_of(ExpandResize, model, {"x": x})
+    np.testing.assert_array_equal(got, run_onnxruntime(model, {"x": x})["y"])
