@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pluginkit.onnx import Match
 
-Floats = npt.NDArray[np.floating[Any]]
+ResizeWeights = npt.NDArray[np.floating[Any]]
 IndexArray = npt.NDArray[np.int64]
 
 
@@ -41,7 +41,7 @@ class ResizedAxis:
         return (self.resized, self.scale, self.start, self.end) == kept
 
     @property
-    def coordinates(self) -> Floats:
+    def coordinates(self) -> ResizeWeights:
         """Where each new element lies, as an index of the old elements: [resized].
 
         Computed in float32, as ONNX Runtime does: which element is the nearest depends on it.
@@ -93,7 +93,7 @@ def nearest(axis: ResizedAxis, rounding: str) -> IndexArray:
     return np.clip(rounded, 0, axis.size - 1).astype(np.int64)
 
 
-def neighbours(axis: ResizedAxis) -> list[tuple[IndexArray, Floats]]:
+def neighbours(axis: ResizedAxis) -> list[tuple[IndexArray, ResizeWeights]]:
     """Return the two elements around each coordinate, and their weights in float32."""
     at = np.clip(axis.coordinates, 0, np.float32(axis.size - 1))
     first = at.astype(np.int64)
@@ -108,7 +108,7 @@ def neighbours(axis: ResizedAxis) -> list[tuple[IndexArray, Floats]]:
 
 def weighted(
     axis: ResizedAxis, *, cubic: float | None, antialias: bool, exclude_outside: bool
-) -> tuple[IndexArray, Floats]:
+) -> tuple[IndexArray, ResizeWeights]:
     """Return the elements around each coordinate and their weights, both [resized, taps].
 
     Args:
@@ -139,7 +139,7 @@ def weighted(
     return inside, np.where(is_inside, whole[rows, inside], 0)
 
 
-def _cubic(distance: Floats, a: float) -> Floats:
+def _cubic(distance: ResizeWeights, a: float) -> ResizeWeights:
     near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
     far = ((distance - 5) * distance + 8) * distance * a - 4 * a
     return np.where(distance <= 1, near, np.where(distance < 2, far, 0))

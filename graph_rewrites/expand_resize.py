@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pluginkit.graph_rewrites._resize_weights import (
-    Floats,
     IndexArray,
     ResizedAxis,
+    ResizeWeights,
     coordinate_mode,
     nearest,
     neighbours,
@@ -135,7 +135,7 @@ def _resize(
     return new.add("Where", resized.outside.reshape(-1, *trailing), beyond, y)
 
 
-def _weights(match: Match, resized: ResizedAxis) -> tuple[IndexArray, Floats]:
+def _weights(match: Match, resized: ResizedAxis) -> tuple[IndexArray, ResizeWeights]:
     """Return the elements that an axis reads, and their weights."""
     is_cubic = match.attribute("mode") == "cubic"
     return weighted(
@@ -164,7 +164,9 @@ def _between_neighbours(
 ) -> NodeInput:
     """Return the sum of the two or four neighbours in float32, in the order of ONNX Runtime."""
     rank = match.rank(x) or 0
-    terms: list[tuple[NodeInput, Floats]] = [(new.cast(x, "float32"), np.ones((), np.float32))]
+    terms: list[tuple[NodeInput, ResizeWeights]] = [
+        (new.cast(x, "float32"), np.ones((), np.float32))
+    ]
     for axis, resized in axes.items():
         shape = [-1 if each == axis else 1 for each in range(rank)]
         terms = [
