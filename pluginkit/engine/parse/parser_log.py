@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pluginkit.current_work import PARSING, working
+from pluginkit.engine.parse.parser_words import in_onnx_terms
 from pluginkit.engine.parse.polygraphy_backend import meaningful
 from pluginkit.trt.flavour import Flavour
 
@@ -143,14 +144,14 @@ def parse_logged(
 
 
 def reason_of(error: Any) -> str:
-    """Return the text of a parser error; for some checks the parser's own is just "false"."""
+    """Return what a parser error means; for some checks the parser's own text is "false"."""
     try:
         text = meaningful(error.desc().splitlines())
         if text == "false":
             return f"it refuses {error.node_operator() or 'the node'} ({error.func()}: false)."
     except UnicodeDecodeError:
         return "its message quotes bytes of the model that are no text."
-    return text
+    return in_onnx_terms(error.node_operator(), text)
 
 
 def _logger(flavour: Flavour, log: ParserLog) -> Any:

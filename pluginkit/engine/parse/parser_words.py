@@ -1,0 +1,69 @@
+"""Say in ONNX's terms why TensorRT's parser refuses a node, and what helps."""
+
+from __future__ import annotations
+
+import re
+
+_TYPE = "TensorRT has no {op} of {0}. Cast to float32 before it, and back after it."
+#: TensorRT's words about a node, and what they mean; a number stands for a group of the pattern.
+_MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), meaning)
+    for pattern, meaning in (
+        (r"Found unsupported input type of (\w+)", _TYPE),
+        (r"does not support the given operator \w+ with the given input data type (\w+)", _TYPE),
+        (r"input has type (\w+) but must have type", _TYPE),
+        (
+            r"Unsupported data type for the Cast operator",
+            "TensorRT has not both types of this Cast: of integers it has bool, int4, int8, int32 "
+            "and int64, of 8-bit floats FLOAT8E4M3FN. Cast to one of these, or to a float type.",
+        ),
+        (
+            r"resolve to a build-time constant|axis is not a constant|must be an initializer",
+            "an input of {op} that TensorRT wants stored in the model is computed when it runs, "
+            "or is an input of the model. Export it as a constant.",
+        ),
+        (
+            r"Unknown activation type: (\w+)",
+            "TensorRT has no {0} as an activation of RNN, GRU and LSTM. Write the steps as a Scan, "
+            "which it takes.",
+        ),
+        (
+            r"at least 1 dimensions are required",
+            "TensorRT has no {op} of a scalar. Reshape it to one element.",
+        ),
+        (
+            r"Output must be float32-type",
+            "TensorRT has {op} in float32 only. Cast its output.",
+        ),
+        (
+            r"transformationMode [!=]= ",
+            "TensorRT has no Resize with this coordinate_transformation_mode and nearest_mode. "
+            "pluginkit spells it out where the region, the scales or sizes, and the sizes of the "
+            "resized axes are known: export for one image size.",
+        ),
+        (
+            r'keep_aspect_ratio_policy == "stretch"',
+            "TensorRT resizes to given sizes only. Compute the sizes that keep the ratio, or "
+            "export for one image size.",
+        ),
+        (
+            r"antialias == 0",
+            "TensorRT has no Resize with antialias.",
+        ),
+    )
+)
+
+
+def in_onnx_terms(op_type: str, words: str) -> str:
+    """Return what the parser's words about a node mean, before the words themselves.
+
+    Args:
+        op_type: the operator of the node; empty if the parser does not say.
+        words: the parser's message.
+    """
+    for pattern, meaning in _MEANINGS:
+        found = pattern.search(words)
+        if found:
+            groups = found.groups()
+            return f"{meaning.format(*groups, op=op_type or 'the node')}\nTensorRT said: {words}"
+    return words

@@ -1,0 +1,43 @@
+import pytest
+
+from pluginkit.engine.parse.parser_words import in_onnx_terms
+
+
+@pytest.mark.parametrize(
+    ("op_type", "words", "meaning"),
+    [
+        (
+            "PRelu",
+            "Assertion failed: status.is_success(): Found unsupported input type of INT32",
+            "TensorRT has no PRelu of INT32.",
+        ),
+        (
+            "ReduceL2",
+            "validUnaryType: This version of TensorRT does not support the given operator SQRT "
+            "with the given input data type INT64.",
+            "TensorRT has no ReduceL2 of INT64.",
+        ),
+        (
+            "Resize",
+            "ITensor::getDimensions: Error Code 4: API Usage Error (y: first input has type Int32 "
+            "but must have type Float, Half, BFloat16, FP8, E8M0, FP4, Int4, or Int8.",
+            "TensorRT has no Resize of Int32.",
+        ),
+        (
+            "ReduceSum",
+            "Assertion failed: resolvedWeights(axesWeights): Axis input must resolve to a "
+            "build-time constant (an initializer or a constant-foldable subgraph)!",
+            "an input of ReduceSum that TensorRT wants stored",
+        ),
+        ("", "Unknown activation type: Affine", "TensorRT has no Affine as an activation"),
+        ("ReduceMax", "at least 1 dimensions are required for input.", "TensorRT has no ReduceMax"),
+    ],
+)
+def test_the_meaning_comes_before_the_words(op_type, words, meaning):
+    first, said = in_onnx_terms(op_type, words).split("\n")
+    assert first.startswith(meaning)
+    assert said == f"TensorRT said: {words}"
+
+
+def test_words_that_nobody_knows_stay_as_they_are():
+    assert in_onnx_terms("Relu", "something new") == "something new"
