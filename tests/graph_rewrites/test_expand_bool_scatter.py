@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from pluginkit.graph_rewrites.expand_bool_scatter import ExpandBoolScatter
+from tests.graph_rewrites.rewriting import outputs_of, reason_against
+from tests.graph_rewrites.samples import i64, node_model
+
+FEEDS = {
+    "data": np.array([True, True, False, False]),
+    "indices": i64(0, 2, 2, 3)[:, None],
+    "updates": np.array([False, True, False, False]),
+}
+
+
+def scatter(reduction, opset=18):
+    return node_model("ScatterND", FEEDS, opset=opset, reduction=reduction)
+
+
+@pytest.mark.parametrize("reduction", ["add", "max"])
+def test_what_one_is_true_of_is_true(reduction):
+    (got,) = outputs_of(ExpandBoolScatter, scatter(reduction), FEEDS)
+    assert got.tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize("reduction", ["mul", "min"])
+def test_what_all_are_true_of_is_true(reduction):
+    (got,) = outputs_of(ExpandBoolScatter, scatter(reduction), FEEDS)
+    assert got.tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [(scatter("none"), "it has no reduction"), (scatter("add", 16), "its opset has no maximum")],
+)
+def test_what_it_cannot_or_need_not_do_is_left(model, reason):
+    assert reason in reason_against(ExpandBoolScatter, model)
