@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import ChainMap
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,11 @@ import onnx
 import onnx.helper
 
 from pluginkit.onnx.model.external_data import is_external
-from pluginkit.onnx.model.graphs import scopes
+from pluginkit.onnx.model.graphs import defined_names, is_op, names_read, scopes
 
 #: Initializers with at most this many elements are kept, since they may be shapes or axes.
 _SMALL = 256
+_INTEGERS = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
 
 
 def skeleton_for_checker(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -54,7 +56,42 @@ def skeleton_for_inference(model: onnx.ModelProto) -> onnx.ModelProto:
             target.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
         elif all(value.name != tensor.name for value in light.graph.input):
             light.graph.input.append(_input(tensor))
+    _show_constants_to_bodies(light)
     return light
+
+
+def _show_constants_to_bodies(light: onnx.ModelProto) -> None:
+    """Store in each body the integers of outer scopes that it reads, such as axes and shapes.
+
+    Inference looks for their values in the body only.
+    """
+    known: dict[str, ChainMap[str, onnx.TensorProto]] = {}
+    for scope in scopes(light):
+        graph: Any = scope.graph
+        outside = (
+            ChainMap[str, onnx.TensorProto]() if scope.outer is None else known[scope.outer.path]
+        )
+        known[scope.path] = outside.new_child(_small_integers(graph))
+        if scope.outer is None:
+            continue
+        read = set[str]().union(*map(names_read, graph.node)) - defined_names(graph)
+        for name in sorted(read & outside.keys()):
+            graph.initializer.add().CopyFrom(outside[name])
+            graph.initializer[-1].name = name
+
+
+def _small_integers(graph: Any) -> dict[str, onnx.TensorProto]:
+    """Return the stored integers of a scope that may be shapes or axes, by name."""
+    found = {each.name: each for each in getattr(graph, "initializer", ())}
+    for node in graph.node:
+        if is_op(node, "Constant"):
+            values = (each.t for each in node.attribute if each.name == "value")
+            found.update(zip(node.output, values, strict=False))
+    return {
+        name: each
+        for name, each in found.items()
+        if each.data_type in _INTEGERS and not _is_weight(each)
+    }
 
 
 def _is_weight(tensor: onnx.TensorProto) -> bool:

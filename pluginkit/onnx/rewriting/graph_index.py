@@ -69,24 +69,35 @@ class GraphIndex:
             self._replaced.append((old, new))
 
     @cached_property
-    def _initializers(self) -> dict[str, onnx.TensorProto]:
+    def _stored(self) -> dict[str, onnx.TensorProto]:
+        """The initializers that nodes can read, and the Constants of outer scopes."""
         found: dict[str, onnx.TensorProto] = {}
         scope: Scope | None = self.scope
         while scope is not None:
             if isinstance(scope.graph, onnx.GraphProto):
                 found = {tensor.name: tensor for tensor in scope.graph.initializer} | found
             scope = scope.outer
+            for node in scope.graph.node[:] if scope is not None else ():
+                value = _constant_of(node) if is_op(node, "Constant") else None
+                if value is not None:
+                    found.setdefault(node.output[0], value)
         return found
 
     def constant(self, name: str) -> onnx.TensorProto | None:
-        """Return the stored value: a Constant node's, or an initializer of this or an outer scope.
+        """Return the stored value: a Constant node's or an initializer, of this or an outer scope.
 
         None if the value is computed.
         """
         if name not in self.producers:
-            return self._initializers.get(name)
+            return self._stored.get(name)
         node = self.nodes[self.producers[name]]
         return _constant_of(node) if is_op(node, "Constant") else None
+
+    def is_outer(self, name: str) -> bool:
+        """Whether the value comes from the graph around this body."""
+        graph = self.scope.graph
+        given = [each.name for each in graph.input] if isinstance(graph, onnx.GraphProto) else ()
+        return self.scope.outer is not None and name not in {*self.producers, *given}
 
 
 def _recount(

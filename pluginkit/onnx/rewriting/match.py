@@ -154,11 +154,10 @@ class Match:
 
     def shape(self, tensor: gs.Tensor) -> tuple[int | None, ...] | None:
         """Return the dimensions, None for each that varies; None if the rank is unknown."""
-        if tensor.shape is None:
+        sizes = tensor.shape
+        if sizes is None:
             return None
-        return tuple(
-            int(dim) if isinstance(dim, (int, np.integer)) else None for dim in tensor.shape
-        )
+        return tuple(int(size) if isinstance(size, (int, np.integer)) else None for size in sizes)
 
     def rank(self, tensor: gs.Tensor) -> int | None:
         """Return the number of dimensions; None if it is unknown."""
@@ -178,6 +177,10 @@ class Match:
         """Return the node of this graph whose output has that name; None for other values."""
         position = self._index.producers.get(name)
         return None if position is None else self._index.nodes[position]
+
+    def is_outer(self, name: str) -> bool:
+        """Whether the value comes from the graph around this body."""
+        return self._index.is_outer(name)
 
     def value_from_shapes(self, tensor: gs.Tensor) -> npt.NDArray[Any] | None:
         """Return the value if it is stored, or follows from shapes that inference knows."""
@@ -257,7 +260,8 @@ class Match:
         tensors = [gs.Variable.empty() if each is None else each for each in inputs]
         names = [tensor.name for tensor in tensors]
         node = plugin_node(made, names, results, name or self.proto.name)
-        if not any(map(self._is_new_constant, tensors)):
+        stored = [each for each in tensors if isinstance(each, gs.Constant)]
+        if all(map(self._importer.has_made, stored)):
             return node
         by_name = dict(zip(names, tensors, strict=True))
         return gs.Node(
@@ -268,9 +272,6 @@ class Match:
             [gs.Variable(each) for each in results],
             node.domain,
         )
-
-    def _is_new_constant(self, tensor: gs.Tensor) -> bool:
-        return isinstance(tensor, gs.Constant) and not self._importer.has_made(tensor)
 
     def _plugin_outputs(self, plugin: Plugin) -> list[str]:
         """Return the outputs of ``node``, with new names for those left out: TensorRT wants all."""

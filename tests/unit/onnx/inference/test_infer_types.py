@@ -1,4 +1,5 @@
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -6,7 +7,7 @@ from pluginkit.errors import TensorError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type, elem_type
 from pluginkit.onnx.inference.infer_types import infer_types, plugin_output_types
 from pluginkit.onnx.inference.static_values import StaticValues
-from pluginkit.onnx.inference.value_types import Types
+from pluginkit.onnx.inference.value_types import Types, dims_of
 from pluginkit.onnx.model.graphs import scopes
 from pluginkit.onnx.model.weightless_model import skeleton_for_checker, skeleton_for_inference
 from tests.unit.onnx.models import BOOL, INT64, Affine, Silu, model_of, value
@@ -196,3 +197,23 @@ def test_element_types_have_numpys_names_both_ways():
     assert dtype_of_elem_type(99) == "type 99"
     with pytest.raises(ValueError, match="'flot32' is no element type"):
         elem_type("flot32")
+
+
+def test_a_body_knows_the_axes_that_are_stored_outside():
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]> g (float[5,6] x) => (float[n,m] y)
+        <int64 steps = {5}, bool true = {1}, int64[1] stored = {1}>
+        { axes = Constant<value = int64[1] {0}>()
+          y = Loop(steps, true) <body = b (int64 k, bool go) => (bool on, float row) {
+            first = ReduceSum<keepdims = 0>(x, axes) second = ReduceSum<keepdims = 0>(x, stored)
+            row = Identity(second)
+            on = Identity(true) }> }"""
+    )
+    types = infer_types(model)
+    (body,) = [scope for scope in scopes(model) if scope.outer is not None]
+    sizes = {
+        name: [each.dim_value for each in dims_of(types.find(body, name)) or ()]
+        for name in ("first", "second")
+    }
+    assert sizes == {"first": [6], "second": [5]}
+    assert not model.graph.node[1].attribute[0].g.initializer
