@@ -168,6 +168,14 @@ def test_what_no_plugin_could_take_has_a_reason_of_its_own(
     assert "To begin a plugin" not in capfd.readouterr().out
 
 
+def test_a_refused_build_says_what_scan_says(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    onnx.save(_text(BEYOND["sequence"][0]), path)
+    with pytest.raises(ParseError) as caught:
+        build_engine(path, options=RTX)
+    assert "TensorRT has no sequences." in (caught.value.cause or "")
+
+
 def test_a_size_output_is_a_size() -> None:
     nodes = [
         helper.make_node("NonZero", ["x"], ["nz"]),

@@ -269,11 +269,12 @@ def _value_range(one: NetworkInput, given: OpenRange | None) -> ShapeRange:
     dims = [dim for dim in one.shape if isinstance(dim, int)]
     count = dims[0] if dims else 1
     if given is None or any(size is None for shape in given for size in shape):
+        values = "one value" if count == 1 else f"{count} values joined by x"
         example = ",".join(text_from_shape([size] * count) for size in (1, 8, 64))
         raise UsageError(
             "PK505",
             f"input {one} is a shape tensor, whose values need a range; none was given.",
-            fix=f"add --shapes {one.name}:MIN,OPT,MAX with {count} values joined by x in each, "
+            fix=f"add --shapes {one.name}:MIN,OPT,MAX with {values} in each, "
             f"as in --shapes {one.name}:{example}.",
         )
     if len(given[0]) != count:
