@@ -122,3 +122,65 @@ def rows_under_two_conditions() -> Made:
             return torch.stack(rows)
 
     return torch.jit.script(Rows()), {"x": normal(12, 3)}
+
+
+@model(dynamic="x:0")
+def slices_in_a_loop() -> Made:
+    class Windows(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sums = []
+            for row in range(x.size(0)):
+                sums.append(x[row : row + 2].sum(0))
+            return torch.stack(sums)
+
+    return torch.jit.script(Windows()), {"x": normal(5, 6)}
+
+
+@model(dynamic="x:0 lengths:0")
+def sums_of_starts() -> Made:
+    class Sums(nn.Module):
+        def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+            sums = []
+            for row in range(x.size(0)):
+                sums.append(x[row, : int(lengths[row])].sum(0))
+            return torch.stack(sums)
+
+    return torch.jit.script(Sums()), {"x": normal(3, 5, 2), "lengths": torch.tensor([2, 5, 1])}
+
+
+@model(dynamic="x:0")
+def cell_in_a_loop() -> Made:
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.LSTMCell(6, 4)
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            hidden = torch.zeros(1, 4)
+            state = torch.zeros(1, 4)
+            for row in range(x.size(0)):
+                hidden, state = self.cell(x[row : row + 1], (hidden, state))
+            return hidden, state
+
+    return torch.jit.script(Steps()), {"x": normal(5, 6)}
+
+
+@model()
+def split_at_indices() -> Made:
+    indices = torch.tensor([1, 3])
+    return lambda x: torch.tensor_split(x, indices), {"x": normal(5, 3)}
+
+
+@model()
+def reductions_of_scalars() -> Made:
+    return lambda x: (x.max(), x.mean()), {"x": torch.tensor(2.5)}
+
+
+@model()
+def scattered_bools() -> Made:
+    inputs = {
+        "x": normal(5) > 0,
+        "at": torch.tensor([0, 2, 2, 4]),
+        "seen": torch.tensor([False, True, False, False]),
+    }
+    return lambda x, at, seen: x.scatter_add(0, at, seen), inputs

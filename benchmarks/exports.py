@@ -41,10 +41,11 @@ Made by `python benchmarks/exports.py` from [results/exports.json](results/expor
 Small models with operators that people export, and small networks of torch_geometric and
 transformers, with random weights, by both of torch's exporters; estimators of scikit-learn by
 skl2onnx, and boosted trees by their libraries; and what ONNX Runtime's quantizers and optimizers
-write. What an exporter or ONNX Runtime refuses is left out. Each is built for compute capability
-8.9 as it is; where TensorRT-RTX refuses that, with pluginkit's rewrites and plugins. Equal: the
-rewritten model gives what ONNX Runtime gives of the original, with the plugins' numpy references
-and with their kernels on the PTX machine. A model that draws random numbers is only built.
+write; and nodes as other converters write them. What an exporter or ONNX Runtime refuses is left
+out. Each is built for compute capability 8.9 as it is; where TensorRT-RTX refuses that, with
+pluginkit's rewrites and plugins. Equal: the rewritten model gives what ONNX Runtime gives of the
+original, with the plugins' numpy references and with their kernels on the PTX machine. A model that
+draws random numbers is only built.
 """
 
 
@@ -87,6 +88,7 @@ def _exports(names: list[str]) -> Any:
     import exported_signals  # noqa: F401
     from exported_boosters import boosters
     from exported_estimators import estimators
+    from exported_forms import forms
     from exported_models import MODELS
     from exported_quantized import quantized
 
@@ -103,6 +105,9 @@ def _exports(names: list[str]) -> Any:
     for name, write in quantized().items():
         if not names or name in names:
             yield f"{name}.onnxruntime", write
+    for name, write in forms().items():
+        if not names or name in names:
+            yield f"{name}.onnx", write
 
 
 def _export_torch(each: Any, exporter: str, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
