@@ -212,7 +212,7 @@ def _with_type(node: CarriedNode, dtype: str) -> str:
         attribute = onnx.AttributeProto(
             name="dtype", type=onnx.AttributeProto.INT, i=elem_type(dtype)
         )
-        return node.copy(list(node.proto.input), dtype=attribute)[0]
+        return node.copy([node.input(0)], dtype=attribute)[0]
     array = onnx.numpy_helper.to_array(node.attribute("value")).astype(dtype)
     attribute = onnx.AttributeProto(
         name="value", type=onnx.AttributeProto.TENSOR, t=onnx.numpy_helper.from_array(array)

@@ -473,3 +473,21 @@ def test_branches_of_unknown_shapes_have_types_inside():
     feeds = {"x": x, "c": np.array(False)}
     model = model_of(nodes, feeds, {"y": ("int32", [None])})
     assert_same(model, feeds, [x.astype("int32")])
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_a_matrix_like_a_carried_one_has_its_type(dtype):
+    x = np.zeros((2, 3), dtype)
+    model = model_of(
+        [
+            helper.make_node("Add", ["x", "x"], ["sum"]),
+            helper.make_node("EyeLike", ["sum"], ["eye"], k=1),
+            helper.make_node("Cast", ["eye"], ["y"], to=TensorProto.FLOAT),
+        ],
+        {"x": x},
+        {"y": (np.float32, (2, 3))},
+    )
+    result = rewrite_model(model, [CarryIntegers])
+    assert lacking_inside(result.model) == []
+    (got,) = run(result.model, {"x": x})
+    np.testing.assert_array_equal(got, np.eye(2, 3, 1))

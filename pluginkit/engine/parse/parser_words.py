@@ -12,6 +12,11 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"Found unsupported input type of (\w+)", _TYPE),
         (r"does not support the given operator \w+ with the given input data type (\w+)", _TYPE),
         (r"input has type (\w+) but must have type", _TYPE),
+        (r"current (?:input )?type is (\w+)", _TYPE),
+        (
+            r"Pre-opset 7 broadcasting",
+            "TensorRT has no {op} of opsets before 7. Convert the model to a later one.",
+        ),
         (
             r"Unsupported data type for the Cast operator",
             "TensorRT has not both types of this Cast: of integers it has bool, int4, int8, int32 "
@@ -19,8 +24,8 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (
             r"resolve to a build-time constant|axis is not a constant|must be an initializer",
-            "an input of {op} that TensorRT wants stored in the model is computed when it runs, "
-            "or is an input of the model. Export it as a constant.",
+            "an input that TensorRT wants stored in the model is computed when it runs, or is an "
+            "input of the model. Export it as a constant.",
         ),
         (
             r"Unknown activation type: (\w+)",
@@ -33,7 +38,7 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         ),
         (
             r"Output must be float32-type",
-            "TensorRT has {op} in float32 only. Cast its output.",
+            "TensorRT gives its output in float32 only. Cast that to the other type.",
         ),
         (
             r"transformationMode [!=]= ",
@@ -65,5 +70,7 @@ def in_onnx_terms(op_type: str, words: str) -> str:
         found = pattern.search(words)
         if found:
             groups = found.groups()
-            return f"{meaning.format(*groups, op=op_type or 'the node')}\nTensorRT said: {words}"
+            return (
+                f"{meaning.format(*groups, op=op_type or 'such operator')}\nTensorRT said: {words}"
+            )
     return words

@@ -27,7 +27,13 @@ from pluginkit.engine.parse.parser_words import in_onnx_terms
             "ReduceSum",
             "Assertion failed: resolvedWeights(axesWeights): Axis input must resolve to a "
             "build-time constant (an initializer or a constant-foldable subgraph)!",
-            "an input of ReduceSum that TensorRT wants stored",
+            "an input that TensorRT wants stored",
+        ),
+        (
+            "Clip",
+            "only supports floating-point, INT32, or INT64 inputs for Clip! The current input "
+            "type is INT8.",
+            "TensorRT has no Clip of INT8.",
         ),
         ("", "Unknown activation type: Affine", "TensorRT has no Affine as an activation"),
         ("ReduceMax", "at least 1 dimensions are required for input.", "TensorRT has no ReduceMax"),
