@@ -1,4 +1,4 @@
-"""Rectify integers, as TensorRT rectifies floats only."""
+"""Rectify integers of types that TensorRT does not rectify."""
 
 from __future__ import annotations
 
@@ -11,27 +11,25 @@ from pluginkit.onnx import Match, Op, Replacement, Rewrite
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-_INTEGERS = ("int32", "int64")
-
 
 class ExpandRelu(Rewrite):
-    """Relu(integers) -> Max(x, 0)."""
+    """Relu(int32) -> Max(x, 0). TensorRT takes int64."""
 
     pattern = Op("Relu", "x")
-    input_dtypes = _INTEGERS
+    input_dtypes = ("int32",)
 
     def check(self, match: Match, x: gs.Tensor) -> str | None:
         return match.dtype_problem(self.input_dtypes, x)
 
     def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
-        return Replacement(match).end("Max", x, np.zeros((), match.dtype(x)))
+        return Replacement(match).end("Max", x, np.int32(0))
 
 
 class ExpandPRelu(Rewrite):
     """PRelu(integers, slope) -> Where(x < 0, x * slope, x)."""
 
     pattern = Op("PRelu", "x", "slope")
-    input_dtypes = _INTEGERS
+    input_dtypes = ("int32", "int64")
 
     def check(self, match: Match, x: gs.Tensor) -> str | None:
         return match.dtype_problem(self.input_dtypes, x)

@@ -54,6 +54,8 @@ from pluginkit.graph_rewrites.expand_quantization import (
     ExpandDynamicQuantizeLinear,
     ExpandQuantizeLinear,
 )
+from pluginkit.graph_rewrites.expand_rectifiers import ExpandPRelu, ExpandRelu
+from pluginkit.graph_rewrites.expand_reduction import ExpandScalarReduction
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
 from pluginkit.graph_rewrites.expand_tensor_scatter import ExpandTensorScatter
 from pluginkit.graph_rewrites.expand_tf_idf import ExpandTfIdf
@@ -62,6 +64,7 @@ from pluginkit.graph_rewrites.expand_vector_operators import (
     ExpandVectorProduct,
 )
 from pluginkit.graph_rewrites.rename_einsum_letters import RenameEinsumLetters
+from pluginkit.graph_rewrites.spread_sizes import SpreadSizes
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
@@ -469,6 +472,28 @@ def _resize_samples() -> dict[str, Sample]:
     return found
 
 
+def _integer_and_scalar_samples() -> dict[str, Sample]:
+    counts = integers(3, 4, dtype=np.int64, low=-9, high=9)
+    image, slope = normal(2, 3, 4, 5), i64(2, 3, 4, 5)
+    sizes = {"roi": None, "scales": None, "sizes": i64(7, 3)}
+    return {
+        "Relu int32": sample(ExpandRelu, "Relu", {"x": counts.astype(np.int32)}),
+        "PRelu int64": sample(ExpandPRelu, "PRelu", {"x": counts, "slope": slope}),
+        "ReduceMax of a scalar": sample(ExpandScalarReduction, "ReduceMax", {"x": f32(2.5)}),
+        "Resize of the last axes": sample(
+            SpreadSizes,
+            "Resize",
+            {"x": image, **sizes},
+            stored=["sizes"],
+            opset=19,
+            axes=[2, 3],
+            mode="linear",
+            dims={"x": ["n", 3, 4, 5]},
+            ranks={"y": 4},
+        ),
+    }
+
+
 def _dft_samples() -> dict[str, Sample]:
     real, complex_ = normal(2, 5, 7, 1), normal(2, 5, 7, 2)
     found = {}
@@ -718,5 +743,6 @@ SAMPLES: dict[str, Sample] = {
     **_quantized_samples(),
     **_resize_samples(),
     **_dft_samples(),
+    **_integer_and_scalar_samples(),
     **_other_samples(),
 }

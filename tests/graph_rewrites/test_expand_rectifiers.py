@@ -9,12 +9,11 @@ from tests.graph_rewrites.samples import node_model
 X = np.array([[-7, 0, 3], [-(2**31), 2**31 - 1, -1]])
 
 
-@pytest.mark.parametrize("dtype", [np.int32, np.int64])
-def test_relu_keeps_what_is_positive(dtype):
-    model = node_model("Relu", {"x": X.astype(dtype)})
-    (got,) = outputs_of(ExpandRelu, model, {"x": X.astype(dtype)})
-    np.testing.assert_array_equal(got, np.array([[0, 0, 3], [0, 2**31 - 1, 0]], dtype))
-    assert got.dtype == dtype
+def test_relu_keeps_what_is_positive():
+    x = X.astype(np.int32)
+    (got,) = outputs_of(ExpandRelu, node_model("Relu", {"x": x}), {"x": x})
+    np.testing.assert_array_equal(got, np.array([[0, 0, 3], [0, 2**31 - 1, 0]], np.int32))
+    assert got.dtype == np.int32
 
 
 def test_prelu_multiplies_what_is_negative():
