@@ -62,10 +62,10 @@ class ResizedAxis:
             return start * (size - one) + steps
         if self.mode == "pytorch_half_pixel" and resized == 1:
             return 0 * new
-        middle = (new + half) / scale - half
+        offset = np.float32(0)
         if self.mode == "half_pixel_symmetric":
-            return size / 2 * (one - resized / (scale * size)) + middle
-        return middle
+            offset = size / 2 * (one - resized / (scale * size))
+        return offset + (new + half) / scale - half
 
     @property
     def outside(self) -> npt.NDArray[np.bool_]:

@@ -35,9 +35,9 @@ class ExpandResize(Rewrite):
     antialias, for a keep_aspect_ratio_policy other than stretch, and for integers; Upsample
     likewise. The sizes of the resized axes must be known, and ``roi``, ``scales`` and ``sizes``
     must be stored in the model. Floats are computed in float32. Of integers mode linear takes what
-    is below the sum, as ONNX Runtime does, of the four neighbours on two axes; with antialias, in
-    uint8, each axis is rounded to the nearest integer. Beyond the borders the outermost element is
-    repeated, unless ``exclude_outside``.
+    is below the sum, as ONNX Runtime does, of the four neighbours on the last two axes; with
+    antialias, in uint8, each axis is rounded to the nearest integer. Beyond the borders the
+    outermost element is repeated, unless ``exclude_outside``.
     """
 
     pattern = Op(("Resize", "Upsample"), "x", *map(Optional, ("roi", "scales", "sizes")))
@@ -97,15 +97,19 @@ def _rounding(match: Match) -> str:
 
 def _problem_of_integers(match: Match, dtype: str, axes: dict[int, ResizedAxis]) -> str | None:
     """Return why integers are not interpolated."""
+    shape = match.shape(match["x"]) or ()
     if match.attribute("antialias", 0):
         is_known = dtype == "uint8"
     else:
-        is_known = match.attribute("mode") == "linear" and len(axes) <= 2
+        is_image = len(shape) in (2, 4) and None not in shape[-2:]
+        is_symmetric = coordinate_mode(match) == "half_pixel_symmetric"  # rounded otherwise
+        is_known = is_image and not is_symmetric and match.attribute("mode") == "linear"
+        is_known = is_known and min(axes, default=len(shape)) >= len(shape) - 2
     if is_known:
         return None
     return (
         f"it interpolates {dtype}; of integers pluginkit interpolates uint8 with antialias, and "
-        "others in mode linear along one or two axes. Cast to float32 before it"
+        "others in mode linear along the last two of two or four axes. Cast to float32 before it"
     )
 
 
@@ -162,15 +166,18 @@ def _smooth_bytes(
 def _between_neighbours(
     new: Replacement, match: Match, x: gs.Tensor, axes: dict[int, ResizedAxis]
 ) -> NodeInput:
-    """Return the sum of the two or four neighbours in float32, in the order of ONNX Runtime."""
-    rank = match.rank(x) or 0
+    """Return the sum of the four neighbours in float32, in the order of ONNX Runtime."""
+    shape = match.shape(x) or ()
+    rank = len(shape)
     terms: list[tuple[NodeInput, ResizeWeights]] = [
         (new.cast(x, "float32"), np.ones((), np.float32))
     ]
-    for axis, resized in axes.items():
-        shape = [-1 if each == axis else 1 for each in range(rank)]
+    for axis in (rank - 2, rank - 1):
+        size = shape[axis] or 0
+        resized = axes.get(axis, ResizedAxis(size, size, 1.0))
+        along = [-1 if each == axis else 1 for each in range(rank)]
         terms = [
-            (new.add("Gather", value, indices, axis=axis), weight.reshape(shape) * weights)
+            (new.add("Gather", value, indices, axis=axis), weight.reshape(along) * weights)
             for value, weights in terms
             for indices, weight in neighbours(resized)
         ]

@@ -163,6 +163,11 @@ def test_upsample_moves_integers(mode):
     [
         (np.int32, {"antialias": 1}, "Cast to float32 before it"),
         (np.int8, {"mode": "cubic", "antialias": 1}, "Cast to float32 before it"),
+        (
+            np.int32,
+            {"coordinate_transformation_mode": "half_pixel_symmetric"},
+            "Cast to float32 before it",
+        ),
     ],
 )
 def test_integers_that_are_left_have_a_way_on(dtype, options, reason):
