@@ -8,7 +8,7 @@ from pluginkit.errors import PluginkitError
 from pluginkit.onnx.running.run_model import run_onnxruntime
 from pluginkit.plugins.multi_scale_deformable_attention import MultiScaleDeformableAttention
 from tests.graph_rewrites.deformable_attention import EXPORTED, feeds_for
-from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+from tests.plugins.compilation import architectures, assert_kernels_compile, specialisations_of
 
 
 def reference(*arrays):
@@ -123,7 +123,6 @@ def test_shapes_that_do_not_fit_are_refused(value, sizes, index):
         calls.check(MultiScaleDeformableAttention(), described)
 
 
-@pytest.mark.slow
 @architectures
 def test_every_kernel_compiles(arch):
-    assert_all_compile(specialisations_of([MultiScaleDeformableAttention()]), arch)
+    assert_kernels_compile(specialisations_of([MultiScaleDeformableAttention()]), arch)

@@ -8,7 +8,7 @@ from pluginkit.device.ptx_device import PtxDevice
 from pluginkit.plugins.random_numbers import RandomNumbers
 from pluginkit.plugins.random_numbers.reference import philox
 from pluginkit.testing import run_kernels
-from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+from tests.plugins.compilation import architectures, assert_kernels_compile, specialisations_of
 
 #: Counters, keys and words of philox4x32-10 from kat_vectors of Random123.
 KNOWN_ANSWERS = (
@@ -115,4 +115,4 @@ def test_numbers_are_multiplied_and_added_to():
 
 @architectures
 def test_every_kernel_compiles(arch):
-    assert_all_compile(specialisations_of([RandomNumbers()]), arch)
+    assert_kernels_compile(specialisations_of([RandomNumbers()]), arch)

@@ -8,7 +8,7 @@ from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
 from pluginkit.onnx.running.run_model import run_onnxruntime
 from pluginkit.plugins.resized_arg_max import ResizedArgMax
-from tests.plugins.compilation import architectures, assert_all_compile, specialisations_of
+from tests.plugins.compilation import architectures, assert_kernels_compile, specialisations_of
 
 
 def reference(maps, *sizes, **attributes):
@@ -90,7 +90,6 @@ def test_shapes_that_do_not_fit_are_refused(shapes):
         calls.check(ResizedArgMax(), described)
 
 
-@pytest.mark.slow
 @architectures
 def test_the_kernel_compiles(arch):
-    assert_all_compile(specialisations_of([ResizedArgMax()]), arch)
+    assert_kernels_compile(specialisations_of([ResizedArgMax()]), arch)
