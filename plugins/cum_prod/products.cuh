@@ -6,13 +6,12 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include <cuda/std/type_traits>
-
 using pluginkit::ITEMS;  // from launches.py
 
 // mantissa * 2^exponent
 struct FloatProduct {
     using Plain = float;
+    static constexpr bool IS_WHOLE = false;
     float mantissa;
     int exponent;
 
@@ -57,8 +56,9 @@ struct FloatProduct {
 };
 
 // A product of integers, which wraps around.
-template <typename T> struct WholeProduct {
-    using Plain = cuda::std::make_unsigned_t<T>;
+template <typename T, typename Unsigned> struct WholeProduct {
+    using Plain = Unsigned;
+    static constexpr bool IS_WHOLE = true;
     Plain number;
 
     __device__ __forceinline__ WholeProduct times(WholeProduct other) const { return {number * other.number}; }
@@ -73,11 +73,20 @@ template <typename T> struct WholeProduct {
     __device__ __forceinline__ static WholeProduct of_word(unsigned long long word) { return {static_cast<Plain>(word)}; }
 };
 
-template <typename T>
-using Product = cuda::std::conditional_t<cuda::std::is_integral_v<T>, WholeProduct<T>, FloatProduct>;
+// libcu++ would tell the types apart as well, but reading its headers takes most of the time of compiling a kernel.
+template <typename T> struct ProductOf {
+    using Type = FloatProduct;
+};
+template <> struct ProductOf<int> {
+    using Type = WholeProduct<int, unsigned>;
+};
+template <> struct ProductOf<long long> {
+    using Type = WholeProduct<long long, unsigned long long>;
+};
+template <typename T> using Product = typename ProductOf<T>::Type;
 
 template <typename T> __device__ __forceinline__ Product<T> product_of(typename Product<T>::Plain element) {
-    if constexpr (cuda::std::is_integral_v<T>) {
+    if constexpr (Product<T>::IS_WHOLE) {
         return {element};
     } else {
         return FloatProduct{element, 0}.normalised();
@@ -101,7 +110,7 @@ template <typename T> struct Run {
         products[0] = plain(0);
 #pragma unroll
         for (int i = 1; i < ITEMS; ++i) products[i] = products[i - 1] * plain(i);
-        if constexpr (!cuda::std::is_integral_v<T>) {
+        if constexpr (!Product<T>::IS_WHOLE) {
             float least = fabsf(products[0]), most = least;
 #pragma unroll
             for (int i = 1; i < ITEMS; ++i) least = fminf(least, fabsf(products[i])), most = fmaxf(most, fabsf(products[i]));

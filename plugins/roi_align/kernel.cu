@@ -6,8 +6,6 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-#include <cuda/std/type_traits>
-
 using pluginkit::KEPT, pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
 
 struct Sizes {
@@ -195,6 +193,14 @@ template <typename T, Pooling MODE, int CHANNELS> struct Bin {
     }
 };
 
+// What is kept of an axis.
+template <bool MERGED> struct Kept {
+    using Type = Taps;
+};
+template <> struct Kept<false> {
+    using Type = Sample[KEPT];
+};
+
 template <typename T, Pooling MODE, int CHANNELS, bool MERGED>
 __global__ void __launch_bounds__(THREADS, 4)
     roi_align(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ rois,
@@ -205,7 +211,7 @@ __global__ void __launch_bounds__(THREADS, 4)
                                  sizes.bins_y, sizes.sampling_ratio, sizes.height, sizes.width);
     const Axis along_x = axis_of(static_cast<float>(roi[0]), static_cast<float>(roi[2]), scale, is_half_pixel,
                                  sizes.bins_x, sizes.sampling_ratio, sizes.width, 1);
-    __shared__ cuda::std::conditional_t<MERGED, Taps, Sample[KEPT]> kept_y, kept_x;
+    __shared__ typename Kept<MERGED>::Type kept_y, kept_x;
     const bool are_kept = is_kept(along_y) && is_kept(along_x);
     if (are_kept) {
         if constexpr (MERGED) {
