@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from pluginkit.checking.author_line import author_line
@@ -86,23 +87,27 @@ class PluginCall:
         return calls.on_device(self.plugin, self.arrays)
 
     def reference(self) -> tuple[Array, ...]:
-        """Return the reference's outputs, without numpy's warnings about overflow and NaN.
+        """Return the reference's outputs, which are computed once and cannot be written to.
 
         Errors:
             PK111 to PK117, and what the author raises.
         """
+        return self._expected
+
+    @cached_property
+    def _expected(self) -> tuple[Array, ...]:
         import numpy as np
 
-        with np.errstate(all="ignore"):
-            return calls.run_reference(self.plugin, [array.copy() for array in self.arrays])
+        with np.errstate(all="ignore"):  # numpy warns about overflow and NaN
+            outputs = calls.run_reference(self.plugin, [array.copy() for array in self.arrays])
+        return tuple(np.broadcast_to(array, array.shape) for array in outputs)
 
     @property
     def has_indices(self) -> bool:
         """Whether an input may hold indices; repeated ones can make the result ambiguous."""
-        ports = self.plugin.spec.inputs
         return any(
             array is not None and array.dtype.kind in "iu" and port.is_on_device
-            for port, array in zip(ports, self.sample.inputs, strict=True)
+            for port, array in zip(self.plugin.spec.inputs, self.sample.inputs, strict=True)
         )
 
     def with_arrays(self, arrays: Sequence[Array], label: str) -> PluginCall:
@@ -191,6 +196,7 @@ class Subject:
 
     Attributes:
         plugin_class: the class.
+        name: the class's name.
         cases: those that fit the declaration.
         unusable: the others, each with what is wrong with it.
         memory: where ``enqueue`` works.
@@ -207,6 +213,7 @@ class Subject:
         is_patient: bool = False,
     ) -> None:
         self.plugin_class = plugin_class
+        self.name = plugin_class.__name__
         self.memory = memory
         self.is_patient = is_patient
         self.latest: PluginCall | None = None
@@ -228,11 +235,6 @@ class Subject:
                 self.unusable.append((where, text))
             else:
                 self.cases.append(case)
-
-    @property
-    def name(self) -> str:
-        """The class's name."""
-        return self.plugin_class.__name__
 
     def calls(self, types: TypeCoverage = "all") -> Iterator[PluginCall]:
         """The cases in every tactic, with their inputs cast to combinations of the declared types.
