@@ -195,7 +195,7 @@ def _installed_version(module: str) -> str | None:
 def _distributions(module: str) -> Iterator[str]:
     """Yield names of packages that may hold a module; to look into all takes half a second."""
     yield module
-    yield from (f"{module}_cu{major}_bindings" for major in (13, 12))
+    yield from (f"{module.removesuffix('_bindings')}_cu{major}_bindings" for major in (13, 12))
     yield from importlib.metadata.packages_distributions().get(module, ())
 
 
