@@ -1,6 +1,7 @@
 """The commands on models and plans: exit codes, no traceback, nothing half-written."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -397,6 +398,22 @@ def test_a_hostile_file_name_builds_like_any_other(tmp_path: Path, capsys: Captu
     assert main(["build", str(path), "--compute-capability", "8.9", *RTX]) == 0
     assert r"[bold]a b[red]\n:x: ü.plan" in capsys.readouterr().out
     assert path.with_suffix(".plan").exists()
+
+
+def test_a_file_name_that_is_no_utf8_is_read_beside_its_data(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"m\xff.onnx")
+    k = onnx.numpy_helper.from_array(np.arange(4, dtype=np.float32), "k")
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "k"], ["y"])],
+        "graph",
+        [tensor("x", ["n", 4])],
+        [tensor("y", ["n", 4])],
+        [k],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, path, save_as_external_data=True, location="data", size_threshold=0)
+    assert main(["scan", str(path), *RTX]) == 0
+    assert main(["build", str(path), "--compute-capability", "8.9", *RTX]) == 0
 
 
 def test_a_refused_node_is_1_and_named(tmp_path: Path, capfd: Capture) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.current_work import PARSING, working
+from pluginkit.engine.parse.parser_log import parser_path, reason_of
 from pluginkit.engine.parse.polygraphy_backend import meaningful
 from pluginkit.errors import ParseError
 from pluginkit.onnx.model.graphs import MAIN_GRAPH
@@ -117,7 +118,7 @@ def try_parse(
     builder, network = create_network(strongly_typed=is_typed)
     parser = flavour.module.OnnxParser(network, get_trt_logger())
     with working(str(flavour), PARSING, model_path):
-        is_parsed = parser.parse(model.SerializeToString(), str(model_path))
+        is_parsed = parser.parse(model.SerializeToString(), parser_path(model_path))
     return ParsedNetwork(flavour, builder, network, parser), is_parsed and network.num_outputs > 0
 
 
@@ -136,7 +137,6 @@ def _refusals(
     The parser stops at the first node, so the model is parsed again without the refused ones.
     Plugins do not run again: what they raised is known.
     """
-    from pluginkit.engine.parse.parser_log import reason_of
     from pluginkit.engine.parse.refused_nodes import find_refusals
     from pluginkit.engine.parse.traceable_model import node_ids, with_labels
 

@@ -6,6 +6,7 @@ when it is done with it.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -136,11 +137,20 @@ def parse_logged(
     log = ParserLog(on_node)
     parser = flavour.module.OnnxParser(network, _logger(flavour, log))
     with working(str(flavour), PARSING, model_path):
-        parsed = Parsed(parser.parse(data, str(model_path)), [], log, network, parser)
+        has_parsed = parser.parse(data, parser_path(model_path))
+    parsed = Parsed(has_parsed, [], log, network, parser)
     for error in [parser.get_error(index) for index in range(parser.num_errors)]:
         name = error.node_name() or parsed.culprit
         parsed.errors.append(ParserError(name, reason_of(error)))
     return parsed
+
+
+def parser_path(model_path: Path) -> str:
+    """Return a model's path in UTF-8, which TensorRT takes, whatever the locale's encoding is.
+
+    What is no UTF-8 is replaced: the parser reads no more than external data beside the model.
+    """
+    return os.fsencode(model_path).decode(errors="replace")
 
 
 def reason_of(error: Any) -> str:

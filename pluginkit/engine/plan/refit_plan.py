@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.current_work import DESERIALIZING, working
 from pluginkit.engine.build.shape_ranges import ShapeSpec
+from pluginkit.engine.parse.parser_log import parser_path
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log, meaningful
 from pluginkit.engine.plan.manifest import Manifest, manifest_path, read_manifest
 from pluginkit.engine.plan.open_engine import check_here, known_plugins, load_engine
@@ -135,7 +136,7 @@ def refitted(trt: Any, engine: Any, model: bytes, path: Path, errors: Sequence[s
         raise refusal("it was built without --refit.")
     refitter = trt.Refitter(engine, get_trt_logger())
     parser = trt.OnnxParserRefitter(refitter, get_trt_logger())
-    if not parser.refit_from_bytes(model, str(path)):
+    if not parser.refit_from_bytes(model, parser_path(path)):
         raise refusal("\n".join(_parser_errors(parser)) or meaningful(list(errors)))
     missing = refitter.get_missing_weights()
     if missing:
