@@ -47,6 +47,12 @@ class CudaKernel:
             ``{"THREADS": 256}`` gives the source ``pluginkit::THREADS``, and
             ``{"Mode": Literal["linear", "cubic"]}`` the ``enum class pluginkit::Mode``. A value is
             an int, a bool, a float (a C++ ``float``) or a Literal of strings.
+        overlaps: whether, from compute capability 9.0, the kernel may begin before the launch that
+            precedes it has ended (CUDA's programmatic dependent launch). Whatever its inputs, it
+            has to execute ``griddepcontrol.wait``: before it touches what earlier launches of the
+            enqueue write, and before it writes what they read. The preceding kernel may say with
+            ``griddepcontrol.launch_dependents`` how early. After a copy or a fill, or as the first
+            step, the kernel is launched as any other.
     """
 
     source: str
@@ -54,6 +60,7 @@ class CudaKernel:
     constants: Mapping[str, Sequence[KernelConstant]] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     defines: Mapping[str, Any] = field(default_factory=dict)
+    overlaps: bool = False
     path: Path | None = field(default=None, init=False)
     _module_file: Path | None = field(default=None, init=False)
 

@@ -25,6 +25,11 @@ _STREAM = Slot("workspace", 1)
 _PROGRAM_WORDS, _CALL_WORDS, _UNUSED = 6, 12, (0,) * 8
 #: The place of the stream in a launch, and in a copy or a fill.
 _STREAM_OF_LAUNCH, _STREAM_OF_MEMORY = 9 * _WORD, 4 * _WORD
+#: The place of a CUlaunchConfig, which follows what cuLaunchKernelEx gets: the grid and the block
+#: in halves of words, the bytes of shared memory, the stream, the attributes, and their number.
+_PLACE_OF_CONFIG, _EXTENTS_OF_CONFIG = 5 * _WORD, Struct("<6I")
+#: CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, which is allowed.
+_MAY_OVERLAP = array(_WORD_TYPE, [6, 1, *[0] * 7])
 
 
 class ProgramOffset(int):
@@ -89,6 +94,8 @@ class EnqueueProgram:
         """Return the grid and the block of a launch, the step of that number."""
         begin = (self.memory[5] - self.address) // _WORD + number * _CALL_WORDS
         words = tuple(self.memory[begin + 2 : begin + 8])
+        if self.memory[begin] == _driver_functions()[1]:
+            words = _EXTENTS_OF_CONFIG.unpack(self.memory[begin + 5 : begin + 8].tobytes())
         return words[:3], words[3:]
 
 
@@ -140,14 +147,22 @@ def _calls(
     pointers: list[tuple[Slot, int]],
 ) -> list[Any]:
     """Return the calls, which begin at ``at``, and add to the pointers what goes there."""
-    launch_kernel, copy, fill = _driver_functions()
+    launch_kernel, launch_overlapping, copy, fill = _driver_functions()
     launched = iter(kernels)
     words: list[Any] = []
-    for step in work.steps:
+    for before, step in zip((None, *work.steps), work.steps, strict=False):
         if isinstance(step, Launch):
             kernel = next(launched)
-            shape = (*three(step.grid), *three(step.block), step.shared_bytes)
-            words += (launch_kernel, kernel.address, *shape, 0, ProgramOffset(params), 0)
+            extents = (*three(step.grid), *three(step.block))
+            if kernel.overlaps and isinstance(before, Launch):
+                config = ProgramOffset(at + _PLACE_OF_CONFIG)
+                words += (launch_overlapping, config, kernel.address, ProgramOffset(params), 0)
+                pairs = zip(extents[::2], extents[1::2], strict=True)
+                words += [low + high * 2**32 for low, high in pairs]
+                words += (step.shared_bytes, 0, _MAY_OVERLAP.buffer_info()[0], 1)
+            else:
+                words += (launch_kernel, kernel.address, *extents, step.shared_bytes, 0)
+                words += (ProgramOffset(params), 0)
             params += len(kernel.parameter_sizes) * _WORD
             pointers.append((_STREAM, at + _STREAM_OF_LAUNCH))
         else:
@@ -162,11 +177,11 @@ def _calls(
 
 
 @cache
-def _driver_functions() -> tuple[int, int, int]:
-    """Return the addresses of the driver's functions that launch, copy and fill."""
+def _driver_functions() -> tuple[int, int, int, int]:
+    """Return the addresses of the driver's functions that launch, launch early, copy and fill."""
     library = ctypes.CDLL("libcuda.so.1")
-    names = ("cuLaunchKernel", "cuMemcpyDtoDAsync_v2", "cuMemsetD8Async")
-    launch_kernel, copy, fill = (
+    names = ("cuLaunchKernel", "cuLaunchKernelEx", "cuMemcpyDtoDAsync_v2", "cuMemsetD8Async")
+    launch_kernel, launch_overlapping, copy, fill = (
         ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0 for name in names
     )
-    return launch_kernel, copy, fill
+    return launch_kernel, launch_overlapping, copy, fill

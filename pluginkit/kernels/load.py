@@ -11,10 +11,12 @@ from pluginkit.errors import KernelError, MissingDependencyError
 from pluginkit.kernels.compile import Compiled
 from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.machine_code import machine_code
-from pluginkit.kernels.specialise import Specialisation
+from pluginkit.kernels.specialise import CudaSpecialisation, Specialisation
 
 #: Dynamic shared memory in bytes that every kernel may use.
 _PLAIN_SHARED_BYTES = 48 * 1024
+#: The compute capability, without its dot, from which launches can overlap.
+_OVERLAPPING = 90
 
 
 class LoadedKernel:
@@ -24,14 +26,21 @@ class LoadedKernel:
         function: the ``CUfunction``.
         address: the same as an int.
         parameter_sizes: bytes of each parameter.
+        overlaps: whether a launch may begin before the one that precedes it has ended.
     """
 
     def __init__(
-        self, name: str, function: Any, parameter_sizes: tuple[int, ...], module: Any
+        self,
+        name: str,
+        function: Any,
+        parameter_sizes: tuple[int, ...],
+        module: Any,
+        overlaps: bool = False,
     ) -> None:
         self.function = function
         self.address = int(function)
         self.parameter_sizes = parameter_sizes
+        self.overlaps = overlaps
         self._name = name
         self._module = module  # must not be unloaded
         self._shared_bytes = _PLAIN_SHARED_BYTES
@@ -168,4 +177,6 @@ def _load(wanted: Specialisation, code: Compiled, device: int) -> LoadedKernel:
         function = _checked(driver.cuModuleGetFunction(module, code.symbols[0].encode()))
     except KernelError as error:
         raise KernelError("PK323", f"kernel '{wanted}' does not load: {error.message}") from error
-    return LoadedKernel(str(wanted), function, code.parameter_sizes[0], module)
+    overlaps = isinstance(wanted, CudaSpecialisation) and wanted.overlaps
+    overlaps = overlaps and int(architecture_of(device)) >= _OVERLAPPING
+    return LoadedKernel(str(wanted), function, code.parameter_sizes[0], module, overlaps)

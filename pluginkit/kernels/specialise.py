@@ -33,6 +33,7 @@ class CudaSpecialisation:
         folder: the source file's folder, which may hold headers; None for inline source.
         file: what compilers and findings call the source: the author's file.
         line: the line of the file on which the source begins.
+        overlaps: whether it may begin before the launch that precedes it has ended.
     """
 
     code: str
@@ -41,6 +42,7 @@ class CudaSpecialisation:
     folder: Path | None
     file: str = "kernel.cu"
     line: int = 1
+    overlaps: bool = False
 
     def __str__(self) -> str:
         return self.expression
@@ -102,7 +104,9 @@ def cuda_specialisation(kernel: CudaKernel, expression: str) -> CudaSpecialisati
         # Caches of compiled code compare the source text, so headers must change it.
         digest = hashlib.sha256(b"\0".join(header.read_bytes() for header in headers))
         code += f"\n// headers {digest.hexdigest()}\n"
-    return CudaSpecialisation(code, expression, kernel.options, folder, *kernel.origin)
+    return CudaSpecialisation(
+        code, expression, kernel.options, folder, *kernel.origin, kernel.overlaps
+    )
 
 
 def name_expression(

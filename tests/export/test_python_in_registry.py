@@ -127,7 +127,7 @@ def driver_calls(monkeypatch: pytest.MonkeyPatch):
 
     function = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_uint64] * 4)(answer)
     address = ctypes.cast(function, ctypes.c_void_p).value
-    monkeypatch.setattr(enqueue_program, "_driver_functions", lambda: (address,) * 3)
+    monkeypatch.setattr(enqueue_program, "_driver_functions", lambda: (address,) * 4)
     for module in (prepare, recorded_enqueue):
         monkeypatch.setattr(module, "current_device", lambda: 0)
     monkeypatch.setattr(prepare, "kernels_of", lambda *_: [])

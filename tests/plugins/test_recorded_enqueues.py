@@ -47,7 +47,7 @@ def no_gpu() -> Iterator[None]:
         return kernels.setdefault((plugin, known_kernels._key(launch), sizes), kernel)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(enqueue_program, "_driver_functions", lambda: (1, 2, 3))
+        patch.setattr(enqueue_program, "_driver_functions", lambda: (1, 2, 3, 4))
         patch.setattr(
             prepare,
             "kernels_of",

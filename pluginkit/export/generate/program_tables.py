@@ -12,7 +12,7 @@ from pluginkit.export.generate.cpp_text import TYPES, table
 from pluginkit.export.generate.kernels import KernelModule
 from pluginkit.export.generate.variant_functions import FunctionNames
 from pluginkit.export.trace.methods import TracedPlugin
-from pluginkit.kernels.specialise import Specialisation
+from pluginkit.kernels.specialise import CudaSpecialisation, Specialisation
 
 
 def type_rows(traced: Sequence[TracedPlugin]) -> list[tuple[str, ...]]:
@@ -82,10 +82,15 @@ def kernel_tables(
         for kernel, symbol in zip(module.kernels, module.symbols, strict=True)
     }
     rows = [
-        f"{{{string_literal(declared)}, {string_literal(str(kernel))}, {places[kernel]}}}"
+        f"{{{string_literal(declared)}, {string_literal(str(kernel))}, {places[kernel]}"
+        f"{', true' * _overlaps(kernel)}}}"
         for kernel, declared in kernels.items()
     ]
     yield table("constexpr Kernel kKernels[]", rows)
+
+
+def _overlaps(kernel: Specialisation) -> bool:
+    return isinstance(kernel, CudaSpecialisation) and kernel.overlaps
 
 
 def variant_tables(

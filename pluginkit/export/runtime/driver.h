@@ -36,6 +36,25 @@ enum : int {
     CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,
 };
 
+// An attribute of a launch.
+struct CUlaunchAttribute {
+    int id;
+    int padding;
+    int value;
+    int unused[15];
+};
+constexpr CUlaunchAttribute kMayOverlap = {
+    6, 0, 1, {}};  // CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION
+
+struct CUlaunchConfig {
+    unsigned grid[3];
+    unsigned block[3];
+    unsigned shared_bytes;
+    CUstream stream;
+    const CUlaunchAttribute* attributes;
+    unsigned attribute_count;
+};
+
 // The functions. The second name is the symbol in libcuda.
 #define PLUGINKIT_CUDA_FUNCTIONS(X)                                                              \
     X(cuInit, "cuInit", (unsigned))                                                              \
@@ -56,6 +75,8 @@ enum : int {
     X(cuLaunchKernel, "cuLaunchKernel",                                                          \
       (CUfunction, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned,         \
        CUstream, void**, void**))                                                                \
+    X(cuLaunchKernelEx, "cuLaunchKernelEx",                                                      \
+      (const CUlaunchConfig*, CUfunction, void**, void**))                                       \
     X(cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2", (CUdeviceptr, CUdeviceptr, std::size_t, CUstream)) \
     X(cuMemsetD8Async, "cuMemsetD8Async", (CUdeviceptr, unsigned char, std::size_t, CUstream))
 

@@ -14,6 +14,8 @@ constexpr std::size_t kWord = sizeof(std::uint64_t);
 constexpr std::int64_t kGridLimits[] = {std::numeric_limits<std::int32_t>::max(), 65535, 65535};
 constexpr std::int64_t kBlockLimits[] = {1024, 1024, 64};
 constexpr std::int64_t kBlockThreads = 1024;
+// The compute capability from which launches can overlap.
+constexpr std::int32_t kOverlapping = 90;
 
 // A grid or block as the author wrote it in launches(): 5 or (5, 1).
 std::string written(const Extent& extent) {
@@ -71,6 +73,9 @@ public:
             step.block[i] = static_cast<unsigned>(block[i].value());
         }
         step.shared_bytes = static_cast<unsigned>(shared_bytes.value());
+        step.overlaps = launched.overlaps && !mPrepared.mSteps.empty() &&
+                        mPrepared.mSteps.back().kind == Prepared::Kind::kLaunch &&
+                        mPrepared.mDevice.facts.compute_capability >= kOverlapping;
         step.description = std::string("launch of '") + launched.name + "', grid " +
                            written(grid) + ", block " + written(block);
         const LoadedKernel loaded = load_kernel(mProgram, kernel, mPrepared.mDevice);
@@ -247,6 +252,14 @@ void Prepared::enqueue(const void* const* inputs, void* const* outputs, void* wo
 CUresult Prepared::run(const Step& step, CUstream stream) {
     switch (step.kind) {
         case Kind::kLaunch:
+            if (step.overlaps) {
+                const CUlaunchConfig config = {
+                    {step.grid[0], step.grid[1], step.grid[2]},
+                    {step.block[0], step.block[1], step.block[2]},
+                    step.shared_bytes, stream, &kMayOverlap, 1};
+                return mDriver.cuLaunchKernelEx(
+                    &config, step.function, mParameters.data() + step.first_parameter, nullptr);
+            }
             return mDriver.cuLaunchKernel(step.function, step.grid[0], step.grid[1], step.grid[2],
                                           step.block[0], step.block[1], step.block[2],
                                           step.shared_bytes, stream,

@@ -48,6 +48,7 @@ private:
         unsigned grid[3] = {1, 1, 1};
         unsigned block[3] = {1, 1, 1};
         unsigned shared_bytes = 0;
+        bool overlaps = false;
         std::size_t first_parameter = 0;  // index in mParameters
         BufferAddress target = {0, 0};
         BufferAddress source = {0, 0};

@@ -165,6 +165,9 @@ struct Kernel {
     const char* expression;  // of this specialisation: "scale<float>"
     const char* symbol;      // in the module
     std::int32_t module;     // index in Program::modules
+    // Whether it may begin before the launch that precedes it has ended, from compute capability
+    // 9.0.
+    bool overlaps = false;
 };
 
 // ---------------------------------------------------------------------------------------- steps

@@ -302,6 +302,17 @@ void refusals(Test& test) {
                     "'count<{T}>', grid (1, 2), block (64, 2): CUDA_ERROR_ILLEGAL_ADDRESS"));
     test.recording.fail("cuLaunchKernel", 0);
     EXPECT(plugin.runtime->enqueue(good, out, inputs, outputs, nullptr, nullptr) == 0);
+
+    // The second launch may begin before the first has ended, from compute capability 9.0.
+    test.recording.fail("cuLaunchKernelEx", 700);
+    EXPECT(plugin.runtime->enqueue(good, out, inputs, outputs, nullptr, nullptr) != 0);
+    EXPECT(log.said("PK330 Gather: step 4 of 4, launch of 'gather<{T}, {WIDE}>'"));
+    test.recording.device(86);
+    const PluginTensorDesc longer[] = {desc(DataType::kFLOAT, {5, 4}), in[1]};
+    EXPECT(plugin.runtime->onShapeChange(longer, 2, out, 3) == 0);
+    EXPECT(plugin.runtime->enqueue(longer, out, inputs, outputs, nullptr, nullptr) == 0);
+    test.recording.device(90);
+    test.recording.fail("cuLaunchKernelEx", 0);
     delete plugin.object;
 
     const PluginTensorDesc x = desc(DataType::kFLOAT, {4});

@@ -68,7 +68,8 @@ constexpr Image kImages[] = {{80, false, kCode, sizeof kCode},
                              {90, true, kCode, sizeof kCode}};
 constexpr Module kModules[] = {{kImages, 3}, {kImages, 3}};
 constexpr Kernel kKernels[] = {{"count<{T}>", "count<float>", "count", 0},
-                               {"gather<{T}, {WIDE}>", "gather<float, true>", "gather_wide", 1}};
+                               {"gather<{T}, {WIDE}>", "gather<float, true>", "gather_wide", 1,
+                                true}};
 constexpr Attribute kAttributes[] = {
     {"axis", Kind::kInt, false, -1, true, false, nullptr, nullptr, "int"},
     {"mode", Kind::kString, false, -1, false, false, "\"none\"", "[\"none\",\"add\"]",

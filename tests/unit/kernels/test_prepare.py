@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import struct
 import sys
 from types import SimpleNamespace
@@ -10,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from pluginkit import Copy, Input, Output, Plugin, bfloat16, float32
-from pluginkit.contract.launches import CudaKernel, Launch
-from pluginkit.contract.tensors import Slot
+from pluginkit.contract.launches import CudaKernel, Fill, Launch
+from pluginkit.contract.tensors import Slot, Workspace
 from pluginkit.errors import KernelError, MissingDependencyError
 from pluginkit.kernels import enqueue_program as programs
 from pluginkit.kernels import load as loading
@@ -41,6 +42,7 @@ class Driver:
         self.status = 0
         self.functions = (
             driver_function([POINTER, *[UNSIGNED] * 7, *[POINTER] * 3], self.launch),
+            driver_function([POINTER] * 4, self.launch_early),
             driver_function([POINTER] * 4, self.copy),
             driver_function([POINTER, ctypes.c_uint8, POINTER, POINTER], self.fill),
         )
@@ -58,6 +60,17 @@ class Driver:
         self.calls.append(("launch", tuple(shape), stream, arguments))
         return self.status
 
+    def launch_early(self, config, *rest):
+        known = struct.unpack("7I4xQQI4x", ctypes.string_at(config, 56))
+        *shape, stream, attributes, count = known
+        assert count == 1
+        # CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, and a union of 64 bytes.
+        assert struct.unpack("I4xi60x", ctypes.string_at(attributes, 72)) == (6, 1)
+        function, params, extra = rest
+        status = self.launch(function, *shape, stream, params, extra)
+        self.calls.append(("early", *self.calls.pop()[1:]))
+        return status
+
     def copy(self, *arguments):
         self.calls.append(("copy", *arguments))
         return self.status
@@ -70,10 +83,11 @@ class Driver:
 class Kernel:
     """A loaded kernel; the driver knows its parameters' sizes by its address."""
 
-    def __init__(self, sizes, driver):
+    def __init__(self, sizes, driver, overlaps=False):
         self.address = 2**40 + len(driver.kernels)
         self.parameter_sizes = driver.kernels[self.address] = sizes
         self.shared_bytes = None
+        self.overlaps = overlaps
 
     def allow_shared_bytes(self, nbytes):
         self.shared_bytes = nbytes
@@ -150,6 +164,21 @@ def test_launches_share_pointers(driver):
             ("launch", (5, 1, 1, 32, 1, 1, 0), 7, [words[1], b"abc", words[2], scratch, first[4]]),
             ("launch", (6, 1, 1, 32, 1, 1, 0), 7, [words[0], b"", words[1]]),
         ]
+        driver.calls.clear()
+
+
+def test_a_launch_may_begin_before_the_one_that_precedes_it_has_ended(driver):
+    launch = Launch(CudaKernel("", "f"), (5, 2), (32, 3), (), shared_bytes=9)
+    steps = (launch, launch, Fill(Workspace(8)), launch, launch)
+    work = EnqueueSteps("P", steps, ([Slot("input")],) * 4, (1, 1))
+    kernels = [Kernel((8,), driver, overlaps) for overlaps in (True, True, True, False)]
+    prepared = preparing.PreparedSteps(work, kernels)
+    for pointer, stream in ((0x7F00_0000_0000, 7), (0x1000, 2**40)):
+        prepared.enqueue([pointer], [0], 0x9000, stream)
+        given = ((5, 2, 1, 32, 3, 1, 9), stream, [struct.pack("<Q", pointer)])
+        plain, early = ("launch", *given), ("early", *given)
+        # Not the first one, nor one after a fill.
+        assert driver.calls == [plain, early, ("fill", 0x9000, 0, 8, stream), plain, plain]
         driver.calls.clear()
 
 
@@ -329,6 +358,18 @@ def test_kernel_is_loaded_once_for_a_device(monkeypatch):
 
 def loading_kernel(*options):
     return CudaSpecialisation("code", "f", options, None)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "overlaps", "expected"),
+    [("90", True, True), ("120", True, True), ("89", True, False), ("90", False, False)],
+)
+def test_launches_overlap_from_compute_capability_9(monkeypatch, architecture, overlaps, expected):
+    monkeypatch.setattr(loading, "need", lambda module: Modules())
+    monkeypatch.setattr(loading, "_modules", {})
+    monkeypatch.setattr(loading, "architecture_of", lambda device: architecture)
+    wanted = dataclasses.replace(loading_kernel(), overlaps=overlaps)
+    assert loading._load(wanted, Compiled(b"one", ("f",), ((8,),)), 0).overlaps == expected
 
 
 class Modules:

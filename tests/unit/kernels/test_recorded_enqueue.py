@@ -69,7 +69,7 @@ class KernelWithLimit(LoadedKernel):
 def plugin(monkeypatch: pytest.MonkeyPatch) -> Plugin:
     """A plugin of a class of its own, and a device without kernels."""
     kernel = KernelWithLimit("copy", 77, (8, 8, 8, 4), None)
-    monkeypatch.setattr(enqueue_program, "_driver_functions", lambda: (1, 2, 3))
+    monkeypatch.setattr(enqueue_program, "_driver_functions", lambda: (1, 2, 3, 4))
     monkeypatch.setattr(prepare, "kernels_of", lambda *call: [kernel for _ in call[3]])
     set_device(monkeypatch, 0)
     made: Plugin = type("Halved", (Halves,), {"__module__": __name__, "asked": []})()

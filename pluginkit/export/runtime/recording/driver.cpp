@@ -44,6 +44,14 @@ struct Function {
     Module* module;
 };
 
+// The first members of a CUlaunchConfig.
+struct LaunchConfig {
+    unsigned grid[3];
+    unsigned block[3];
+    unsigned shared_bytes;
+    void* stream;
+};
+
 struct State {
     std::mutex mutex;
     std::string records;
@@ -379,6 +387,20 @@ PLUGINKIT_EXPORT CUresult cuLaunchKernel(void* handle, unsigned grid_x, unsigned
                              ",\"arguments\":" + arguments_of(function, parameters));
     }
     return kSuccess;
+}
+
+// Records a launch as any other; of a CUlaunchConfig the attributes are left out.
+PLUGINKIT_EXPORT CUresult cuLaunchKernelEx(const LaunchConfig* config, void* handle,
+                                           void** parameters, void** extra) {
+    {
+        const std::lock_guard<std::mutex> lock(state().mutex);
+        if (const CUresult status = failure_of("cuLaunchKernelEx")) {
+            return status;
+        }
+    }
+    return cuLaunchKernel(handle, config->grid[0], config->grid[1], config->grid[2],
+                          config->block[0], config->block[1], config->block[2],
+                          config->shared_bytes, config->stream, parameters, extra);
 }
 
 PLUGINKIT_EXPORT CUresult cuMemcpyDtoDAsync_v2(std::uint64_t target, std::uint64_t source,
