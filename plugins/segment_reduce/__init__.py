@@ -26,6 +26,7 @@ from pluginkit import (
     int32,
     int64,
 )
+from pluginkit.plugins._cuda.clear import DEFINES as CLEAR_DEFINES
 from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
 from pluginkit.plugins.segment_reduce.cases import sample_calls
 from pluginkit.plugins.segment_reduce.launches import (
@@ -103,8 +104,13 @@ class SegmentReduce(Plugin):
         _CONSTANTS,
         defines=DEFINES,
     )
+    clear_kernel = CudaKernel("../_cuda/clear.cu", "clear", defines=CLEAR_DEFINES)
     add_kernel = CudaKernel(
-        "add.cu", "add_edges<{Tind}, {VECTOR}, {WEIGHTED}>", _CONSTANTS, defines=DEFINES
+        "add.cu",
+        "add_edges<{Tind}, {VECTOR}, {WEIGHTED}>",
+        _CONSTANTS,
+        defines=DEFINES,
+        overlaps=True,
     )
     key_kernel = CudaKernel("keys.cu", "make_keys<{T}, {Tind}>", defines=KEY_DEFINES)
     place_kernel = CudaKernel("../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES)

@@ -1,7 +1,8 @@
-// Add edges to rows of y that are zero before, for sums of float32 whose bits may differ from run to run: one launch, and no
+// Add edges to rows of y that the launch before clears, for sums of float32 whose bits may differ from run to run, without a
 // sort of all edges. A warp adds each of its edges by itself, or if several seem to lead to the same row, sorts them and adds
 // once to each row. Where edges are few, `shares` warps look at the same ones and take different ones.
 
+#include "../_cuda/overlap.cuh"
 #include "runs.cuh"
 
 // Where edges are few, so many of a warp may meet in a row.
@@ -50,6 +51,7 @@ __device__ __forceinline__ void add_each(float* y, const Edges<float>& edges, un
             if (from >= WARP || at >= inner) row[i] = rows;
             if (row[i] < rows) given[i] = vector_of<WEIGHTED, N>(edges, own, weight, at);
         }
+        wait_for_earlier_launches();
 #pragma unroll
         for (int i = 0; i < UNROLLED; ++i) {
             float total[N] = {};
@@ -87,6 +89,7 @@ __global__ void __launch_bounds__(THREADS)
         add_each<N, WEIGHTED>(y, edges, key, node, factor, rows, lanes_log2, warp % shares, shares);
         return;
     }
+    wait_for_earlier_launches();
     const unsigned sorted = sorted_over_warp(key * WARP + lane), here = sorted / WARP;
     list.row[lane] = __shfl_sync(ALL, node, sorted % WARP);
     list.edge[lane] = __shfl_sync(ALL, factor, sorted % WARP);

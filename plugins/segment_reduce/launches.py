@@ -21,6 +21,7 @@ from pluginkit import (
     may_hold,
     where,
 )
+from pluginkit.plugins._cuda.clear import clear_launch
 from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, sweep_launch
 from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins.segment_reduce.segment_problem import (
@@ -138,7 +139,7 @@ class SegmentCall:
             ),
             constants=self._constants,
         )
-        return Fill(self.y), add
+        return clear_launch(self.plugin.clear_kernel, self.y), add
 
     def _sorted(self) -> Iterator[Step]:
         problem, plugin = self.problem, self.plugin
