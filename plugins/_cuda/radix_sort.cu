@@ -1,4 +1,4 @@
-// Sort keys and their positions stably with CUB's one-sweep radix sort: one launch turns digit counts into offsets,
+// Sort keys and their values stably with CUB's one-sweep radix sort: one launch turns digit counts into offsets,
 // then one launch for each digit sorts. This is a separate source because CUB takes seconds to compile.
 
 #include "sort_sweep.cuh"
@@ -15,10 +15,10 @@ __global__ void place_digits(int* digits) {
 
 // Sort by one digit; a thread takes ITEMS keys. `looked_back`, which has DIGITS ints for each block, and `ticket` are zero
 // before. Where `is_wanted` is given and 0, nothing is done.
-template <typename Key, int ITEMS>
+template <typename Key, int ITEMS, typename Value = int>
 __global__ void __launch_bounds__(SWEEP_THREADS)
-    sweep(Key* keys_out, int* positions_out, const Key* keys, const int* positions, const int* places,
-          int* looked_back, int* ticket, int items, int first_bit, const int* is_wanted) {
+    sweep(Key* keys_out, Value* values_out, const Key* keys, const Value* values, const int* places, int* looked_back,
+          int* ticket, int items, int first_bit, const int* is_wanted) {
     if (is_wanted != nullptr && *is_wanted == 0) return;
-    sweep_once<Key, ITEMS>(keys_out, positions_out, keys, positions, places, looked_back, ticket, items, first_bit);
+    sweep_once<Key, ITEMS>(keys_out, values_out, keys, values, places, looked_back, ticket, items, first_bit);
 }

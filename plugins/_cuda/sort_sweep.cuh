@@ -1,4 +1,4 @@
-// Sort keys and their positions stably by one digit with CUB's one-sweep radix sort. Only sources whose kernels sort
+// Sort keys and their values stably by one digit with CUB's one-sweep radix sort. Only sources whose kernels sort
 // include this, because CUB takes seconds to compile.
 
 #pragma once
@@ -26,15 +26,14 @@ using SweepPolicy =
 
 // Sort by the digit from `first_bit` on, with all blocks; a thread takes ITEMS keys. `looked_back`, which has DIGITS ints
 // for each block, and `ticket` are zero before; `places` has the offset of the keys of each digit.
-template <typename Key, int ITEMS>
-__device__ __forceinline__ void sweep_once(Key* keys_out, int* positions_out, const Key* keys, const int* positions,
+template <typename Key, int ITEMS, typename Value>
+__device__ __forceinline__ void sweep_once(Key* keys_out, Value* values_out, const Key* keys, const Value* values,
                                            const int* places, int* looked_back, int* ticket, int items,
                                            int first_bit) {
     using Policy = SweepPolicy<Key, ITEMS>;
-    using Agent = cub::detail::radix_sort::AgentRadixSortOnesweep<Policy, false, Key, int, int, int>;
+    using Agent = cub::detail::radix_sort::AgentRadixSortOnesweep<Policy, false, Key, Value, int, int>;
     static_assert(Agent::BLOCK_THREADS == SWEEP_THREADS && Agent::ITEMS_PER_THREAD == ITEMS);
     __shared__ typename Agent::TempStorage storage;
-    Agent(storage, looked_back, ticket, nullptr, places, keys_out, keys, positions_out, positions, items, first_bit,
-          DIGIT_BITS)
+    Agent(storage, looked_back, ticket, nullptr, places, keys_out, keys, values_out, values, items, first_bit, DIGIT_BITS)
         .Process();
 }

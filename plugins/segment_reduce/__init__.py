@@ -39,6 +39,7 @@ from pluginkit.plugins.segment_reduce.reference import segment_reduce
 from pluginkit.plugins.segment_reduce.segment_problem import (
     SWEPT_ITEMS,
     VECTORS,
+    WEIGHTED_ITEMS,
     check_shapes,
     workspace_bound,
     workspace_bytes,
@@ -118,6 +119,12 @@ class SegmentReduce(Plugin):
         "../_cuda/radix_sort.cu",
         "sweep<unsigned int, {ITEMS}>",
         {"ITEMS": SWEPT_ITEMS},
+        defines=SORT_DEFINES,
+    )
+    weighted_sweep_kernel = CudaKernel(
+        "../_cuda/radix_sort.cu",
+        "sweep<unsigned int, {ITEMS}, int2>",
+        {"ITEMS": WEIGHTED_ITEMS},
         defines=SORT_DEFINES,
     )
     edge_kernel = CudaKernel(

@@ -84,20 +84,22 @@ __device__ __forceinline__ unsigned key_at(const unsigned* keys, int item, int i
     return item < 0 ? BEFORE_ALL : item < items ? keys[item] : AFTER_ALL;
 }
 
-// Reduce sorted edges. A value is a row of x; with weights it is an edge, of which `pairs` has the row and the bits of the
-// weight, if it has one.
+// What make_keys writes for an edge.
+template <bool WEIGHTED> using EdgeValue = cuda::std::conditional_t<WEIGHTED, int2, int>;
+
+// Reduce sorted edges.
 template <typename T, Aggregate A, int VECTOR, bool WEIGHTED>
 __global__ void __launch_bounds__(THREADS)
     reduce_edges(T* __restrict__ y, unsigned char* touched, float* new_items, unsigned* new_keys, int* are_new,
                  Sizes sizes, float initial, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
-                 const int2* __restrict__ pairs, const State* state, const unsigned* given_keys,
-                 const int* given_values, const unsigned* sorted_keys, const int* sorted_values) {
+                 const State* state, const unsigned* given_keys, const EdgeValue<WEIGHTED>* given_values,
+                 const unsigned* sorted_keys, const EdgeValue<WEIGHTED>* sorted_values) {
     const Target<T> target{y, touched, new_items, new_keys, are_new, sizes, initial};
     const Edges<T> edges{x, weights, widths};
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
     __shared__ RunList lists[WARPS];
     const unsigned* __restrict__ keys = state->is_unsorted ? sorted_keys : given_keys;
-    const int* __restrict__ values = state->is_unsorted ? sorted_values : given_values;
+    const EdgeValue<WEIGHTED>* __restrict__ values = state->is_unsorted ? sorted_values : given_values;
     const int warp = blockIdx.x * WARPS + threadIdx.x / WARP, lane = threadIdx.x % WARP, base = warp * WARP;
     if (base >= sizes.items) return;
     RunList& list = lists[threadIdx.x / WARP];
@@ -108,15 +110,11 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         const int item = base + half * WARP + lane;
-        if (item < sizes.items) row[half] = values[item];
-    }
-    if constexpr (WEIGHTED) {
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-            if (base + half * WARP + lane >= sizes.items) break;
-            const int2 pair = pairs[row[half]];
-            edge[half] = widths.heads == 1 ? pair.y : row[half];
-            row[half] = pair.x;
+        if (item >= sizes.items) break;
+        if constexpr (WEIGHTED) {
+            row[half] = values[item].x, edge[half] = values[item].y;
+        } else {
+            row[half] = values[item];
         }
     }
     const Runs runs = list_runs(list, before, here, after, target.sizes.rows);

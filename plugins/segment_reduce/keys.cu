@@ -18,12 +18,12 @@ __device__ __forceinline__ void count_digit(int* counts, unsigned digit) {
 }
 
 // Write a key and a value for each edge. The key is the row of y, or `rows` if an index is out of range. The value is the
-// row of x; or if `pairs` is given the edge, and the pair its row of x and, with one column of weights, their bits.
+// row of x, an int; or with weights an int2, with the edge or the bits of its weight after the row, as vector_of takes them.
 template <typename T, typename I>
 __global__ void __launch_bounds__(THREADS)
-    make_keys(unsigned* __restrict__ keys, int* __restrict__ values, int* __restrict__ digits, State* state,
+    make_keys(unsigned* __restrict__ keys, void* __restrict__ values, int* __restrict__ digits, State* state,
               const I* __restrict__ destinations, const I* __restrict__ sources, int edges, int rows, int nodes,
-              int2* __restrict__ pairs, const T* __restrict__ weights, int heads, int sweeps) {
+              const T* __restrict__ weights, int heads, int sweeps) {
     __shared__ int counts[MOST_SWEEPS * DIGITS];
     for (int i = threadIdx.x; i < sweeps * DIGITS; i += THREADS) counts[i] = 0;
     __syncthreads();
@@ -51,8 +51,11 @@ __global__ void __launch_bounds__(THREADS)
             is_unsorted |= !is_edge || before > row;
             unsigned key = is_edge ? row : rows;
             keys[edge] = key;
-            values[edge] = pairs == nullptr ? node : edge;
-            if (pairs != nullptr) pairs[edge] = make_int2(node, weighted_edge(weights, heads, edge));
+            if (weights == nullptr) {
+                static_cast<int*>(values)[edge] = node;
+            } else {
+                static_cast<int2*>(values)[edge] = make_int2(node, weighted_edge(weights, heads, edge));
+            }
             for (int sweep = 0; sweep < sweeps; ++sweep, key >>= DIGIT_BITS) {
                 count_digit(counts + sweep * DIGITS, key % DIGITS);
             }

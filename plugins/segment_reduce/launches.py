@@ -154,16 +154,16 @@ class SegmentCall:
             args=(
                 *(*self._pairs(0), digits, state, self.destinations, self.sources),
                 *map(int32, (problem.edges, problem.rows, problem.nodes)),
-                *(self._weight_pairs, self.weights),
-                *map(int32, (problem.heads, problem.sweeps)),
+                *(self.weights, *map(int32, (problem.heads, problem.sweeps))),
             ),
         )
         yield Launch(plugin.place_kernel, problem.sweeps, DIGITS, (digits,))
+        sweep_kernel = plugin.sweep_kernel if self.weights is None else plugin.weighted_sweep_kernel
         sweep = 0
         while may_hold(sweep < problem.sweeps):
             done = min(sweep, problem.sweeps)
             yield sweep_launch(
-                plugin.sweep_kernel,
+                sweep_kernel,
                 done,
                 where(sweep < problem.sweeps, problem.sweep_blocks, 0),
                 pairs=(*self._pairs(sweep + 1), *self._pairs(sweep)),
@@ -189,18 +189,10 @@ class SegmentCall:
         first, second = self.workspace.at(zeroed), self.workspace.at(zeroed + 2 * keys)
         return first.at(half * keys).first(keys), second.at(half * values).first(values)
 
-    @property
-    def _weight_pairs(self) -> Workspace | None:
-        """Return where the row of x and the weight of each edge are, if edges have weights."""
-        if self.weights is None:
-            return None
-        *before, size = self.problem.sizes()
-        return self.workspace.at(sum(before)).first(size)
-
     def _reductions(self, state: Workspace, touched: Workspace) -> Iterator[Launch]:
         """Yield reduce_edges, then reduce_items for each level of items."""
         problem, plugin = self.problem, self.plugin
-        *before, key_bytes, _, _ = problem.sizes()
+        *before, key_bytes, _ = problem.sizes()
         keys, values = self.workspace.at(sum(before)), self.workspace.at(sum(before) + key_bytes)
         flag = state.at(4)
         items = problem.edges
@@ -217,7 +209,7 @@ class SegmentCall:
             block=THREADS,
             args=(
                 *arguments,
-                *(self.x, self.weights, self._widths, self._weight_pairs, state),
+                *(self.x, self.weights, self._widths, state),
                 *(*self._pairs(0), *self._pairs(problem.sweeps)),
             ),
             constants=self._constants,

@@ -33,6 +33,8 @@ THREADS, WARP = 256, 32
 MOST_SWEEPS = 4
 #: The keys that a thread sorts, where there are few and where there are many.
 SWEPT_ITEMS = (6, SWEEP_ITEMS[4])
+#: The same where a value has a weight, too.
+WEIGHTED_ITEMS = (6, SWEEP_ITEMS[8])
 _FEW_KEYS = 2**20
 #: Of the bytes of a vector load, those that a row may be a multiple of.
 VECTORS = (16, 4, 1)
@@ -128,7 +130,7 @@ class SegmentProblem:
     @property
     def swept_items(self) -> int:
         """The keys that a thread sorts: fewer where there are too few to keep a GPU busy."""
-        few, many = SWEPT_ITEMS
+        few, many = WEIGHTED_ITEMS if self.is_weighted else SWEPT_ITEMS
         return few if self.edges <= _FEW_KEYS else many
 
     @property
@@ -150,14 +152,14 @@ class SegmentProblem:
 
     def sizes(self) -> list[int]:
         """Return the bytes of the workspace's parts; the first is zeroed by every call."""
-        edges = self.edges * 4
+        keys = self.edges * 4
+        values = keys * 2 if self.is_weighted else keys
         items = sum(self.levels())
         parts = (
             sum(self.zeroed()),
-            *(edges, edges, edges, edges),  # keys and values, each twice
+            *(keys, keys, values, values),
             items * 4,
             items * self.stride * _FLOAT_BYTES,
-            2 * edges if self.is_weighted else 0,
         )
         return [_aligned(part) for part in parts]
 

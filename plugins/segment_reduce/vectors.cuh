@@ -2,6 +2,8 @@
 
 #pragma once
 
+#include <cuda/std/type_traits>
+
 #include "../_cuda/reduce.cuh"
 #include "state.cuh"
 
