@@ -113,31 +113,43 @@ class SegmentReduce(Plugin):
         defines=DEFINES,
         overlaps=True,
     )
-    key_kernel = CudaKernel("keys.cu", "make_keys<{T}, {Tind}>", defines=KEY_DEFINES)
-    place_kernel = CudaKernel("../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES)
+    key_kernel = CudaKernel("keys.cu", "make_keys<{T}, {Tind}>", defines=KEY_DEFINES, overlaps=True)
+    place_kernel = CudaKernel(
+        "../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES, overlaps=True
+    )
     sweep_kernel = CudaKernel(
         "../_cuda/radix_sort.cu",
         "sweep<unsigned int, {ITEMS}>",
         {"ITEMS": SWEPT_ITEMS},
         defines=SORT_DEFINES,
+        overlaps=True,
     )
     weighted_sweep_kernel = CudaKernel(
         "../_cuda/radix_sort.cu",
         "sweep<unsigned int, {ITEMS}, int2>",
         {"ITEMS": WEIGHTED_ITEMS},
         defines=SORT_DEFINES,
+        overlaps=True,
     )
     edge_kernel = CudaKernel(
         "kernel.cu",
         "reduce_edges<{T}, pluginkit::Aggregate::{aggregate}, {VECTOR}, {WEIGHTED}>",
         _CONSTANTS,
         defines=DEFINES,
+        overlaps=True,
     )
     item_kernel = CudaKernel(
-        "kernel.cu", "reduce_items<{T}, pluginkit::Aggregate::{aggregate}>", defines=DEFINES
+        "kernel.cu",
+        "reduce_items<{T}, pluginkit::Aggregate::{aggregate}>",
+        defines=DEFINES,
+        overlaps=True,
     )
     zero_kernel = CudaKernel(
-        "kernel.cu", "zero_rows<{T}, {VECTOR}>", {"VECTOR": VECTORS}, defines=DEFINES
+        "kernel.cu",
+        "zero_rows<{T}, {VECTOR}>",
+        {"VECTOR": VECTORS},
+        defines=DEFINES,
+        overlaps=True,
     )
 
     def check(self, *tensors: Any) -> None:

@@ -10,6 +10,7 @@
 // 2 for each WARP, until a warp holds all. So no row of y waits for another, however many edges it has, and the order of
 // each sum depends on the number of its edges and their place alone.
 
+#include "../_cuda/overlap.cuh"
 #include "runs.cuh"
 
 using pluginkit::HEADER;  // from launches.py
@@ -98,6 +99,8 @@ __global__ void __launch_bounds__(THREADS)
     const Edges<T> edges{x, weights, widths};
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
     __shared__ RunList lists[WARPS];
+    let_next_launch_begin();
+    wait_for_earlier_launches();
     const unsigned* __restrict__ keys = state->is_unsorted ? sorted_keys : given_keys;
     const EdgeValue<WEIGHTED>* __restrict__ values = state->is_unsorted ? sorted_values : given_values;
     const int warp = blockIdx.x * WARPS + threadIdx.x / WARP, lane = threadIdx.x % WARP, base = warp * WARP;
@@ -140,6 +143,8 @@ __global__ void __launch_bounds__(THREADS)
     const Target<T> target{y, touched, new_items, new_keys, are_new, sizes, initial};
     constexpr int N = 4;
     __shared__ RunList lists[WARPS];
+    let_next_launch_begin();
+    wait_for_earlier_launches();
     if (*are_given == 0) return;
     const int warp = blockIdx.x * WARPS + threadIdx.x / WARP, lane = threadIdx.x % WARP, base = warp * WARP;
     if (base >= sizes.items) return;
@@ -184,6 +189,7 @@ template <typename T, int VECTOR>
 __global__ void __launch_bounds__(THREADS)
     zero_rows(T* __restrict__ y, const unsigned char* __restrict__ touched, int rows, int inner) {
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
+    wait_for_earlier_launches();
     const int lane = threadIdx.x % WARP;
     const long long base = (blockIdx.x * static_cast<long long>(WARPS) + threadIdx.x / WARP) * WARP;
     unsigned empty = __ballot_sync(ALL, base + lane < rows && touched[base + lane] == 0);

@@ -1,5 +1,6 @@
 // Make the keys of edges, see whether they are in order, and count their digits for the sort.
 
+#include "../_cuda/overlap.cuh"
 #include "vectors.cuh"
 
 using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::MOST_SWEEPS;  // from launches.py
@@ -26,6 +27,7 @@ __global__ void __launch_bounds__(THREADS)
               const T* __restrict__ weights, int heads, int sweeps) {
     __shared__ int counts[MOST_SWEEPS * DIGITS];
     for (int i = threadIdx.x; i < sweeps * DIGITS; i += THREADS) counts[i] = 0;
+    let_next_launch_begin();
     __syncthreads();
     bool is_unsorted = false;
     for (int base = blockIdx.x * LOADS * THREADS + threadIdx.x; base < edges; base += gridDim.x * LOADS * THREADS) {
@@ -61,6 +63,7 @@ __global__ void __launch_bounds__(THREADS)
             }
         }
     }
+    wait_for_earlier_launches();
     if (__syncthreads_or(is_unsorted) && threadIdx.x == 0) state->is_unsorted = 1;
     for (int i = threadIdx.x; i < sweeps * DIGITS; i += THREADS) {
         if (counts[i] != 0) atomicAdd(digits + i, counts[i]);

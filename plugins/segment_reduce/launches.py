@@ -146,7 +146,7 @@ class SegmentCall:
         parts = problem.zeroed()
         zeroed = self.workspace.first(sum(parts))
         state, digits, tickets, swept, touched = zeroed.split(parts)
-        yield Fill(zeroed)
+        yield clear_launch(plugin.clear_kernel, zeroed)
         yield Launch(
             plugin.key_kernel,
             grid=min(ceil_div(problem.edges, _LOADS * THREADS), _COUNTING_BLOCKS),

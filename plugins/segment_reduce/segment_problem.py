@@ -172,7 +172,7 @@ class SegmentProblem:
             4 * DIGITS * sweeps,
             _aligned(4 * sweeps),
             4 * DIGITS * self.sweep_blocks * sweeps,
-            self.rows,
+            _aligned(self.rows),
         )
 
 
