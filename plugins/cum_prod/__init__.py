@@ -23,6 +23,7 @@ from pluginkit import (
     int32,
     int64,
 )
+from pluginkit.plugins._cuda.clear import DEFINES as CLEAR_DEFINES
 from pluginkit.plugins.cum_prod.launches import DEFINES, LANES, steps_of, workspace_bytes
 
 _DOWN = {"DOWN": (True, False)}  # whether the elements of a row are not contiguous
@@ -63,9 +64,12 @@ class CumProd(Plugin):
     lane_kernel = CudaKernel(
         "kernel.cu", "cum_prod_of_lanes<{T}, {LANES}>", {"LANES": LANES}, defines=DEFINES
     )
-    tile_kernel = CudaKernel("scan.cu", "scan_tiles<{T}>", defines=DEFINES)
+    clear_kernel = CudaKernel("../_cuda/clear.cu", "clear", defines=CLEAR_DEFINES)
+    tile_kernel = CudaKernel("scan.cu", "scan_tiles<{T}>", defines=DEFINES, overlaps=True)
     part_kernel = CudaKernel("scan.cu", "reduce_parts<{T}, {DOWN}>", _DOWN, defines=DEFINES)
-    scan_kernel = CudaKernel("scan.cu", "scan_parts<{T}, {DOWN}>", _DOWN, defines=DEFINES)
+    scan_kernel = CudaKernel(
+        "scan.cu", "scan_parts<{T}, {DOWN}>", _DOWN, defines=DEFINES, overlaps=True
+    )
 
     def check(self, x: TensorDesc) -> None:
         """Check that x has the axis."""

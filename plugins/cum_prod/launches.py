@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pluginkit import (
-    Fill,
     Launch,
     Step,
     TensorDesc,
@@ -18,6 +17,7 @@ from pluginkit import (
     known,
     product,
 )
+from pluginkit.plugins._cuda.clear import clear_launch
 
 if TYPE_CHECKING:
     from pluginkit.plugins.cum_prod import CumProd
@@ -89,7 +89,8 @@ def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace
     grid, down = _grid(x, rows, size, inner), {"DOWN": inner > 1}
     products = workspace.first(rows * grid[1] * _PRODUCT_BYTES) if grid[1] > 1 else None
     if products is not None and _is_few(x, rows, size, inner):
-        return Fill(products), Launch(plugin.tile_kernel, grid, _THREADS, (y, x, products, *whole))
+        clear = clear_launch(plugin.clear_kernel, products)
+        return clear, Launch(plugin.tile_kernel, grid, _THREADS, (y, x, products, *whole))
     scan = Launch(plugin.scan_kernel, grid, _THREADS, (y, x, products, *whole), constants=down)
     if products is None:
         return (scan,)

@@ -1,7 +1,9 @@
 // CumProd where rows are long: a block takes one row, or 32 adjacent ones that are not contiguous (DOWN), a tile after the
 // other. A thread takes ITEMS elements that follow each other. Several blocks may share a row: reduce_parts multiplies the
-// elements of each part, so that scan_parts begins with the product of the parts before its own.
+// elements of each part, so that scan_parts begins with the product of the parts before its own. It does so from the end, so
+// that scan_parts finds in the cache what it reads first.
 
+#include "../_cuda/overlap.cuh"
 #include "rows.cuh"
 
 using pluginkit::THREADS;  // from launches.py
@@ -62,8 +64,10 @@ __global__ void __launch_bounds__(THREADS)
     const bool is_row = number < rows;
     const Row<DOWN> row(is_row ? number : rows - 1, size, inner, is_reverse);
     const Part part(size, Own::TILE);
+    let_next_launch_begin();
     Product<T> own = one<T>(), all = one<T>();
-    for (long long tile = part.begin; tile < part.end; tile += Own::TILE) {
+    const long long tiles = (part.end - part.begin + Own::TILE - 1) / Own::TILE;
+    for (long long tile = part.begin + (tiles - 1) * Own::TILE; tile >= part.begin; tile -= Own::TILE) {
         const Span span = row.span(tile + Own::first_of_warp(), 32 * ITEMS);
         const Pack<T> elements = row.load(x, tile + Own::rank() * ITEMS, span, stages[DOWN ? 0 : threadIdx.x / 32]);
         own = own.times(Run<T>(elements).all()).normalised();
@@ -85,6 +89,7 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<T, DOWN>)
     const Part part(size, Own::TILE);
     Stage<T>& stage = stages[DOWN ? 0 : threadIdx.x / 32];
     Product<T> own = one<T>(), all = one<T>();
+    wait_for_earlier_launches();
     for (int i = Own::rank(); i < blockIdx.y; i += THREADS / Own::ROWS) {
         if (is_row) own = own.times(products[number * gridDim.y + i]).normalised();
     }
@@ -100,7 +105,7 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<T, DOWN>)
 }
 
 // For a few contiguous rows of a few tiles, in one launch. All blocks run at once: each takes a tile, publishes its product, and
-// waits for those before it. `products` has a word for each tile, 0 before.
+// waits for those before it. `products` has a word for each tile, which the launch before clears.
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     scan_tiles(T* __restrict__ y, const T* __restrict__ x, volatile unsigned long long* products, long long rows, long long size,
@@ -116,6 +121,7 @@ __global__ void __launch_bounds__(THREADS)
     Product<T> all = one<T>(), before = one<T>(), earlier = one<T>();
     const Product<T> inside = before_thread<T, false>(of_warps[0], run.all(), all);
     products += 1LL * blockIdx.x * gridDim.y;
+    wait_for_earlier_launches();
     if (threadIdx.x == 0) products[blockIdx.y] = all.word();
     if (threadIdx.x < blockIdx.y) {
         unsigned long long word;
