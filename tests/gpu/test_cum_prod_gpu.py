@@ -49,6 +49,15 @@ def test_signs(lean, shape, axis, reverse, exclusive, dtype):
     assert_right(lean, x, axis=axis, reverse=reverse, exclusive=exclusive)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64])
+@pytest.mark.parametrize("shape", [(2**22 + 77,), (300, 5001), (7, 2048 * 6)], ids=str)
+def test_blocks_that_share_rows(lean, shape, dtype):
+    x = np.random.default_rng(1).choice([-1, 1], shape).astype(dtype)
+    for _ in range(3):
+        (got,) = drive(CumProd(), [x], interface="v3", flavour=lean)
+        np.testing.assert_array_equal(got, np.cumprod(x, -1, dtype=dtype))
+
+
 @pytest.mark.parametrize("rows", [4, 40])
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("kind", ["vanishing", "growing", "zero", "infinite", "NaN", "extreme"])
