@@ -37,6 +37,7 @@ from pluginkit.plugins.segment_reduce.launches import (
 )
 from pluginkit.plugins.segment_reduce.reference import segment_reduce
 from pluginkit.plugins.segment_reduce.segment_problem import (
+    SPREAD,
     SWEPT_ITEMS,
     VECTORS,
     WEIGHTED_ITEMS,
@@ -134,7 +135,7 @@ class SegmentReduce(Plugin):
     edge_kernel = CudaKernel(
         "kernel.cu",
         "reduce_edges<{T}, pluginkit::Aggregate::{aggregate}, {VECTOR}, {WEIGHTED}>",
-        _CONSTANTS,
+        _CONSTANTS | {"VECTOR": (*VECTORS, SPREAD)},
         defines=DEFINES,
         overlaps=True,
     )

@@ -13,7 +13,7 @@
 #include "../_cuda/overlap.cuh"
 #include "runs.cuh"
 
-using pluginkit::HEADER;  // from launches.py
+using pluginkit::HEADER, pluginkit::SPREAD, pluginkit::SPREAD_ELEMENTS;  // from launches.py
 
 // Write the keys of the warp's two new items: its parts of the long run that went on and of the one that goes on. An item
 // between others of its run that has no value keeps the key, so that the run stays one.
@@ -43,12 +43,12 @@ template <typename T> struct Target {
     float initial;
 };
 
-// Reduce the listed runs to rows of y, or to new items if they are parts of long ones.
-template <Aggregate A, int N, bool VECTOR_STORE, typename T, typename Reduce>
+// Reduce the listed runs to rows of y, or to new items if they are parts of long ones. A lane has N elements, STEP apart.
+template <Aggregate A, int N, int STEP, bool VECTOR_STORE, typename T, typename Reduce>
 __device__ __forceinline__ void reduce_to_target(const Target<T>& target, const RunList& list, const Runs& runs,
                                                  unsigned here, int warp, Reduce reduce) {
     const int inner = target.sizes.inner;
-    reduce_runs<A, N>(
+    reduce_runs<A, N, STEP>(
         list, runs.count, here, target.sizes.lanes_log2, inner, 0, 1, reduce,
         [&](int run, unsigned key, float(&total)[N], int count, int at) {
             const bool is_tail = run == 0 && runs.has_tail, is_head = run == runs.count - 1 && runs.has_head;
@@ -58,11 +58,12 @@ __device__ __forceinline__ void reduce_to_target(const Target<T>& target, const 
                 constexpr int M = N % 4 == 0 ? 4 : 1;
 #pragma unroll
                 for (int n = 0; n < N; n += M) {
-                    *reinterpret_cast<Pack<float, M>*>(item + HEADER + at + n) =
+                    const int element = at + n * STEP;
+                    if (STEP > 1 && element >= inner) break;
+                    *reinterpret_cast<Pack<float, M>*>(item + HEADER + element) =
                         *reinterpret_cast<const Pack<float, M>*>(total + n);
-                }
-                if (at + N >= inner) {  // the next launch reads the padding, too
-                    for (int n = at + N; n < target.sizes.stride - HEADER; ++n) item[HEADER + n] = 0.0f;
+                    if (element + M < inner) continue;  // the next launch reads the padding, too
+                    for (int i = element + M; i < target.sizes.stride - HEADER; ++i) item[HEADER + i] = 0.0f;
                 }
                 return;
             }
@@ -74,7 +75,7 @@ __device__ __forceinline__ void reduce_to_target(const Target<T>& target, const 
             } else {
 #pragma unroll
                 for (int n = 0; n < N; ++n) {
-                    if (at + n < inner) y[n] = static_cast<T>(total[n]);
+                    if (at + n * STEP < inner) y[n * STEP] = static_cast<T>(total[n]);
                 }
             }
             if (at == 0) target.touched[key] = 1;
@@ -88,7 +89,7 @@ __device__ __forceinline__ unsigned key_at(const unsigned* keys, int item, int i
 // What make_keys writes for an edge.
 template <bool WEIGHTED> using EdgeValue = cuda::std::conditional_t<WEIGHTED, int2, int>;
 
-// Reduce sorted edges.
+// Reduce sorted edges. Lanes read vectors, or if VECTOR is SPREAD elements that are WARP apart.
 template <typename T, Aggregate A, int VECTOR, bool WEIGHTED>
 __global__ void __launch_bounds__(THREADS)
     reduce_edges(T* __restrict__ y, unsigned char* touched, float* new_items, unsigned* new_keys, int* are_new,
@@ -97,7 +98,8 @@ __global__ void __launch_bounds__(THREADS)
                  const unsigned* sorted_keys, const EdgeValue<WEIGHTED>* sorted_values) {
     const Target<T> target{y, touched, new_items, new_keys, are_new, sizes, initial};
     const Edges<T> edges{x, weights, widths};
-    constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
+    constexpr int N = VECTOR == SPREAD ? SPREAD_ELEMENTS : VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
+    constexpr int STEP = VECTOR == SPREAD ? WARP : 1;
     __shared__ RunList lists[WARPS];
     let_next_launch_begin();
     wait_for_earlier_launches();
@@ -128,9 +130,9 @@ __global__ void __launch_bounds__(THREADS)
         if constexpr (WEIGHTED) list.edge[half * WARP + lane] = edge[half];
     }
     __syncwarp();
-    reduce_to_target<A, N, true>(
+    reduce_to_target<A, N, STEP, STEP == 1>(
         target, list, runs, here, warp, [&](float(&total)[N], int first, int last, int at) {
-            return reduce_edges_of<A, WEIGHTED>(edges, list, total, first, last, at);
+            return reduce_edges_of<A, WEIGHTED, STEP>(edges, list, total, first, last, at);
         });
 }
 
@@ -157,7 +159,7 @@ __global__ void __launch_bounds__(THREADS)
     list.row[lane] = marked == here ? base + lane : -1;
     list.row[WARP + lane] = marked_after == after ? base + WARP + lane : -1;
     __syncwarp();
-    reduce_to_target<A, N, false>(
+    reduce_to_target<A, N, 1, false>(
         target, list, runs, here, warp, [&](float(&total)[N], int first, int last, int at) {
             int count = 0;
             for (int place = first; place < last; place += UNROLLED) {

@@ -27,6 +27,8 @@ from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins.segment_reduce.segment_problem import (
     HEADER,
     MOST_SWEEPS,
+    SPREAD,
+    SPREAD_ELEMENTS,
     THREADS,
     VECTOR_FLOATS,
     WARP,
@@ -55,6 +57,8 @@ DEFINES = {
     "Reduction": Reduction,
     "SCAN_BYTES": _SCAN_BYTES,
     "SCAN_THREADS": _SCAN_THREADS,
+    "SPREAD": SPREAD,
+    "SPREAD_ELEMENTS": SPREAD_ELEMENTS,
     "THREADS": THREADS,
     "UNROLLED": _UNROLLED,
     "WARP": WARP,
@@ -203,6 +207,10 @@ class SegmentCall:
             return (self.y, touched, values, keys, flag, sizes, self._initial), parts
 
         arguments, parts = target(items, problem.vectors)
+        constants = self._constants
+        if problem.is_spread:
+            parts = ceil_div(problem.inner, SPREAD_ELEMENTS * WARP)
+            constants |= {"VECTOR": SPREAD}
         yield Launch(
             plugin.edge_kernel,
             grid=(ceil_div(items, _TILE), parts),
@@ -212,7 +220,7 @@ class SegmentCall:
                 *(self.x, self.weights, self._widths, state),
                 *(*self._pairs(0), *self._pairs(problem.sweeps)),
             ),
-            constants=self._constants,
+            constants=constants,
         )
         for items in problem.levels():
             given = flag, keys, values

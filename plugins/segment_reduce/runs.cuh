@@ -65,11 +65,11 @@ __device__ __forceinline__ Runs list_runs(RunList& list, unsigned before, unsign
 // they stand for, and `finish(run, key, total, count, at)` writes the whole run. LANES lanes take the elements of a row, so
 // that several runs are reduced at once. Where there are fewer runs, several groups of lanes share one. Of `shares` warps
 // with the same list this one is number `share`.
-template <Aggregate A, int N, typename Reduce, typename Finish>
+template <Aggregate A, int N, int STEP = 1, typename Reduce, typename Finish>
 __device__ __forceinline__ void reduce_runs(const RunList& list, int count, unsigned here, int lanes_log2, int inner,
                                             int share, int shares, Reduce reduce, Finish finish) {
     const int lane = threadIdx.x % WARP, lanes = 1 << lanes_log2;
-    const int at = (blockIdx.y * WARP + lane % lanes) * N;
+    const int at = blockIdx.y * WARP * N + lane % lanes * (STEP == 1 ? N : 1);
     int parts_log2 = 0;
     while ((max(count, 1) << (parts_log2 + 1 + lanes_log2)) <= WARP) ++parts_log2;
     const int part = lane >> lanes_log2 & ((1 << parts_log2) - 1), at_once = WARP >> (lanes_log2 + parts_log2);
@@ -99,7 +99,7 @@ __device__ __forceinline__ void reduce_runs(const RunList& list, int count, unsi
 }
 
 // Reduce the items of a run that are edges.
-template <Aggregate A, bool WEIGHTED, int N, typename T>
+template <Aggregate A, bool WEIGHTED, int STEP = 1, int N, typename T>
 __device__ __forceinline__ int reduce_edges_of(const Edges<T>& edges, const RunList& list, float (&total)[N], int first,
                                                int last, int at) {
     for (int place = first; place < last; place += UNROLLED) {
@@ -108,7 +108,7 @@ __device__ __forceinline__ int reduce_edges_of(const Edges<T>& edges, const RunL
         for (int i = 0; i < UNROLLED; ++i) {
             if (place + i < last) {
                 const int edge = WEIGHTED ? list.edge[place + i] : 0;
-                given[i] = vector_of<WEIGHTED, N>(edges, list.row[place + i], edge, at);
+                given[i] = vector_of<WEIGHTED, N, STEP>(edges, list.row[place + i], edge, at);
             }
         }
 #pragma unroll

@@ -38,6 +38,8 @@ WEIGHTED_ITEMS = (6, SWEEP_ITEMS[8])
 _FEW_KEYS = 2**20
 #: Of the bytes of a vector load, those that a row may be a multiple of.
 VECTORS = (16, 4, 1)
+#: In place of them where rows have no vectors: each lane has some elements that are WARP apart.
+SPREAD, SPREAD_ELEMENTS = 0, 2
 #: Up to so many edges, and rows, one launch whose blocks all look at all edges is faster than a
 #: sort; their list takes 4 bytes of shared memory for each.
 _FEW_EDGES, _FEW_ROWS = 11_264, 2**13
@@ -111,6 +113,11 @@ class SegmentProblem:
     def vector_bytes(self) -> int:
         """The bytes of a load: as many as divide what one weight multiplies."""
         return next(each for each in VECTORS if self.head_size * self.itemsize % each == 0)
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether the lanes that reduce sorted edges read single elements of wide rows."""
+        return self.vector_bytes <= self.itemsize and self.inner > WARP and self.heads == 1
 
     @property
     def vectors(self) -> int:

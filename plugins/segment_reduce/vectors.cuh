@@ -42,17 +42,24 @@ template <typename T> struct Edges {
     Widths widths;
 };
 
-// The vector of a row of x that an edge reads, and its weight.
+// The elements of a row of x that a lane reads for an edge, and its weight.
 template <typename T, int N> struct EdgeVector {
     Pack<T, N> pack;
     float weight;
 };
 
-// Load the vector of a row. `edge` is the edge, or with one column of weights the bits of its weight.
-template <bool WEIGHTED, int N, typename T>
+// Load the elements of a row that are STEP apart, from number `at` on. `edge` is the edge, or with one column of weights the
+// bits of its weight.
+template <bool WEIGHTED, int N, int STEP = 1, typename T>
 __device__ __forceinline__ EdgeVector<T, N> vector_of(const Edges<T>& edges, int row, int edge, int at) {
     EdgeVector<T, N> made;
-    made.pack = *reinterpret_cast<const Pack<T, N>*>(edges.x + static_cast<long long>(row) * edges.widths.inner + at);
+    const T* const first = edges.x + static_cast<long long>(row) * edges.widths.inner + at;
+    if constexpr (STEP == 1) {
+        made.pack = *reinterpret_cast<const Pack<T, N>*>(first);
+    } else {
+#pragma unroll
+        for (int n = 0; n < N; ++n) made.pack.value[n] = at + n * STEP < edges.widths.inner ? first[n * STEP] : T(0.0f);
+    }
     made.weight = 1.0f;
     if constexpr (WEIGHTED) {
         const int heads = edges.widths.heads, head = at / edges.widths.head_size;

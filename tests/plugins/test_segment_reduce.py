@@ -98,6 +98,16 @@ def test_runs_of_every_length_and_place(first, is_sorted, deterministic):
     np.testing.assert_array_equal(got, reference(arrays))
 
 
+@pytest.mark.parametrize("inner", [33, 70])
+def test_wide_rows_without_vectors(inner):
+    at = np.repeat(np.arange(len(LENGTHS)) * 7, LENGTHS)
+    rng = np.random.default_rng(1)
+    rng.shuffle(at)
+    x = rng.integers(-8, 9, (50, inner)).astype(np.float32)  # sums are exact
+    arrays = [x, at, np.array([8300]), rng.integers(0, 50, len(at)), None]
+    np.testing.assert_array_equal(on_machine(arrays, deterministic=True), reference(arrays))
+
+
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_one_destination_takes_every_level(aggregate):
     arrays = edges(40, 33_000, 1, (2,))
