@@ -89,9 +89,13 @@ __device__ __forceinline__ unsigned key_at(const unsigned* keys, int item, int i
 // What make_keys writes for an edge.
 template <bool WEIGHTED> using EdgeValue = cuda::std::conditional_t<WEIGHTED, int2, int>;
 
+// How many blocks of reduce_edges a multiprocessor has at once, where so few registers are enough; 0: as many as it has.
+template <typename T, int VECTOR, bool WEIGHTED>
+constexpr int RESIDENT = sizeof(T) == 4 && VECTOR == 16 && !WEIGHTED ? 5 : 0;
+
 // Reduce sorted edges. Lanes read vectors, or if VECTOR is SPREAD elements that are WARP apart.
 template <typename T, Aggregate A, int VECTOR, bool WEIGHTED>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, RESIDENT<T, VECTOR, WEIGHTED>)
     reduce_edges(T* __restrict__ y, unsigned char* touched, float* new_items, unsigned* new_keys, int* are_new,
                  Sizes sizes, float initial, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
                  const State* state, const unsigned* given_keys, const EdgeValue<WEIGHTED>* given_values,
