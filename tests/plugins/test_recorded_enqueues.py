@@ -43,7 +43,8 @@ def no_gpu() -> Iterator[None]:
 
     def kernel_of(plugin: Plugin, launch: Launch) -> LoadedKernel:
         sizes = tuple(8 if isinstance(part, Slot) else len(part) for part in parameters(launch))
-        kernel = UnloadedKernel(launch.kernel.name, len(kernels) + 1, sizes, None)
+        overlaps = getattr(launch.kernel, "overlaps", False)
+        kernel = UnloadedKernel(launch.kernel.name, len(kernels) + 1, sizes, None, overlaps)
         return kernels.setdefault((plugin, known_kernels._key(launch), sizes), kernel)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -180,6 +180,7 @@ def test_a_launch_may_begin_before_the_one_that_precedes_it_has_ended(driver):
         # Not the first one, nor one after a fill.
         assert driver.calls == [plain, early, ("fill", 0x9000, 0, 8, stream), plain, plain]
         driver.calls.clear()
+    assert prepared.program.extents(1) == prepared.program.extents(0) == ((5, 2, 1), (32, 3, 1))
 
 
 class Copies(Plugin):
