@@ -18,7 +18,8 @@ class WidenConv(Rewrite):
     """Conv(signal, w) -> Squeeze(Conv(Unsqueeze(signal), Unsqueeze(w))), with an axis of size 1.
 
     TensorRT supports convolutions of signals, but in some models its builder fails on one of them:
-    "CHECK(nbdims_bias == 4 || nbdims_bias == 5) failed". Those build with this rewrite.
+    "CHECK(nbdims_bias == 4 || nbdims_bias == 5) failed". ``build`` then begins again with this
+    rewrite, unless it is left out by name.
     """
 
     pattern = Op("Conv", "x", "w", Optional("bias"))

@@ -139,7 +139,13 @@ class ParseError(PluginkitError, RuntimeError):
 
 
 class BuildError(PluginkitError, RuntimeError):
-    """TensorRT did not build an engine."""
+    """TensorRT did not build an engine.
+
+    Attributes:
+        rewrite: the name of an opt-in rewrite with which it may build.
+    """
+
+    rewrite: str | None = None
 
 
 class RunError(PluginkitError, RuntimeError):

@@ -88,6 +88,7 @@ def build_engine(
 ) -> BuildResult:
     """Rewrite a model where needed, build an engine, and save the plan with its manifest.
 
+    Where TensorRT's builder fails on what an opt-in rewrite takes, the build begins again with it.
     The plan is written whole or not at all. Ctrl-C ends the build with a KeyboardInterrupt.
 
     Args:
@@ -122,8 +123,25 @@ def build_engine(
     check_target(path, target)
     flavour = load_flavour(options.flavour)
     resolved = resolve_options(options, flavour, source.plugins, observer)
-    with collected_calls() as calls:
-        engine = _build(flavour, source, shapes or {}, resolved, observer, verbose)
+    try:
+        with collected_calls() as calls:
+            engine = _build(flavour, source, shapes or {}, resolved, observer, verbose)
+    except BuildError as error:
+        again = _with_helping_rewrite(choice, error, rewrites)
+        if again is None:
+            raise
+        observer.notice(f"{error.rewrite} is applied: without it TensorRT's builder fails.")
+        return build_engine(
+            path,
+            plan_path,
+            shapes=shapes,
+            options=options,
+            plugins=plugins,
+            rewrites=rewrites,
+            choice=again,
+            observer=observer,
+            verbose=verbose,
+        )
     manifest = manifest_of(engine, flavour, resolved, source.path, source.nodes, calls)
     text = manifest.to_json().encode()
     write_together({target: engine.plan, manifest_path(target): text})
@@ -170,6 +188,19 @@ def _rewrite(
         for scope, node, plugin in plugin_nodes(result.model, result.plugins)
     ]
     return _Source(path, result, report, nodes)
+
+
+def _with_helping_rewrite(
+    choice: RewriteChoice | None, error: BuildError, rewrites: Sequence[type[Rewrite]] | None
+) -> RewriteChoice | None:
+    """Return the choice with the rewrite that may help; None without one, or if it is decided."""
+    from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
+
+    choice, name = choice or RewriteChoice(), error.rewrite
+    is_found = rewrites is None or name in [one.__name__ for one in rewrites]
+    if name is None or not is_found or choice.only or name in {*choice.skip, *choice.also}:
+        return None
+    return replace(choice, also=[*choice.also, name])
 
 
 def _build(

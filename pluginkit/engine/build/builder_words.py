@@ -24,11 +24,13 @@ class BuilderComplaint:
         where: the nodes.
         cause: why they do not build.
         fix: what to do.
+        rewrite: the name of an opt-in rewrite that helps.
     """
 
     where: str
     cause: str
     fix: str
+    rewrite: str | None = None
 
 
 def _has_bodies(node: onnx.NodeProto, _: Plugins) -> bool:
@@ -131,6 +133,8 @@ _COMPLAINTS: tuple[tuple[str, _Concerns, str, str], ...] = (
         "a plugin.",
     ),
 )
+#: The opt-in rewrites that help, by TensorRT's words.
+_REWRITES = {r"nbdims_bias": "WidenConv"}
 _SEPARATORS = re.compile(r"[\s,:;\[\]{}()'\"+]+")
 #: Nodes that an error names.
 _NAMED = 4
@@ -151,7 +155,7 @@ def complaint_in(words: str, model: onnx.ModelProto, plugins: Plugins) -> Builde
             suspects = (
                 likely or named or [one for one in _nodes(model) if concerns(one[1], plugins)]
             )
-            return BuilderComplaint(_where(suspects), cause, fix)
+            return BuilderComplaint(_where(suspects), cause, fix, _REWRITES.get(pattern))
     return BuilderComplaint(_where(named), "", "") if named else None
 
 

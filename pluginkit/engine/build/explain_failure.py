@@ -27,6 +27,7 @@ def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour)
         error.where = found.where or error.where
         error.cause = f"{found.cause}\nTensorRT said: {error.cause}" if found.cause else error.cause
         error.fix = found.fix or error.fix
+        error.rewrite = found.rewrite
 
 
 def explain_refusals(error: ParseError, rewrite: RewriteResult, flavour: str) -> None:

@@ -64,7 +64,7 @@ def test_a_convolution_of_a_signal_that_breaks_the_builder_has_a_way_on():
     result = rewrite_model(onnx.parser.parse_model(text), [])
     error = BuildError("PK521", "no engine.", cause="CHECK(nbdims_bias == 4) failed")
     explain_failure(error, result, Flavour("tensorrt_rtx", None, "1.7"))
-    assert error.fix == "build with --with WidenConv."
+    assert (error.fix, error.rewrite) == ("build with --with WidenConv.", "WidenConv")
     assert "a convolution of a signal" in error.cause
 
 
