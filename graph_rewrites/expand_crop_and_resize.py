@@ -40,6 +40,11 @@ class ExpandCropAndResize(Rewrite):
             return "its mode is not linear, or has antialias"
         if shape is None or wanted is None or len(wanted) != len(shape):
             return "its rank is unknown, or its sizes are not stored, one for each axis"
+        axes = match.attribute("axes", range(len(shape)))
+        if [axis % len(shape) for axis in axes] != [*range(len(shape))]:
+            return "its axes are in another order"
+        if match.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
+            return "it keeps the ratio of its sizes"
         if None not in shape and match.constant(region) is not None:
             return "its region and the size of its image are known"
         borders = [*_stored(match, region), *[None] * (2 * len(shape))]

@@ -52,6 +52,8 @@ def test_axes_whose_borders_are_stored_and_whose_size_is_kept_are_left_alone():
         (('"linear"', '"nearest"'), "its mode is not linear"),
         (('"tf_crop_and_resize"', '"half_pixel"'), "its coordinates are not those"),
         (("x, region, , sizes", "x, region, scales"), "its sizes are not stored"),
+        (("0.5>", "0.5, axes = [0, 1, 3, 2]>"), "its axes are in another order"),
+        (('"linear"', '"linear", keep_aspect_ratio_policy = "not_larger"'), "it keeps the ratio"),
     ],
 )
 def test_other_resizes_are_left(change, reason):
