@@ -28,6 +28,8 @@ class SpreadSizes(Rewrite):
             return "the rank of its input is unknown"
         if match.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
             return "it keeps the ratio of its sizes"
+        if match.attribute("coordinate_transformation_mode") == "tf_crop_and_resize":
+            return "its region has borders of the same axes"
         if None not in shape:
             return "TensorRT takes it: no axis is dynamic"
         return [axis % len(shape) for axis in axes]

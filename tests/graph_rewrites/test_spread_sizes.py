@@ -36,6 +36,15 @@ def test_the_other_axes_keep_their_sizes(axes, sizes):
             {"sizes": i64(8, 9), "axes": [2, 3], "keep_aspect_ratio_policy": "not_larger"},
             "it keeps the ratio",
         ),
+        (
+            ["n", 3, 4, 4],
+            {
+                "sizes": i64(8, 9),
+                "axes": [2, 3],
+                "coordinate_transformation_mode": "tf_crop_and_resize",
+            },
+            "its region has borders of the same axes",
+        ),
     ],
 )
 def test_what_it_need_not_do_is_left(dims, options, reason):
