@@ -28,10 +28,11 @@ class CountInIntegers(Rewrite):
         problem = problem or match.dtype_problem(FLOATS, match.outputs[0])
         if problem is not None:
             return problem
-        first, by = match.constant(start), match.constant(step)
-        if first is None or by is None or first != np.floor(first) or by != np.floor(by):
+        stored = [match.constant(each) for each in (start, step)]
+        first, by = (np.nan if each is None else float(each.item()) for each in stored)
+        if not (first.is_integer() and by.is_integer()):
             return "its start or its step is no whole number that the model stores"
-        return int(first.item()), int(by.item())
+        return int(first), int(by)
 
     def rewrite(self, match: Match, limit: gs.Tensor, facts: tuple[int, int]) -> list[gs.Node]:
         new = Replacement(match)

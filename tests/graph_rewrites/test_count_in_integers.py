@@ -32,6 +32,7 @@ def test_whole_numbers_are_counted_in_integers(start, step, limit):
     ("options", "reason"),
     [
         ({"step": "0.5"}, "its start or its step is no whole number that the model stores"),
+        ({"step": "inf"}, "its start or its step is no whole number that the model stores"),
         ({"integer": "int32"}, "'n' is int32; expected int64"),
     ],
 )
