@@ -144,8 +144,10 @@ def _append(inside: GraphIndex, given: str, grown: str) -> _Append | None:
     (_, first), (name, second) = bodies(node)
     for branch, other in ((first, second), (second, first)):
         insert, kept = (_producer(each, each.output[at].name) for each in (branch, other))
-        is_kept = kept is not None and is_op(kept, "Identity") and kept.input[0] == given
-        if insert is None or not is_kept or not _inserts(insert, given):
+        if insert is None or kept is None or not _inserts(insert, given):
+            continue
+        is_kept = is_op(kept, "Identity") and kept.input[0] == given
+        if not (is_kept and _is_alone(branch, insert) and _is_alone(other, kept)):
             continue
         local = {*(each.name for each in branch.initializer)}.union(
             *(n.output for n in branch.node)
@@ -154,6 +156,14 @@ def _append(inside: GraphIndex, given: str, grown: str) -> _Append | None:
             is_negated = (branch is second) == (name == "else_branch")
             return _Append(insert.input[1], node.input[0], is_negated)
     return None
+
+
+def _is_alone(branch: onnx.GraphProto, node: onnx.NodeProto) -> bool:
+    """Whether nothing else in a branch reads the sequence that a node takes or the one it gives."""
+    before, after = node.input[0], node.output[0]
+    read = set[str]().union(*(names_read(each) for each in branch.node if each is not node))
+    given = [each.name for each in branch.output if each.name in (before, after)]
+    return read.isdisjoint((before, after)) and given == [after]
 
 
 def _inserts(node: onnx.NodeProto, given: str) -> bool:

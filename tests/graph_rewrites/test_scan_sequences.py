@@ -94,6 +94,13 @@ def choosing(axis=0, new=1, then=APPEND, otherwise=KEEP, before=""):
     return model_of(text if new else text.replace("[A, B, C]", "[A, B]"))
 
 
+def counting_in_the_branch(sequence):
+    counted = f"n0 = SequenceLength({sequence}) f = Cast<to = 1>(n0)"
+    text = CHOOSING.replace("f = Identity(largest) THEN", f"h = {APPEND} {counted}")
+    text = text.replace("ELSE", f"m = {KEEP}").replace("AXIS", "0").replace("NEW", "1")
+    return model_of(text)
+
+
 @pytest.mark.parametrize("branches", [(APPEND, KEEP), (KEEP, APPEND)])
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_a_list_that_grows_now_and_then(axis, branches):
@@ -114,8 +121,13 @@ def test_a_list_that_grows_now_and_then(axis, branches):
         choosing(new=0),
         choosing(then="SequenceInsert(r, made)", before="made = Neg(row)"),
         choosing(otherwise="SequenceInsert(r, row)"),
+        counting_in_the_branch("r"),
+        counting_in_the_branch("h"),
     ],
-    ids=["joined along their own axis", "made in the branch", "appended either way"],
+    ids=[
+        *("joined along their own axis", "made in the branch", "appended either way"),
+        *("read before it grows, too", "read after it grew, too"),
+    ],
 )
 def test_other_choices_are_left(model):
     result = rewrite_model(model, [ScanSequences])
