@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite, is_op
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -24,7 +24,8 @@ class GatherSlices(Rewrite):
     """Slice(x, k, k + 1) -> Gather(x, k), in the body of a Loop or Scan.
 
     TensorRT builds no loop with a slice whose bounds the body computes. ONNX's slice is empty if k
-    lies beyond the end; then the values of a loop would have no size that TensorRT could know.
+    is -1 or lies beyond the end; then the values of a loop would have no size that TensorRT could
+    know.
     """
 
     pattern = _slice()
@@ -36,7 +37,7 @@ class GatherSlices(Rewrite):
                 "its bounds change in a loop, and TensorRT's loops have values of one size. Take "
                 "one element, or mask the others before a sum, a mean or a maximum"
             )
-        return axis
+        return "its bounds are scalars" if match.rank(starts) == 0 else axis
 
     def rewrite(self, match: Match, x: gs.Tensor, starts: gs.Tensor, facts: int) -> list[gs.Node]:
         return Replacement(match).end("Gather", x, starts, axis=facts)
@@ -64,6 +65,8 @@ class MaskSlices(Rewrite):
             return axis
         if _distance(match, starts.name, ends.name) == 1:
             return "it is one element, which GatherSlices takes"
+        if over is None and match.attribute("noop_with_empty_axes", 0):
+            return "without axes it reduces nothing"
         stored = match.attribute("axes") if over is None else match.constant(over)
         if over is not None and stored is None:
             return "the axes that it reduces are not stored"
@@ -136,9 +139,9 @@ def _distance(match: Match, first: str, second: str) -> int | None:
 
 
 def _root(match: Match, name: str) -> tuple[str, int]:
-    """Return the value that a number is computed from, and what is added to it."""
+    """Return the value that a number is computed from, and what is added to it in integers."""
     offset = 0
-    while (node := match.producer(name)) is not None:
+    while (node := match.producer(name)) is not None and is_op(node, node.op_type):
         if node.op_type in _MOVES:
             name = node.input[0]
             continue
@@ -147,7 +150,9 @@ def _root(match: Match, name: str) -> tuple[str, int]:
         is_shift = node.op_type == "Add" or (node.op_type == "Sub" and known == [1])
         if not is_shift or len(known) != 1:
             break
-        value = int(np.asarray(stored[known[0]]).item())
+        value = np.asarray(stored[known[0]]).item()
+        if not isinstance(value, int):
+            break
         offset += value if node.op_type == "Add" else -value
         name = node.input[1 - known[0]]
     return name, offset

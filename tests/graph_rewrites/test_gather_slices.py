@@ -22,7 +22,7 @@ def loop(bounds, reduced="q = ReduceSum<keepdims = 0>(r, ax)"):
     return onnx.parser.parse_model(
         f"""<ir_version: 8, opset_import: ["" : 17]> g (float[5,6] x, float[6] h) => (float[6] y)
         <int64 one = {{1}}, int64 two = {{2}}, int64[1] ax = {{0}}, int64[1] five = {{5}},
-         int64 steps = {{5}}, bool true = {{1}}>
+         int64 steps = {{5}}, bool true = {{1}}, float half = {{0.5}}, float more = {{1.5}}>
         {{ y = Loop(steps, true, h) <body = b (int64 k, bool go, float[6] before) =>
             (bool on, float[6] after) {{
             {bounds} r = Slice(x, s, t, ax) {reduced}
@@ -62,6 +62,22 @@ def test_a_loop_without_slices_gives_the_same(bounds, reduction):
             "s = Identity(ax) t = Identity(five)",
             "q = ReduceSum<keepdims = 0>(r, ax)",
             ["its bounds do not change", "its bounds do not change"],
+        ),
+        (
+            "f = Cast<to = 1>(k) u = Mul(f, half) v = Add(u, more) i = Cast<to = 7>(u) "
+            "j = Cast<to = 7>(v) s = Unsqueeze(i, ax) t = Unsqueeze(j, ax)",
+            "p = ReduceMax<axes = [1], keepdims = 1>(r) q = ReduceSum<keepdims = 0>(p, ax)",
+            ["its bounds change in a loop", "it does not reduce the axis"],
+        ),
+        (
+            BOUNDS["k : k + 2"],
+            "p = ReduceSum<noop_with_empty_axes = 1>(r) q = ReduceMax<axes = [0], keepdims = 0>(p)",
+            ["its bounds change in a loop", "without axes it reduces nothing"],
+        ),
+        (
+            "s = Identity(k) t = Add(k, one)",
+            "q = ReduceSum<keepdims = 0>(r, ax)",
+            ["its bounds are scalars", "it is one element, which GatherSlices takes"],
         ),
     ],
 )
