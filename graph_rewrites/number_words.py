@@ -18,6 +18,8 @@ from pluginkit.onnx import (
     NumberedWords,
     Op,
     Scope,
+    gives_words,
+    lacks_default,
     main_and_bodies,
     place_of,
     store_words,
@@ -123,6 +125,8 @@ def _is_moving(scope: Scope, node: onnx.NodeProto, graphs: Graphs) -> bool:
         return {each.name for each in node.attribute}.isdisjoint(_WITHOUT_NUMBERS)
     if node.op_type == "Cast":
         return all(_is_string(scope, name, graphs) for name in (node.input[0], node.output[0]))
+    if node.op_type == "Pad" and not any(node.input[2:3]):
+        return False  # it pads with "", which has no number
     return node.domain in ("", "ai.onnx", ML) and node.op_type in _MOVES
 
 
@@ -151,10 +155,9 @@ def _keep_one_default(node: onnx.NodeProto) -> None:
     """Leave a LabelEncoder the default of the type of its values, which ONNX has if it lacks it."""
     if node.op_type != "LabelEncoder":
         return
-    names = {each.name for each in node.attribute}
-    unread = "default_int64" if "values_strings" in names else "default_string"
+    unread = "default_int64" if gives_words(node) else "default_string"
     kept = [each for each in node.attribute if each.name != unread]
-    if "values_strings" in names and "default_string" not in names:
+    if gives_words(node) and lacks_default(node):
         kept.append(onnx.helper.make_attribute("default_string", UNUSED_WORD))
     del node.attribute[:]
     node.attribute.extend(kept)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
     from pluginkit.onnx.model.words import UNUSED_WORD as UNUSED_WORD
     from pluginkit.onnx.model.words import NumberedWords as NumberedWords
+    from pluginkit.onnx.model.words import gives_words as gives_words
+    from pluginkit.onnx.model.words import lacks_default as lacks_default
     from pluginkit.onnx.model.words import store_words as store_words
     from pluginkit.onnx.model.words import stored_words as stored_words
     from pluginkit.onnx.rewriting.body_copies import BodyCopies as BodyCopies
@@ -96,9 +98,11 @@ _HOME_OF = {
     "elem_type": "inference.element_types",
     "fold_known": "rewriting.folded_values",
     "give_scratch_in_bodies": "rewriting.scratch_in_bodies",
+    "gives_words": "model.words",
     "inner_scopes": "model.graphs",
     "is_in_function": "model.graphs",
     "is_op": "model.graphs",
+    "lacks_default": "model.words",
     "lift_empty_guards": "rewriting.empty_guards",
     "lift_nodes": "rewriting.lift_nodes",
     "main_and_bodies": "model.graphs",

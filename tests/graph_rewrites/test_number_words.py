@@ -90,12 +90,35 @@ def test_words_are_left_where_a_node_reads_their_letters(node):
     assert applied == ([] if "Normalizer" in node else ["NumberWords"] * 2)
 
 
+@pytest.mark.parametrize("word", ["", ", word"])
+def test_words_are_padded_with_a_word_that_the_model_has(word):
+    stored = 'int64[2] pads = {0, 1}, string word = {"more"}'
+    text = f"t (string[N] x) => (string[M] y) <{stored}> {{ y = Pad(x, pads{word}) }}"
+    applied = [each.rewrite for each in rewrite_model(parsed(text), [NumberWords]).applied]
+    assert applied == (["NumberWords"] if word else [])
+
+
 def test_a_label_encoder_without_a_default_gives_the_one_of_onnx():
     node = 'ai.onnx.ml.LabelEncoder<keys_int64s = [1], values_strings = ["a"]>(n)'
     model = parsed(f"t (int64[N] n) => (string[N] y) {{ y = {node} }}")
     result = rewrite_model(model, [NumberWords, ExpandLabelEncoder]).model
     got = run_onnxruntime(result, {"n": np.array([1, 2])})["y"]
     assert [listed(result)[place] for place in got] == ["a", "_Unused"]
+
+
+@pytest.mark.parametrize("default", [{}, {"default_string": "none"}])
+def test_a_label_encoder_of_tensors_gives_the_default_that_it_has(default):
+    model = parsed("t (int64[N] n) => (string[N] y) { y = ai.onnx.ml.LabelEncoder(n) }")
+    model.opset_import[1].version = 4
+    held = {"keys_tensor": np.array([1]), "values_tensor": np.array(["a"], object)}
+    given = {name: onnx.numpy_helper.from_array(each, name) for name, each in held.items()}
+    for name, value in {**given, **default}.items():
+        model.graph.node[0].attribute.append(onnx.helper.make_attribute(name, value))
+    feeds = {"n": np.array([1, 2])}
+    result = rewrite_model(model, [NumberWords, ExpandLabelEncoder]).model
+    words = dict(enumerate(listed(result)))
+    got = [words.get(place) for place in run_onnxruntime(result, feeds)["y"].tolist()]
+    assert got == run_onnxruntime(model, feeds)["y"].tolist()
 
 
 @pytest.mark.parametrize("kind", ["string", "int64"])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 import onnx.numpy_helper
 
-from pluginkit.onnx.model.graphs import scopes
+from pluginkit.onnx.model.graphs import is_op, scopes
 
 #: Where a rewritten model says which word has which number.
 METADATA_KEY = "pluginkit.words"
@@ -58,10 +58,23 @@ def stored_words(model: onnx.ModelProto) -> list[str]:
         for node in scope.graph.node:
             if node.domain == _ML or node.op_type == "Constant":
                 found.update(_words_of(node.attribute))
-            names = {each.name for each in node.attribute}
-            if "values_strings" in names and "default_string" not in names:
+            if gives_words(node) and lacks_default(node):
                 found.add(UNUSED_WORD)
     return sorted(found)
+
+
+def gives_words(node: onnx.NodeProto) -> bool:
+    """Whether a node is a LabelEncoder whose values are words."""
+    return is_op(node, "LabelEncoder", _ML) and any(
+        each.name == "values_strings"
+        or (each.name == "values_tensor" and each.t.data_type == onnx.TensorProto.STRING)
+        for each in node.attribute
+    )
+
+
+def lacks_default(node: onnx.NodeProto) -> bool:
+    """Whether a LabelEncoder that gives words does not say which one unknown keys get."""
+    return all(each.name not in ("default_string", "default_tensor") for each in node.attribute)
 
 
 def _words_of(attributes: Iterable[onnx.AttributeProto]) -> Iterator[str]:
