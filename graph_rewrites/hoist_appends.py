@@ -9,13 +9,17 @@ import onnx
 import onnx.helper
 
 from pluginkit.onnx import (
+    FLOATS,
     BodyCopies,
     Change,
+    GraphIndex,
     GraphRewrite,
     Graphs,
     Op,
     Scope,
     bodies,
+    dtype_of_elem_type,
+    inner_scopes,
     is_op,
     place_of,
 )
@@ -45,8 +49,9 @@ class HoistAppends(GraphRewrite):
     """If(c, SequenceInsert(s, f(x)), s) -> f(x), If(c, SequenceInsert(s, f), s).
 
     So that ScanSequences takes the loop. An If inside the branch that does the same becomes the
-    only one, with both conditions. Nodes that could fail where the condition is false, for they
-    have an index that the branch computes, stay, and so do those with bodies.
+    only one, with both conditions. Nodes that could fail where the condition is false stay: those
+    with an index that the branch computes, and quotients of integers by a divisor that is not
+    stored. So do nodes with bodies. An index that is computed before the If must be in range.
     """
 
     pattern = Op("If", ...)
@@ -56,9 +61,14 @@ class HoistAppends(GraphRewrite):
         graph = scope.graph
         if not isinstance(graph, onnx.GraphProto):
             return
-        for position, node in enumerate(graph.node):
+        every = list(graph.node)  # while they are held, their ids stay the same
+        inner = {id(node): dict(found) for node, found in inner_scopes(scope)}
+        for position, node in enumerate(every):
             found = _appending(node)
-            if found is not None and _can_move(found):
+            if found is None:
+                continue
+            branch = inner[id(node)]["else_branch" if found.is_negated else "then_branch"]
+            if _can_move(found) and not _divides_integers(branch, graphs):
                 yield place_of(scope, node), ("If",)
                 made = _hoisted(graphs, graph, node, found)
                 nodes = [*graph.node[:position], *made, *graph.node[position + 1 :]]
@@ -100,6 +110,17 @@ def _can_move(found: _Appending) -> bool:
     is_nested = is_op(found.last, "If")
     return (bool(others) or is_nested) and not any(
         any(bodies(each)) or (each.op_type in _INDEXED and each.input[1] in made) for each in others
+    )
+
+
+def _divides_integers(branch: Scope, graphs: Graphs) -> bool:
+    """Whether a branch divides integers by what may be zero where the condition is false."""
+    index = GraphIndex(branch)
+    divisors = [each.input[1] for each in index.nodes if each.op_type in ("Div", "Mod")]
+    types = [graphs.types.find(branch, each) for each in divisors if index.constant(each) is None]
+    return any(
+        each is None or dtype_of_elem_type(each.tensor_type.elem_type) not in FLOATS
+        for each in types
     )
 
 

@@ -41,7 +41,7 @@ def looped(branches):
 
 
 APPEND, KEEP = "{} = SequenceInsert(r, made)", "{} = Identity(r)"
-MAKE = "twice = Add(row, row) made = Tanh(twice)"
+MAKE = "half = Div(i, two) at = Cast<to = 1>(half) twice = Add(row, at) made = Tanh(twice)"
 INNER = "first = Gather(row, nought) is_first = Greater(first, zero) "
 MODELS = {
     "made in a branch": choice("is_positive", f"{MAKE} {APPEND.format('h0')}", KEEP.format("m0")),
@@ -81,10 +81,18 @@ def test_the_loop_needs_no_sequence(name):
             f"at = Add(i, two) made = Gather(x, at) {APPEND.format('h0')}",
             KEEP.format("m0"),
         ),
+        choice(
+            "is_positive",
+            f"q = Div(n, i) f = Cast<to = 1>(q) made = Mul(row, f) {APPEND.format('h0')}",
+            KEEP.format("m0"),
+        ),
         choice("is_positive", f"{MAKE} {APPEND.format('h0')}", "m0 = SequenceInsert(r, row)"),
         choice("is_positive", "h0 = SequenceInsert(r, row)", KEEP.format("m0")),
     ],
-    ids=["an index that may be out of range", "no branch keeps it", "there already"],
+    ids=[
+        *("an index that may be out of range", "a divisor that may be zero"),
+        *("no branch keeps it", "there already"),
+    ],
 )
 def test_other_branches_are_left(branches):
     model = looped(branches)
