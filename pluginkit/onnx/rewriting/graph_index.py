@@ -9,7 +9,7 @@ from functools import cached_property
 import onnx
 import onnx.helper
 
-from pluginkit.onnx.model.graphs import Scope, is_op, names_read, output_names
+from pluginkit.onnx.model.graphs import Scope, defined_names, is_op, names_read, output_names
 
 #: The data type of a Constant node's value, by the attribute that holds it.
 _TENSOR_TYPES = {
@@ -71,16 +71,12 @@ class GraphIndex:
     @cached_property
     def _stored(self) -> dict[str, onnx.TensorProto]:
         """The initializers that nodes can read, and the Constants of outer scopes."""
-        found: dict[str, onnx.TensorProto] = {}
-        scope: Scope | None = self.scope
-        while scope is not None:
-            if isinstance(scope.graph, onnx.GraphProto):
-                found = {tensor.name: tensor for tensor in scope.graph.initializer} | found
-            scope = scope.outer
-            for node in scope.graph.node[:] if scope is not None else ():
-                value = _constant_of(node) if is_op(node, "Constant") else None
-                if value is not None:
-                    found.setdefault(node.output[0], value)
+        found, hidden, outer = _initializers(self.scope), self._own, self.scope.outer
+        while outer is not None:
+            stored = _initializers(outer) | _constants(outer)
+            found |= {name: stored[name] for name in stored.keys() - hidden}
+            hidden = hidden | defined_names(outer.graph)
+            outer = outer.outer
         return found
 
     def constant(self, name: str) -> onnx.TensorProto | None:
@@ -95,9 +91,24 @@ class GraphIndex:
 
     def is_outer(self, name: str) -> bool:
         """Whether the value comes from the graph around this body."""
-        graph = self.scope.graph
-        given = [each.name for each in graph.input] if isinstance(graph, onnx.GraphProto) else ()
-        return self.scope.outer is not None and name not in {*self.producers, *given}
+        return self.scope.outer is not None and name not in self._own
+
+    @cached_property
+    def _own(self) -> set[str]:
+        """The names that this scope defines itself."""
+        return defined_names(self.scope.graph)
+
+
+def _initializers(scope: Scope) -> dict[str, onnx.TensorProto]:
+    is_graph = isinstance(scope.graph, onnx.GraphProto)
+    return {each.name: each for each in scope.graph.initializer} if is_graph else {}
+
+
+def _constants(scope: Scope) -> dict[str, onnx.TensorProto]:
+    found = {
+        node.output[0]: _constant_of(node) for node in scope.graph.node if is_op(node, "Constant")
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _recount(

@@ -316,6 +316,29 @@ def test_readers_are_counted_again_where_nodes_are_replaced(is_counted_before):
     assert +index.readers == {"x": 3, "a": 1, "b": 1, "c": 1}
 
 
+def test_what_a_body_stores_does_not_come_from_the_graph_around_it():
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]> g (bool c, float x) => (float y)
+        { y = If(c) <then_branch = t () => (float p) <float k = {1}> { p = Add(x, k) },
+                     else_branch = e () => (float q) { q = Identity(x) }> }"""
+    )
+    then = GraphIndex(list(scopes(model))[1])
+    assert [name for name in ("k", "p", "x") if then.is_outer(name)] == ["x"]
+
+
+@pytest.mark.parametrize("outside", ["", "k = Constant<value_float = 1.0>()"])
+def test_an_input_of_a_body_hides_what_the_graph_around_it_stores(outside):
+    stored = "float go = {1}" if outside else "float k = {1}"
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 18]> g (int64 n, bool c, float x) => (float y)
+        <{stored}> {{ {outside} y = Loop(n, c, x) <body = b (int64 i, bool d, float k) =>
+            (bool e, float z) {{ e = Identity(d) z = Neg(k) }}> }}"""
+    )
+    around, body = map(GraphIndex, scopes(model))
+    assert around.constant("k") is not None
+    assert body.constant("k") is None
+
+
 INVERSE = Op("Mul", "x", AnyOf(Op("Reciprocal", "a"), Op("Div", Constant(value=1), "b")))
 
 
