@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import ChainMap
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,16 +64,16 @@ def _show_constants_to_bodies(light: onnx.ModelProto) -> None:
 
     Inference looks for their values in the body only.
     """
-    known: dict[str, ChainMap[str, onnx.TensorProto]] = {}
+    known: dict[str, dict[str, onnx.TensorProto]] = {}
     for scope in scopes(light):
         graph: Any = scope.graph
-        outside = (
-            ChainMap[str, onnx.TensorProto]() if scope.outer is None else known[scope.outer.path]
-        )
-        known[scope.path] = outside.new_child(_small_integers(graph))
-        if scope.outer is None:
+        own = defined_names(graph)
+        around = {} if scope.outer is None else known[scope.outer.path]
+        outside = {name: each for name, each in around.items() if name not in own}
+        known[scope.path] = outside | _small_integers(graph)
+        if not outside:
             continue
-        read = set[str]().union(*map(names_read, graph.node)) - defined_names(graph)
+        read = set[str]().union(*map(names_read, graph.node))
         for name in sorted(read & outside.keys()):
             graph.initializer.add().CopyFrom(outside[name])
             graph.initializer[-1].name = name

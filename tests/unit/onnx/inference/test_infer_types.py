@@ -217,3 +217,20 @@ def test_a_body_knows_the_axes_that_are_stored_outside():
     }
     assert sizes == {"first": [6], "second": [5]}
     assert not model.graph.node[1].attribute[0].g.initializer
+
+
+@pytest.mark.parametrize(("carried", "shape"), [("other", (3, 2)), ("k", None)])
+def test_branches_in_bodies_know_stored_shapes_that_no_body_hides(carried, shape):
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (int64 n, bool c, float[2, 3] x, int64[2] s) => (float[a, b] y) {{
+            k = Constant<value = int64[2] {{3, 2}}>() q, y = Loop(n, c, s, x) <
+                body = b (int64 i, bool d, int64[2] {carried}, float[e, f] w)
+                    => (bool o, int64[2] t, float[g, h] z) {{
+                    o = Identity(d) t = Identity({carried}) z = If(d) <
+                        then_branch = u () => (float[l, m] p) {{ p = Reshape(w, k) }},
+                        else_branch = v () => (float[l, m] r) {{ r = Identity(w) }}> }}> }}"""
+    )
+    branch = list(scopes(skeleton_for_inference(model)))[2].graph
+    stored = [tuple(numpy_helper.to_array(each)) for each in branch.initializer]
+    assert stored == ([] if shape is None else [shape])
