@@ -106,6 +106,17 @@ def test_a_label_encoder_without_a_default_gives_the_one_of_onnx():
     assert [listed(result)[place] for place in got] == ["a", "_Unused"]
 
 
+def test_words_that_are_no_utf_8_have_numbers_of_their_own():
+    node = 'ai.onnx.ml.LabelEncoder<keys_int64s = [1, 2], values_strings = ["a", "b"]>(n)'
+    model = parsed(f"t (int64[N] n) => (string[N] y) {{ y = {node} }}")
+    (held,) = (each for each in model.graph.node[0].attribute if each.name == "values_strings")
+    held.strings[:] = [b"caf\xe9", b"caf\xe8"]
+    result = rewrite_model(model, [NumberWords, ExpandLabelEncoder]).model
+    got = run_onnxruntime(result, {"n": np.array([1, 2])})["y"].tolist()
+    named = [listed(result)[place].encode(errors="surrogateescape") for place in got]
+    assert named == [b"caf\xe9", b"caf\xe8"]
+
+
 @pytest.mark.parametrize("default", [{}, {"default_string": "none"}])
 def test_a_label_encoder_of_tensors_gives_the_default_that_it_has(default):
     model = parsed("t (int64[N] n) => (string[N] y) { y = ai.onnx.ml.LabelEncoder(n) }")

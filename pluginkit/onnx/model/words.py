@@ -40,12 +40,14 @@ class NumberedWords:
 
     def _number(self, word: str) -> int:
         place = self._places.get(word)
-        return len(self._places) + zlib.crc32(word.encode()) if place is None else place
+        if place is not None:
+            return place
+        return len(self._places) + zlib.crc32(word.encode(errors="surrogateescape"))
 
 
 def text_of(word: str | bytes) -> str:
-    """Return a word as text; ONNX stores UTF-8."""
-    return word.decode() if isinstance(word, bytes) else str(word)
+    """Return a word as text; ONNX stores UTF-8, and other bytes become surrogates."""
+    return word.decode(errors="surrogateescape") if isinstance(word, bytes) else str(word)
 
 
 def stored_words(model: onnx.ModelProto) -> list[str]:
