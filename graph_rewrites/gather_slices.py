@@ -25,14 +25,14 @@ class GatherSlices(Rewrite):
 
     TensorRT builds no loop with a slice whose bounds the body computes. ONNX's slice is empty if k
     is -1 or lies beyond the end; then the values of a loop would have no size that TensorRT could
-    know.
+    know. So Slice(x, k - 1, k) is left, which is empty in a loop's first iteration.
     """
 
     pattern = _slice()
 
     def check(self, match: Match, x: gs.Tensor, starts: gs.Tensor, ends: gs.Tensor) -> str | int:
         axis = _axis_of_changing_slice(match, x)
-        if not isinstance(axis, str) and _distance(match, starts.name, ends.name) != 1:
+        if not isinstance(axis, str) and not _is_one_element(match, starts.name, ends.name):
             return (
                 "its bounds change in a loop, and TensorRT's loops have values of one size. Take "
                 "one element, or mask the others before a sum, a mean or a maximum"
@@ -63,7 +63,7 @@ class MaskSlices(Rewrite):
         axis = _axis_of_changing_slice(match, x)
         if isinstance(axis, str):
             return axis
-        if _distance(match, starts.name, ends.name) == 1:
+        if _is_one_element(match, starts.name, ends.name):
             return "it is one element, which GatherSlices takes"
         if over is None and match.attribute("noop_with_empty_axes", 0):
             return "without axes it reduces nothing"
@@ -132,10 +132,10 @@ def _is_known(match: Match, name: str) -> bool:
     return match.is_outer(root) or match.constant_called(root) is not None
 
 
-def _distance(match: Match, first: str, second: str) -> int | None:
-    """Return by how much a value is greater than another; None if that is unknown."""
-    (root, offset), (other, further) = _root(match, first), _root(match, second)
-    return further - offset if root == other else None
+def _is_one_element(match: Match, starts: str, ends: str) -> bool:
+    """Whether a slice ends right behind its start, and not at 0 for a count that begins there."""
+    (first, offset), (last, further) = _root(match, starts), _root(match, ends)
+    return first == last and further - offset == 1 and further > 0
 
 
 def _root(match: Match, name: str) -> tuple[str, int]:

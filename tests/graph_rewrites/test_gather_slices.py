@@ -50,6 +50,14 @@ def test_a_loop_without_slices_gives_the_same(bounds, reduction):
     np.testing.assert_allclose(got, run_onnxruntime(model, FEEDS)["y"], rtol=1e-5, atol=1e-6)
 
 
+def test_the_row_before_the_first_one_is_empty():
+    model = loop("e = Sub(k, one) s = Unsqueeze(e, ax) t = Unsqueeze(k, ax)")
+    result = rewrite_model(model, [GatherSlices, MaskSlices])
+    assert [each.rewrite for each in result.applied] == ["MaskSlices"]
+    (got,) = run_onnxruntime(result.model, FEEDS).values()
+    np.testing.assert_allclose(got, run_onnxruntime(model, FEEDS)["y"], rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("bounds", "reduced", "reasons"),
     [
