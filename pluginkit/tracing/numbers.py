@@ -20,6 +20,7 @@ VALUE_FIX = (
     "compute with +, -, *, //, %, min, max and comparisons; bound what a loop counts, or export "
     "for static shapes."
 )
+_ROUND_FIX = "compute with integers: (n + 5) // 10 * 10 in place of round(n, -1)."
 _FLOAT_FIX = "compute with integers: 4 * a > 5 * b in place of a > 1.25 * b."
 
 
@@ -53,6 +54,9 @@ class TracedBool:
         return int(bool(self))
 
     __int__ = __index__ = _number
+
+    def __eq__(self, other: object) -> Any:
+        return bool(self) == other
 
     def __hash__(self) -> int:
         return hash(bool(self))
@@ -108,6 +112,8 @@ class TracedInt:
         return self._path.refuse("a power of a dimension is taken", VALUE_FIX)
 
     def __round__(self, digits: int | None = None) -> Any:
+        if digits is not None and digits < 0:
+            self._path.refuse("a dimension is rounded to tens", _ROUND_FIX)
         return self
 
     __trunc__ = __floor__ = __ceil__ = __pos__

@@ -75,6 +75,23 @@ def test_a_function_gives_up_where_the_code_takes_another_way() -> None:
     assert [function(12), function(10)] == [[24], None]
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        lambda a, b: [7 if (a > 5) == (b > 5) else 8],
+        lambda a, b: [7 if (a > 5) != (b > 5) else 8],
+        lambda a, b: [7 if (a > 5) == True else b],  # noqa: E712
+        lambda a, b: [7 if (a > 5) in (False,) else b],
+    ],
+)
+def test_comparisons_are_compared_as_bools(code: Code) -> None:
+    for first in ((2, 3), (2, 9), (9, 2), (9, 9)):
+        function = recorded(code, *first)
+        for numbers in ((2, 3), (2, 9), (9, 2), (9, 9)):
+            assert function(*numbers) in (None, [*code(*numbers)])
+        assert function(*first) == [*code(*first)]
+
+
 def test_a_function_raises_no_error_of_the_code() -> None:
     """The code divides and shifts, whatever it does with the result."""
 
@@ -102,6 +119,7 @@ def kept(number: int) -> int:
         lambda a: a / 2,
         lambda a: float(a),
         lambda a: 2.5**a,
+        lambda a: round(a * 10, -1),
         lambda a: a + Recording().number(2),
         lambda a: [a + n for n in range(5000)],
     ],
