@@ -60,7 +60,13 @@ bool is_about_image(CUresult status) {
            status == CUDA_ERROR_UNSUPPORTED_PTX_VERSION || status == CUDA_ERROR_INVALID_SOURCE;
 }
 
-CUmodule load_image(const Program& program, const Kernel& kernel, std::int32_t capability) {
+// A module, and the compute capability that its code was made for.
+struct LoadedImage {
+    CUmodule module;
+    std::int32_t compute_capability;
+};
+
+LoadedImage load_image(const Program& program, const Kernel& kernel, std::int32_t capability) {
     const Module& module = program.modules[kernel.module];
     const std::string subject =
         std::string(program.owner) + ": kernel '" + kernel.expression + "'";
@@ -69,7 +75,7 @@ CUmodule load_image(const Program& program, const Kernel& kernel, std::int32_t c
         CUmodule loaded = nullptr;
         const CUresult status = driver().cuModuleLoadData(&loaded, image->data);
         if (status == CUDA_SUCCESS) {
-            return loaded;
+            return {loaded, image->compute_capability};
         }
         cause = "the code for " + capability_text(image->compute_capability) +
                 (image->is_ptx ? " (PTX)" : "") + ": " + cuda_error(status);
@@ -90,8 +96,11 @@ CUmodule load_image(const Program& program, const Kernel& kernel, std::int32_t c
 class LoadedModule {
 public:
     LoadedModule(const Program& program, const Kernel& kernel, const CurrentDevice& device)
-        : mContext(device.context),
-          mModule(load_image(program, kernel, device.facts.compute_capability)) {}
+        : mContext(device.context) {
+        const LoadedImage image = load_image(program, kernel, device.facts.compute_capability);
+        mModule = image.module;
+        mComputeCapability = image.compute_capability;
+    }
 
     LoadedModule(const LoadedModule&) = delete;
     LoadedModule& operator=(const LoadedModule&) = delete;
@@ -104,6 +113,8 @@ public:
             driver().cuCtxPopCurrent(&popped);
         }
     }
+
+    std::int32_t compute_capability() const { return mComputeCapability; }
 
     CUfunction function(const std::string& owner, const Kernel& kernel) {
         const std::lock_guard<std::mutex> lock(mMutex);
@@ -146,7 +157,8 @@ public:
 
 private:
     std::shared_ptr<const PrimaryContext> mContext;
-    CUmodule mModule;
+    CUmodule mModule = nullptr;
+    std::int32_t mComputeCapability = 0;
     std::mutex mMutex;
     std::map<std::string, CUfunction> mFunctions;
     std::map<CUfunction, std::int64_t> mSharedBytes;
@@ -204,6 +216,7 @@ LoadedKernel load_kernel(const Program& program, std::int32_t kernel,
         }
     }
     loaded.function = loaded.module->function(program.owner, wanted);
+    loaded.compute_capability = loaded.module->compute_capability();
     return loaded;
 }
 

@@ -16,6 +16,7 @@ class LoadedModule;
 // A kernel in a device's primary context. It keeps its module loaded.
 struct LoadedKernel {
     CUfunction function = nullptr;
+    std::int32_t compute_capability = 0;  // that its code was made for: 87 for 8.7
     std::shared_ptr<LoadedModule> module;
 };
 

@@ -14,7 +14,7 @@ constexpr std::size_t kWord = sizeof(std::uint64_t);
 constexpr std::int64_t kGridLimits[] = {std::numeric_limits<std::int32_t>::max(), 65535, 65535};
 constexpr std::int64_t kBlockLimits[] = {1024, 1024, 64};
 constexpr std::int64_t kBlockThreads = 1024;
-// The compute capability from which launches can overlap.
+// Code for a GPU of this compute capability or a later one can wait for the launches before it.
 constexpr std::int32_t kOverlapping = 90;
 
 // A grid or block as the author wrote it in launches(): 5 or (5, 1).
@@ -73,14 +73,14 @@ public:
             step.block[i] = static_cast<unsigned>(block[i].value());
         }
         step.shared_bytes = static_cast<unsigned>(shared_bytes.value());
-        step.overlaps = launched.overlaps && !mPrepared.mSteps.empty() &&
-                        mPrepared.mSteps.back().kind == Prepared::Kind::kLaunch &&
-                        mPrepared.mDevice.facts.compute_capability >= kOverlapping;
         step.description = std::string("launch of '") + launched.name + "', grid " +
                            written(grid) + ", block " + written(block);
         const LoadedKernel loaded = load_kernel(mProgram, kernel, mPrepared.mDevice);
         allow_shared_bytes(loaded, launched.expression, shared_bytes.value());
         step.function = loaded.function;
+        step.overlaps = launched.overlaps && !mPrepared.mSteps.empty() &&
+                        mPrepared.mSteps.back().kind == Prepared::Kind::kLaunch &&
+                        loaded.compute_capability >= kOverlapping;
         mPrepared.mKernels.push_back(loaded);
         step.first_parameter = mOffsets.size();
         for (const Arguments::Parameter& parameter : arguments.parameters()) {

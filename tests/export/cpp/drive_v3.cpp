@@ -303,17 +303,20 @@ void refusals(Test& test) {
     test.recording.fail("cuLaunchKernel", 0);
     EXPECT(plugin.runtime->enqueue(good, out, inputs, outputs, nullptr, nullptr) == 0);
 
-    // The second launch may begin before the first has ended, from compute capability 9.0.
+    // The second launch may begin before the first has ended, in code for 9.0.
     test.recording.fail("cuLaunchKernelEx", 700);
     EXPECT(plugin.runtime->enqueue(good, out, inputs, outputs, nullptr, nullptr) != 0);
     EXPECT(log.said("PK330 Gather: step 4 of 4, launch of 'gather<{T}, {WIDE}>'"));
-    test.recording.device(86);
-    const PluginTensorDesc longer[] = {desc(DataType::kFLOAT, {5, 4}), in[1]};
-    EXPECT(plugin.runtime->onShapeChange(longer, 2, out, 3) == 0);
-    EXPECT(plugin.runtime->enqueue(longer, out, inputs, outputs, nullptr, nullptr) == 0);
+    delete plugin.object;
+    for (const std::int32_t with_code_for_8_6 : {86, 100}) {
+        test.recording.device(with_code_for_8_6);
+        plugin = created(test.gather, gather_fields());
+        EXPECT(plugin.runtime->onShapeChange(good, 2, out, 3) == 0);
+        EXPECT(plugin.runtime->enqueue(good, out, inputs, outputs, nullptr, nullptr) == 0);
+        delete plugin.object;
+    }
     test.recording.device(90);
     test.recording.fail("cuLaunchKernelEx", 0);
-    delete plugin.object;
 
     const PluginTensorDesc x = desc(DataType::kFLOAT, {4});
     plugin = created(test.scale, {});

@@ -66,7 +66,8 @@ constexpr unsigned char kCode[] = "code";
 constexpr Image kImages[] = {{80, false, kCode, sizeof kCode},
                              {86, false, kCode, sizeof kCode},
                              {90, true, kCode, sizeof kCode}};
-constexpr Module kModules[] = {{kImages, 3}, {kImages, 3}};
+constexpr Image kWideImages[] = {{86, true, kCode, sizeof kCode}, {90, false, kCode, sizeof kCode}};
+constexpr Module kModules[] = {{kImages, 3}, {kWideImages, 2}};
 constexpr Kernel kKernels[] = {{"count<{T}>", "count<float>", "count", 0},
                                {"gather<{T}, {WIDE}>", "gather<float, true>", "gather_wide", 1,
                                 true}};
