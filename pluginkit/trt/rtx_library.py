@@ -41,8 +41,10 @@ def load_alias(soname: str, needed: str) -> None:
     descriptor = os.memfd_create(soname)
     try:
         os.write(descriptor, alias_library(soname, needed, machine))
+        # It stays open: the loader knows libraries by their paths, so that no other file may get it.
         ctypes.CDLL(f"/proc/self/fd/{descriptor}")
     except OSError as error:
+        os.close(descriptor)
         raise MissingDependencyError(
             "PK201",
             f"TensorRT-RTX's parser needs {soname}, which its wheel lacks; a replacement does not "
@@ -50,8 +52,6 @@ def load_alias(soname: str, needed: str) -> None:
             cause=str(error),
             fix=f"link {soname} to {needed} in a folder on LD_LIBRARY_PATH before Python starts.",
         ) from error
-    finally:
-        os.close(descriptor)
 
 
 def alias_library(soname: str, needed: str, machine: int) -> bytes:

@@ -27,6 +27,7 @@ def test_it_asks_for_no_executable_stack() -> None:
     platform.machine() not in ("x86_64", "aarch64"), reason="is made for x86_64 and aarch64"
 )
 def test_the_loader_takes_it_for_a_library_of_that_name() -> None:
-    load_alias("libpluginkit_test_alias.so", "libc.so.6")
-    ctypes.CDLL("libpluginkit_test_alias.so", mode=os.RTLD_NOLOAD)  # raises unless it is loaded
-    assert "/memfd:libpluginkit_test_alias.so" in Path("/proc/self/maps").read_text()
+    for name in ("libpluginkit_test_alias.so", "libpluginkit_another_alias.so"):
+        load_alias(name, "libc.so.6")
+        ctypes.CDLL(name, mode=os.RTLD_NOLOAD)  # raises unless it is loaded
+        assert f"/memfd:{name}" in Path("/proc/self/maps").read_text()
