@@ -76,9 +76,9 @@ def test_half_precision_rounds_the_product_once(length):
         ((2, 4100), 1, np.int64, [(2, 2), (2, 2)]),
         ((300, 3), 0, np.int64, [(1, 4), (1, 4)]),
         ((300, 3), 0, np.float32, [(1, 4), (1, 4)]),
-        ((2, 4096), 1, np.float32, [(2, 2)]),
-        ((2, 4100), 1, np.float32, [(2, 3)]),
-        ((2, 4100), 1, np.int32, [(2, 3)]),
+        ((2, 4096), 1, np.float32, [1, (2, 2)]),
+        ((2, 4100), 1, np.float32, [1, (2, 3)]),
+        ((2, 4100), 1, np.int32, [1, (2, 3)]),
     ],
 )
 def test_blocks_that_share_rows_begin_with_what_is_before_their_part(
