@@ -36,24 +36,26 @@ class RecordedEnqueues:
 
     def __init__(self) -> None:
         self._ways: dict[int, list[_Way]] = {}  # by device
+        self._untried: list[tuple[int, _Way]] = []  # with the device
         self._is_new = True
         self._is_recordable = True
 
     def prepared(self, numbers: Sequence[int]) -> PreparedSteps | None:
         """Return the enqueue of a call; None if it takes a way that is not recorded."""
-        for way, steps in self._ways.get(current_device(), ()) if self._ways else ():
-            try:
-                memory = way(*numbers)
-            except Exception:  # noqa: S112  # the author's methods will say what is wrong
-                continue
+        for way in self._ways.get(current_device(), ()) if self._ways else ():
+            memory = _computed(way, numbers)
             if memory is not None:
-                return steps.with_memory(memory)
+                return way[1].with_memory(memory)
         return None
 
     def learn(
         self, plugin: Plugin, prepared: Prepared, numbers: Sequence[int], described: Described
     ) -> None:
         """Record the way of a call; not the first, since most plugins see one set of shapes.
+
+        A way is taken from the first call on for which it gives what the author says. If it gives
+        something else, the author's code sees recorded numbers otherwise than plain ones, as
+        ``type(n) is int`` does, and nothing of this kind is computed.
 
         Args:
             plugin: the plugin.
@@ -64,12 +66,31 @@ class RecordedEnqueues:
         if self._is_new or not self._is_recordable or not isinstance(prepared, PreparedSteps):
             self._is_new = False
             return
-        ways = self._ways.setdefault(current_device(), [])
-        if len(ways) < _MOST_WAYS:
+        device = current_device()
+        for one in [one for one in self._untried if one[0] == device]:
+            memory = _computed(one[1], numbers)
+            if memory is None:
+                continue
+            if not prepared.layout().is_in(memory):
+                self._is_recordable = False
+                self._ways.clear()
+                return
+            self._untried.remove(one)
+            self._ways.setdefault(device, []).append(one[1])
+            return
+        if len(self._ways.get(device, ())) + len(self._untried) < _MOST_WAYS:
             way = _recorded_way(plugin, prepared, numbers, described)
             self._is_recordable = way is not None
             if way is not None:
-                ways.append((way, prepared))
+                self._untried.append((device, (way, prepared)))
+
+
+def _computed(way: _Way, numbers: Sequence[int]) -> Any:
+    """Return the memory of a call's program; None if the call takes another way, or is refused."""
+    try:
+        return way[0](*numbers)
+    except Exception:  # the author's methods will say what is wrong
+        return None
 
 
 def _recorded_way(

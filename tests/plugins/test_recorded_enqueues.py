@@ -98,7 +98,7 @@ def test_each_plugin_can_be_recorded(name: str) -> None:
         recorded = recorded_enqueue.RecordedEnqueues()
         answer = asked(call)
         assert answer is not None
-        for _ in range(2):
+        for _ in range(3):
             assert recorded.prepared(call.numbers()) is None
             learned(recorded, call, answer)
         found = recorded.prepared(call.numbers())
@@ -116,7 +116,7 @@ def test_other_sizes_are_as_if_the_author_was_asked(name: str, data: st.DataObje
     # Dimensions that are equal stay equal, or most calls would be refused.
     changes = st.dictionaries(st.sampled_from([*dims, most_bytes]), SIZES)
     recorded = recorded_enqueue.RecordedEnqueues()
-    for sizes in data.draw(st.lists(changes, min_size=8, max_size=8), "sizes"):
+    for sizes in data.draw(st.lists(changes, min_size=10, max_size=10), "sizes"):
         call = case.with_numbers([sizes.get(number, number) for number in case.numbers()])
         answer, found = asked(call), recorded.prepared(call.numbers())
         if found is not None:

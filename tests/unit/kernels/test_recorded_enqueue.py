@@ -93,18 +93,31 @@ def words(plugin: Plugin, *shape: int, **more: Any) -> list[int]:
     return [memory[place] for place in (COUNT, GRID, SHARED)]
 
 
-def test_the_third_call_asks_the_author_for_nothing(plugin: Any) -> None:
+def test_the_fourth_call_asks_the_author_for_nothing(plugin: Any) -> None:
     assert words(plugin, 3, 5) == [15, 4, 3]
     assert words(plugin, 4, 5) == [20, 5, 4]
     assert len(plugin.asked) == 3  # the second call, and its recording
     assert words(plugin, 5, 9) == [45, 12, 5]
-    assert len(plugin.asked) == 3
+    assert len(plugin.asked) == 4  # which the recording is compared with
+    assert words(plugin, 6, 9) == [54, 14, 6]
+    assert len(plugin.asked) == 4
+
+
+def test_a_recording_that_the_author_contradicts_is_never_used(
+    plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def launches(self: Any, x: Any, y: Any, rest: Any) -> Launch:
+        blocks = 9 if type(x.shape[0]) is int and x.shape[0] > 4 else x.shape[0]
+        return Launch(self.kernel, blocks, 32, (y, x, rest, int32(1)))
+
+    monkeypatch.setattr(type(plugin), "launches", launches)
+    assert [words(plugin, rows, 2)[1] for rows in (3, 4, 5, 6, 2)] == [3, 4, 9, 9, 2]
 
 
 def test_another_way_is_asked_for_and_recorded(plugin: Any) -> None:
-    for rows in (3, 4, 5):
+    for rows in (3, 4, 5, 6):
         assert prepared(plugin, rows, 2).program.memory[CALLS] == 1
-    for rows, times in ((101, 2), (102, 0)):  # with a Fill
+    for rows, times in ((101, 2), (103, 1), (102, 0)):  # with a Fill
         plugin.asked.clear()
         program = prepared(plugin, rows, 2).program
         assert (program.memory[CALLS], program.memory[COUNT], len(plugin.asked)) == (
@@ -117,7 +130,7 @@ def test_another_way_is_asked_for_and_recorded(plugin: Any) -> None:
 def test_ranks_tactics_workspaces_and_devices_are_recorded_apart(
     plugin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for rows in (3, 4, 5):
+    for rows in (3, 4, 5, 6):
         words(plugin, rows, 2)
     plugin.asked.clear()
     assert words(plugin, 6) == [6, 2, 6]
@@ -129,7 +142,7 @@ def test_ranks_tactics_workspaces_and_devices_are_recorded_apart(
 
 
 def test_what_the_author_refuses_stays_refused(plugin: Any) -> None:
-    for rows in (3, 4, 5):
+    for rows in (3, 4, 5, 6):
         words(plugin, rows, 2)
     with pytest.raises(InputError, match="no 7"):
         prepared(plugin, 7, 2)
@@ -139,7 +152,7 @@ def test_what_the_author_refuses_stays_refused(plugin: Any) -> None:
 
 
 def test_a_kernel_may_use_the_shared_memory_of_a_recorded_launch(plugin: Any) -> None:
-    for rows in (101, 102):
+    for rows in (101, 102, 104):
         words(plugin, rows, 1)
     (kernel,) = {*prepared(plugin, 103, 1)._kernels}
     assert kernel._shared_bytes == 48 * 1024
@@ -148,7 +161,7 @@ def test_a_kernel_may_use_the_shared_memory_of_a_recorded_launch(plugin: Any) ->
 
 
 def test_a_count_that_does_not_fit_is_refused_as_the_author_would_be(plugin: Any) -> None:
-    for rows in (3, 4):
+    for rows in (3, 4, 5):
         words(plugin, rows, 2, given_bytes=2**60)
     with pytest.raises(KernelError, match="PK303 kernel 'copy': argument is int32"):
         prepared(plugin, 5, 2**30, given_bytes=2**60)
@@ -177,6 +190,6 @@ def test_what_is_put_around_enqueues_sees_each_call(plugin: Any) -> None:
         return made
 
     with wrapping_prepared(around):
-        for rows in (3, 4, 5):
+        for rows in (3, 4, 5, 6):
             words(plugin, rows, 2)
-    assert seen == [(3, 2), (4, 2), (5, 2)]
+    assert seen == [(3, 2), (4, 2), (5, 2), (6, 2)]
