@@ -20,7 +20,6 @@ VALUE_FIX = (
     "compute with +, -, *, //, %, min, max and comparisons; bound what a loop counts, or export "
     "for static shapes."
 )
-_ROUND_FIX = "compute with integers: (n + 5) // 10 * 10 in place of round(n, -1)."
 _FLOAT_FIX = "compute with integers: 4 * a > 5 * b in place of a > 1.25 * b."
 
 
@@ -104,7 +103,7 @@ class TracedInt:
         return other // self, other % self
 
     def __pow__(self, exponent: Any) -> Any:
-        if _is_plain(exponent) and 0 <= exponent <= 8:
+        if type(exponent) is int and 0 <= exponent <= 8:
             result: Any = 1
             for _ in range(exponent):
                 result = result * self
@@ -113,7 +112,7 @@ class TracedInt:
 
     def __round__(self, digits: int | None = None) -> Any:
         if digits is not None and digits < 0:
-            self._path.refuse("a dimension is rounded to tens", _ROUND_FIX)
+            self._path.refuse("a dimension is rounded", "compute (n + 5) // 10 * 10.")
         return self
 
     __trunc__ = __floor__ = __ceil__ = __pos__
@@ -145,7 +144,7 @@ class TracedInt:
     __rtruediv__ = __truediv__
 
     def __rpow__(self, base: Any) -> Any:
-        if _is_plain(base) and base == 2:
+        if type(base) is int and base == 2:
             one = self._path.constant(1)
             return traced(self._path, self._path.apply("shift_left", one, self.expr))
         return self._path.refuse("a power by a dimension is taken", VALUE_FIX)
@@ -197,10 +196,6 @@ class TracedInt:
 
     def __ge__(self, other: Any) -> Any:
         return self._comparison("less_equal", other, True, False)
-
-
-def _is_plain(value: object) -> bool:
-    return type(value) is int
 
 
 def expr_of(path: TracedPath, value: Any) -> Expr:

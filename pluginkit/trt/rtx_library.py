@@ -41,7 +41,7 @@ def load_alias(soname: str, needed: str) -> None:
     descriptor = os.memfd_create(soname)
     try:
         os.write(descriptor, alias_library(soname, needed, machine))
-        # It stays open: the loader knows libraries by their paths, so that no other file may get it.
+        # It stays open: the loader knows libraries by paths; no other file may get this one.
         ctypes.CDLL(f"/proc/self/fd/{descriptor}")
     except OSError as error:
         os.close(descriptor)
