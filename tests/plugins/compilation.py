@@ -23,7 +23,7 @@ QUICK = "90"
 
 
 #: For a test of few kernels: one architecture, and the others before a release;
-#: tests/plugincheck compile the kernels of the cases for the oldest.
+#: tests/plugincheck compile the kernels of most plugins' cases for the oldest.
 architectures = pytest.mark.parametrize(
     "arch",
     [

@@ -151,9 +151,9 @@ def test_every_specialisation_compiles(every, arch):
         ((8, 128, 1024), (8, 100, 1024), 1, {"reduction": "mul"}),
         ((1000, 64), (4000, 64), 0, {"reduction": "add"}),
         ((1000, 64), (4000, 64), 0, {"reduction": "none"}),
-        pytest.param(  # CUB takes seconds to compile
+        pytest.param(  # which test_each_kernel_compiles compiles for another architecture
             *((1000, 64), (4000, 64), 0, {"reduction": "add", "deterministic": True}),
-            marks=pytest.mark.slow,
+            marks=[pytest.mark.slow, pytest.mark.exhaustive],
         ),
         ((2, 3, 4, 5, 6), (2, 2, 4, 5, 5), 2, {"reduction": "add", "deterministic": True}),
     ],
