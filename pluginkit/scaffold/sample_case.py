@@ -16,6 +16,7 @@ from pluginkit.errors import TensorError
 from pluginkit.onnx.inference.value_types import Types, dims_of
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope
+from pluginkit.onnx.model.stored_tensors import stored_tensors
 from pluginkit.scaffold.operator_declaration import Operator, expression
 
 #: Different sizes for dimensions that are unknown in the model.
@@ -84,12 +85,7 @@ class _ChosenSizes:
 def _stored(scope: Scope | None) -> dict[str, onnx.TensorProto]:
     found: dict[str, onnx.TensorProto] = {}
     while scope is not None:
-        if isinstance(scope.graph, onnx.GraphProto):
-            found = {one.name: one for one in scope.graph.initializer} | found
-        constants = [one for one in scope.graph.node if one.op_type == "Constant"]
-        for one in constants:
-            values = [each.t for each in one.attribute if each.name == "value"]
-            found |= dict.fromkeys(one.output, values[0]) if values else {}
+        found = stored_tensors(scope.graph) | found
         scope = scope.outer
     return found
 

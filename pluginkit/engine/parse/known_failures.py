@@ -13,6 +13,7 @@ from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope, bodies, describe, is_op, scopes
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
+from pluginkit.onnx.model.stored_tensors import stored_tensors
 
 #: Operators of which these inputs are shapes or sizes, by position.
 _SHAPE_INPUTS = {
@@ -182,17 +183,10 @@ def _reason_of_limit(node: onnx.NodeProto, unlimited: set[str]) -> str | None:
 
 def _unlimited(scope: Scope) -> set[str]:
     """Return the stored values of a scope that, as a Loop's limit, are none."""
-    graph, stored = scope.graph, dict[str, onnx.TensorProto]()
-    if isinstance(graph, onnx.GraphProto):
-        stored.update((each.name, each) for each in graph.initializer)
-    for node in graph.node:
-        if is_op(node, "Constant"):
-            values = (each.t for each in node.attribute if each.name == "value")
-            stored.update((node.output[0], value) for value in values)
     most = np.iinfo(np.int64).max
     return {
         name
-        for name, tensor in stored.items()
+        for name, tensor in stored_tensors(scope.graph).items()
         if tensor.data_type == onnx.TensorProto.INT64
         and list(tensor.dims) in ([], [1])
         and not is_external(tensor)

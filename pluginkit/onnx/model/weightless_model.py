@@ -10,7 +10,8 @@ import onnx
 import onnx.helper
 
 from pluginkit.onnx.model.external_data import is_external
-from pluginkit.onnx.model.graphs import defined_names, is_op, names_read, scopes
+from pluginkit.onnx.model.graphs import defined_names, names_read, scopes
+from pluginkit.onnx.model.stored_tensors import stored_tensors
 
 #: Initializers with at most this many elements are kept, since they may be shapes or axes.
 _SMALL = 256
@@ -81,14 +82,9 @@ def _show_constants_to_bodies(light: onnx.ModelProto) -> None:
 
 def _small_integers(graph: Any) -> dict[str, onnx.TensorProto]:
     """Return the stored integers of a scope that may be shapes or axes, by name."""
-    found = {each.name: each for each in getattr(graph, "initializer", ())}
-    for node in graph.node:
-        if is_op(node, "Constant"):
-            values = (each.t for each in node.attribute if each.name == "value")
-            found.update(zip(node.output, values, strict=False))
     return {
         name: each
-        for name, each in found.items()
+        for name, each in stored_tensors(graph).items()
         if each.data_type in _INTEGERS and not _is_weight(each)
     }
 

@@ -7,17 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import onnx
-import onnx.helper
 
 from pluginkit.onnx.model.graphs import Scope, defined_names, is_op, names_read, output_names
-
-#: The data type of a Constant node's value, by the attribute that holds it.
-_TENSOR_TYPES = {
-    "value_float": onnx.TensorProto.FLOAT,
-    "value_floats": onnx.TensorProto.FLOAT,
-    "value_int": onnx.TensorProto.INT64,
-    "value_ints": onnx.TensorProto.INT64,
-}
+from pluginkit.onnx.model.stored_tensors import constant_tensor, stored_tensors
 
 
 class GraphIndex:
@@ -70,10 +62,10 @@ class GraphIndex:
 
     @cached_property
     def _stored(self) -> dict[str, onnx.TensorProto]:
-        """The initializers that nodes can read, and the Constants of outer scopes."""
-        found, hidden, outer = _initializers(self.scope), self._own, self.scope.outer
+        """The stored tensors that nodes can read, of this and the outer scopes."""
+        found, hidden, outer = stored_tensors(self.scope.graph), self._own, self.scope.outer
         while outer is not None:
-            stored = _initializers(outer) | _constants(outer)
+            stored = stored_tensors(outer.graph)
             found |= {name: stored[name] for name in stored.keys() - hidden}
             hidden = hidden | defined_names(outer.graph)
             outer = outer.outer
@@ -87,7 +79,7 @@ class GraphIndex:
         if name not in self.producers:
             return self._stored.get(name)
         node = self.nodes[self.producers[name]]
-        return _constant_of(node) if is_op(node, "Constant") else None
+        return constant_tensor(node) if is_op(node, "Constant") else None
 
     def is_outer(self, name: str) -> bool:
         """Whether the value comes from the graph around this body."""
@@ -99,18 +91,6 @@ class GraphIndex:
         return defined_names(self.scope.graph)
 
 
-def _initializers(scope: Scope) -> dict[str, onnx.TensorProto]:
-    is_graph = isinstance(scope.graph, onnx.GraphProto)
-    return {each.name: each for each in scope.graph.initializer} if is_graph else {}
-
-
-def _constants(scope: Scope) -> dict[str, onnx.TensorProto]:
-    found = {
-        node.output[0]: _constant_of(node) for node in scope.graph.node if is_op(node, "Constant")
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
 def _recount(
     readers: Counter[str], old: Iterable[onnx.NodeProto], new: Iterable[onnx.NodeProto]
 ) -> None:
@@ -118,18 +98,3 @@ def _recount(
         for node in nodes:
             for name in names_read(node):
                 readers[name] += change
-
-
-def _constant_of(node: onnx.NodeProto) -> onnx.TensorProto | None:
-    """Return the value of a Constant node; None for strings and sparse tensors."""
-    attribute = next(iter(node.attribute), None)
-    if attribute is None or attribute.ref_attr_name:
-        return None
-    if attribute.type == onnx.AttributeProto.TENSOR:
-        tensor: onnx.TensorProto = attribute.t
-        return tensor
-    if attribute.name not in _TENSOR_TYPES:
-        return None
-    value = onnx.helper.get_attribute_value(attribute)
-    values, dims = (value, [len(value)]) if attribute.name.endswith("s") else ([value], [])
-    return onnx.helper.make_tensor(node.output[0], _TENSOR_TYPES[attribute.name], dims, values)

@@ -23,6 +23,9 @@ COLLECTING = """<ir_version: 9, opset_import: ["" : 17]>
       => (bool d, float[2] t, float[2] u)
       { t = Add(s, s) u = Identity(t) m = ReduceMax<keepdims = 0>(t)
         few = Squeeze(limit) d = Less(m, few) }> }"""
+COUNTLESS = COLLECTING.replace("int64 most = {9223372036854775807}, ", "").replace(
+    "last, all =", "most = Constant<value_int = 9223372036854775807>() last, all ="
+)
 SPLIT = """<ir_version: 9, opset_import: ["" : 17]>
     t (float[n, 3] x, int64[n] sizes) => (float[n, 3] y) <int64 zero = {0}>
     { s = SplitToSequence<axis = 0>(x, sizes) y = SequenceAt(s, zero) }"""
@@ -32,12 +35,14 @@ SPLIT = """<ir_version: 9, opset_import: ["" : 17]>
     ("text", "way"),
     [
         (COLLECTING, "Let the loop run a known number of times"),
+        (COUNTLESS, "Let the loop run a known number of times"),
         (SPLIT, "pad them to one size"),
         (BLOCKED, "save it with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL."),
         (QUANTIZED, "Leave LSTMs out of the quantization"),
     ],
     ids=[
         "a loop that only a condition ends",
+        "a loop whose limit is a Constant",
         "parts of any size",
         "weights in the layout of a CPU",
         "an LSTM that rounds its state",

@@ -199,15 +199,16 @@ def test_element_types_have_numpys_names_both_ways():
         elem_type("flot32")
 
 
-def test_a_body_knows_the_axes_that_are_stored_outside():
+@pytest.mark.parametrize("value", ["value = int64[1] {0}", "value_ints = [0]"])
+def test_a_body_knows_the_axes_that_are_stored_outside(value):
     model = onnx.parser.parse_model(
-        """<ir_version: 8, opset_import: ["" : 17]> g (float[5,6] x) => (float[n,m] y)
-        <int64 steps = {5}, bool true = {1}, int64[1] stored = {1}>
-        { axes = Constant<value = int64[1] {0}>()
-          y = Loop(steps, true) <body = b (int64 k, bool go) => (bool on, float row) {
+        f"""<ir_version: 8, opset_import: ["" : 17]> g (float[5,6] x) => (float[n,m] y)
+        <int64 steps = {{5}}, bool true = {{1}}, int64[1] stored = {{1}}>
+        {{ axes = Constant<{value}>()
+          y = Loop(steps, true) <body = b (int64 k, bool go) => (bool on, float row) {{
             first = ReduceSum<keepdims = 0>(x, axes) second = ReduceSum<keepdims = 0>(x, stored)
             row = Identity(second)
-            on = Identity(true) }> }"""
+            on = Identity(true) }}> }}"""
     )
     types = infer_types(model)
     (body,) = [scope for scope in scopes(model) if scope.outer is not None]
