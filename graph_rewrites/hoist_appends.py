@@ -22,6 +22,7 @@ from pluginkit.onnx import (
     inner_scopes,
     is_op,
     place_of,
+    producer_of,
 )
 
 #: Nodes that fail where an index is out of range, as it may be where the condition is false.
@@ -85,7 +86,9 @@ def _appending(node: onnx.NodeProto) -> _Appending | None:
     for name, other in (("then_branch", "else_branch"), ("else_branch", "then_branch")):
         if name not in branches or other not in branches:
             return None
-        last, kept = (_last(branches[each]) for each in (name, other))
+        last, kept = (
+            producer_of(branches[each], branches[each].output[0].name) for each in (name, other)
+        )
         if last is None or kept is None or not is_op(kept, "Identity"):
             continue
         sequence, is_negated = kept.input[0], name == "else_branch"
@@ -95,12 +98,6 @@ def _appending(node: onnx.NodeProto) -> _Appending | None:
         if inner is not None and inner.sequence == sequence:
             return _Appending(sequence, branches[name], last, is_negated)
     return None
-
-
-def _last(graph: onnx.GraphProto) -> onnx.NodeProto | None:
-    """Return the node that makes the output of a branch."""
-    name = graph.output[0].name
-    return next((each for each in graph.node if name in each.output), None)
 
 
 def _can_move(found: _Appending) -> bool:

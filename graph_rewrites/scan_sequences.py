@@ -18,12 +18,14 @@ from pluginkit.onnx import (
     Op,
     Scope,
     bodies,
+    defined_names,
     dims_of,
     inner_scopes,
     is_op,
     names_read,
     output_names,
     place_of,
+    producer_of,
 )
 
 
@@ -143,16 +145,13 @@ def _append(inside: GraphIndex, given: str, grown: str) -> _Append | None:
     at = list(node.output).index(grown)
     (_, first), (name, second) = bodies(node)
     for branch, other in ((first, second), (second, first)):
-        insert, kept = (_producer(each, each.output[at].name) for each in (branch, other))
+        insert, kept = (producer_of(each, each.output[at].name) for each in (branch, other))
         if insert is None or kept is None or not _inserts(insert, given):
             continue
         is_kept = is_op(kept, "Identity") and kept.input[0] == given
         if not (is_kept and _is_alone(branch, insert) and _is_alone(other, kept)):
             continue
-        local = {*(each.name for each in branch.initializer)}.union(
-            *(n.output for n in branch.node)
-        )
-        if insert.input[1] not in local:
+        if insert.input[1] not in defined_names(branch):
             is_negated = (branch is second) == (name == "else_branch")
             return _Append(insert.input[1], node.input[0], is_negated)
     return None
@@ -169,10 +168,6 @@ def _is_alone(branch: onnx.GraphProto, node: onnx.NodeProto) -> bool:
 def _inserts(node: onnx.NodeProto, given: str) -> bool:
     """Whether a node appends to the given sequence."""
     return is_op(node, "SequenceInsert") and len(node.input) == 2 and node.input[0] == given
-
-
-def _producer(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
-    return next((each for each in graph.node if name in each.output), None)
 
 
 def _joins(graphs: Graphs, node: onnx.NodeProto, body: Scope, append: _Append) -> bool:
@@ -229,7 +224,7 @@ def _remove_append(graph: onnx.GraphProto, at: int) -> None:
     node = next(each for each in graph.node if grown in each.output)
     number = list(node.output).index(grown)
     for _, branch in bodies(node):
-        made = _producer(branch, branch.output[number].name)
+        made = producer_of(branch, branch.output[number].name)
         branch.node.remove(made)
         del branch.output[number]
     del node.output[number]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.model.graphs import names_read as names_read
     from pluginkit.onnx.model.graphs import output_names as output_names
     from pluginkit.onnx.model.graphs import place_of as place_of
+    from pluginkit.onnx.model.graphs import producer_of as producer_of
     from pluginkit.onnx.model.graphs import scopes as scopes
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
     from pluginkit.onnx.model.words import UNUSED_WORD as UNUSED_WORD
@@ -110,6 +111,7 @@ _HOME_OF = {
     "names_read": "model.graphs",
     "output_names": "model.graphs",
     "place_of": "model.graphs",
+    "producer_of": "model.graphs",
     "plugin_node": "model.plugin_nodes",
     "rename_reads": "rewriting.lift_nodes",
     "replace_nodes": "rewriting.replace_nodes",

@@ -14,7 +14,7 @@ import onnx
 
 from pluginkit.onnx.inference.branch_shapes import infer_through_branches
 from pluginkit.onnx.inference.value_types import Types, dims_of
-from pluginkit.onnx.model.graphs import Scope, is_in_function, scopes
+from pluginkit.onnx.model.graphs import Scope, is_in_function, producer_of, scopes
 from pluginkit.onnx.model.structure import find_schema
 from pluginkit.onnx.model.weightless_model import skeleton_for_inference
 
@@ -174,7 +174,7 @@ def type_by_schema(scope: Scope, name: str, types: Types) -> int:
     onnx infers the type of the wrong input for some operators: RMSNormalization has that of the
     scale.
     """
-    node = next((each for each in scope.graph.node if name in each.output), None)
+    node = producer_of(scope.graph, name)
     schema = node and find_schema(node.op_type, scope.opsets.get("", 1))
     if node is None or schema is None:
         return 0

@@ -174,6 +174,11 @@ def defined_names(graph: Nodes) -> set[str]:
     return names
 
 
+def producer_of(graph: Nodes, name: str) -> onnx.NodeProto | None:
+    """Return the node of this graph itself that makes a value; None if it has none."""
+    return next((node for node in graph.node if name in node.output), None)
+
+
 def names_read(node: onnx.NodeProto) -> set[str]:
     """Return the names that a node reads in its scope, including those that its bodies capture."""
     names = set(node.input[:])
