@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import onnx
 
@@ -50,82 +51,92 @@ def _has_elu(node: onnx.NodeProto, _: Plugins) -> bool:
     return any(b"Elu" in each.strings for each in node.attribute if each.name == "activations")
 
 
-#: TensorRT's words, the nodes that they may be about, the cause and the way on.
-_COMPLAINTS: tuple[tuple[str, _Concerns, str, str], ...] = (
-    (
+class _KnownComplaint(NamedTuple):
+    """TensorRT's words, the nodes that they may be about, and what a BuilderComplaint says."""
+
+    pattern: str
+    concerns: _Concerns
+    cause: str
+    fix: str
+    rewrite: str | None = None
+
+
+_COMPLAINTS = (
+    _KnownComplaint(
         r"makeScopeNodesContiguous|LoopScope|loopScope",
         _has_bodies,
         "TensorRT cannot put the nodes of a Loop's or If's body in an order.",
         "move what a body computes from values outside of it, and what it hands on unchanged, in "
         "front of the node; or export the model with the loop unrolled.",
     ),
-    (
+    _KnownComplaint(
         r"mScopedOp2Scopes",
         _is_if,
         "TensorRT fails on a Loop inside an If, whose body computes with values from outside.",
         "export the model with the branch taken or the loop unrolled; with --precision, --keep the "
         "nodes of the loop in float32.",
     ),
-    (
+    _KnownComplaint(
         r"DDSPlugin|hasDataDependent|data.dependent",
         _finds_a_size,
         "TensorRT cannot follow a size that a plugin finds in data through the rest of the model.",
         "let one node find the size, and compute what has that size from its output; or end the "
         "model there, and run the rest as a second model.",
     ),
-    (
+    _KnownComplaint(
         r"equal ranks when condition is not a build-time constant",
         _is_if,
         "the branches of an If have different ranks, and TensorRT cannot tell which is taken.",
         "give --shapes with one size for each dimension that the condition follows from, or export "
         "the model with the branch taken.",
     ),
-    (
+    _KnownComplaint(
         r"FP32 \w+ is not supported",
         lambda *_: False,
         "TensorRT-RTX has no float32 products for compute capability 7.5.",
         "add --precision float16, or leave 7.5 out of --compute-capability.",
     ),
-    (
+    _KnownComplaint(
         r"HW-specific datatypes",
         lambda *_: False,
         "the model has a type that one of the compute capabilities lacks: 7.5 has neither "
         "bfloat16 nor int4, float8 begins with 8.9 and float4 with 12.0.",
         "leave out the compute capabilities without it, or convert the model to float16.",
     ),
-    (
+    _KnownComplaint(
         r"nbdims_bias",
         lambda node, _: node.op_type == "Conv",
         "TensorRT fails on a convolution of a signal.",
         "build with --with WidenConv.",
+        "WidenConv",
     ),
-    (
+    _KnownComplaint(
         r"Strided & Dilated Deconv",
         lambda node, _: node.op_type == "ConvTranspose",
         "TensorRT has no transposed convolution with both strides and dilations.",
         "export weights of a known size, so that pluginkit puts the zeros of the dilation between "
         "them.",
     ),
-    (
+    _KnownComplaint(
         r"= elu\(",
         _has_elu,
         "TensorRT fails on the activation Elu inside an RNN, GRU or LSTM.",
         "train it with another activation, such as Tanh; or export it with its steps unrolled.",
     ),
-    (
+    _KnownComplaint(
         r"(?i)out of memory|outofmemory|insufficient (workspace|memory)",
         lambda *_: False,
         "the build needs more memory than it may have.",
         "allow more with --memory, or build on a machine with more memory.",
     ),
-    (
+    _KnownComplaint(
         r"MyelinCheckException",
         lambda *_: False,
         "TensorRT's compiler of fused nodes fails on this combination of nodes.",
         "give --shapes with one size for each dimension, which it often takes; or cut the model in "
         "two, and build both parts.",
     ),
-    (
+    _KnownComplaint(
         r"Could not find any implementation",
         lambda *_: False,
         "TensorRT has no kernel for the node with these types, shapes and attributes.",
@@ -133,8 +144,6 @@ _COMPLAINTS: tuple[tuple[str, _Concerns, str, str], ...] = (
         "a plugin.",
     ),
 )
-#: The opt-in rewrites that help, by TensorRT's words.
-_REWRITES = {r"nbdims_bias": "WidenConv"}
 _SEPARATORS = re.compile(r"[\s,:;\[\]{}()'\"+]+")
 #: Nodes that an error names.
 _NAMED = 4
@@ -149,13 +158,13 @@ def complaint_in(words: str, model: onnx.ModelProto, plugins: Plugins) -> Builde
         plugins: the plugins of its nodes.
     """
     named = list(_named_in(words, model))
-    for pattern, concerns, cause, fix in _COMPLAINTS:
-        if re.search(pattern, words):
-            likely = [one for one in named if concerns(one[1], plugins)]
+    for known in _COMPLAINTS:
+        if re.search(known.pattern, words):
+            likely = [one for one in named if known.concerns(one[1], plugins)]
             suspects = (
-                likely or named or [one for one in _nodes(model) if concerns(one[1], plugins)]
+                likely or named or [one for one in _nodes(model) if known.concerns(one[1], plugins)]
             )
-            return BuilderComplaint(_where(suspects), cause, fix, _REWRITES.get(pattern))
+            return BuilderComplaint(_where(suspects), known.cause, known.fix, known.rewrite)
     return BuilderComplaint(_where(named), "", "") if named else None
 
 
