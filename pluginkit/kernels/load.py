@@ -13,7 +13,7 @@ from pluginkit.kernels.cuda_packages import need
 from pluginkit.kernels.machine_code import machine_code
 from pluginkit.kernels.specialise import CudaSpecialisation, Specialisation
 
-#: Dynamic shared memory in bytes that every kernel may use.
+#: Shared memory in bytes, static and dynamic, that every kernel may use.
 _PLAIN_SHARED_BYTES = 48 * 1024
 #: The compute capability, without its dot, from which launches can overlap.
 _OVERLAPPING = 90
@@ -27,6 +27,9 @@ class LoadedKernel:
         address: the same as an int.
         parameter_sizes: bytes of each parameter.
         overlaps: whether a launch may begin before the one that precedes it has ended.
+
+    Args:
+        static_bytes: the kernel's static shared memory.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class LoadedKernel:
         parameter_sizes: tuple[int, ...],
         module: Any,
         overlaps: bool = False,
+        static_bytes: int = 0,
     ) -> None:
         self.function = function
         self.address = int(function)
@@ -43,7 +47,7 @@ class LoadedKernel:
         self.overlaps = overlaps
         self._name = name
         self._module = module  # must not be unloaded
-        self._shared_bytes = _PLAIN_SHARED_BYTES
+        self._shared_bytes = _PLAIN_SHARED_BYTES - static_bytes
 
     def allow_shared_bytes(self, nbytes: int) -> None:
         """Let launches use this much dynamic shared memory.
@@ -175,8 +179,11 @@ def _load(wanted: Specialisation, code: Compiled, device: int) -> LoadedKernel:
         if module is None:
             module = _modules[device, code.cubin] = _checked(driver.cuModuleLoadData(code.cubin))
         function = _checked(driver.cuModuleGetFunction(module, code.symbols[0].encode()))
+        attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES
+        static_bytes = _checked(driver.cuFuncGetAttribute(attribute, function))
     except KernelError as error:
         raise KernelError("PK323", f"kernel '{wanted}' does not load: {error.message}") from error
     overlaps = isinstance(wanted, CudaSpecialisation) and wanted.overlaps
     overlaps = overlaps and int(architecture_of(device)) >= _OVERLAPPING
-    return LoadedKernel(str(wanted), function, code.parameter_sizes[0], module, overlaps)
+    sizes = code.parameter_sizes[0]
+    return LoadedKernel(str(wanted), function, sizes, module, overlaps, static_bytes)

@@ -259,9 +259,11 @@ template <bool NEGATE>
 __global__ void combine(const float* x, const float* absent, float* scratch, float* y, Pair pair,
                         long long count, float factor, bool flag) {
     extern __shared__ float staged[];
+    __shared__ float factors[64];
+    factors[threadIdx.x] = factor;
     long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
     if (i >= count) return;
-    staged[threadIdx.x] = x[i] * factor;
+    staged[threadIdx.x] = x[i] * factors[threadIdx.x];
     scratch[i] += staged[threadIdx.x];
     y[i] = (NEGATE ? -1 : 1) * (scratch[i] + pair.values[0] * 10 + pair.values[1]);
     if (absent != nullptr || !flag) y[i] = 12345;
@@ -295,7 +297,10 @@ class Combine(Plugin):
         return -(x * np.float32(0.5) + np.float32(34))
 
 
-def test_every_kind_of_argument():
+@pytest.mark.parametrize("shared_bytes", [48 * 1024, 64 * 1024])
+def test_every_kind_of_argument(shared_bytes, monkeypatch):
+    """With its static shared memory the kernel has more than 48 KiB."""
+    monkeypatch.setattr(Combine, "shared_bytes", shared_bytes)
     x = np.arange(-50, 83, dtype=np.float32)
     for _ in range(2):  # the second one finds the kernel in the cache
         (got,) = Session(Combine(), [x]).run()

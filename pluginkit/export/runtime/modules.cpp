@@ -11,9 +11,6 @@ namespace pluginkit {
 
 namespace {
 
-// The dynamic shared memory that a kernel may use without cuFuncSetAttribute.
-constexpr std::int64_t kPlainSharedBytes = 48 * 1024;
-
 std::mutex sModulesMutex;
 // The loaded modules by device. An entry whose plugins are all gone is replaced.
 std::map<std::pair<CUdevice, const Module*>, std::weak_ptr<LoadedModule>> sModules;
@@ -138,7 +135,8 @@ public:
 
     void allow_shared_bytes(CUfunction function, const std::string& name, std::int64_t bytes) {
         const std::lock_guard<std::mutex> lock(mMutex);
-        std::int64_t& allowed = mSharedBytes.emplace(function, kPlainSharedBytes).first->second;
+        // 48 KiB need no permission, but static shared memory counts too.
+        std::int64_t& allowed = mSharedBytes[function];
         if (bytes <= allowed) {
             return;
         }

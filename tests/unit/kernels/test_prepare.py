@@ -374,7 +374,9 @@ def test_launches_overlap_from_compute_capability_9(monkeypatch, architecture, o
 
 
 class Modules:
-    """A driver that loads modules."""
+    """A driver that loads modules, whose kernels have 200 bytes of static shared memory."""
+
+    CUfunction_attribute = SimpleNamespace(CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES=1)
 
     def __init__(self):
         self.images = []
@@ -385,6 +387,9 @@ class Modules:
 
     def cuModuleGetFunction(self, module, symbol):  # noqa: N802
         return 0, 10 * module
+
+    def cuFuncGetAttribute(self, attribute, function):  # noqa: N802
+        return 0, 200
 
     def cuGetErrorString(self, status):  # noqa: N802
         return 0, b"no image"
@@ -399,6 +404,7 @@ def test_kernels_of_one_image_share_a_module(monkeypatch):
         for image in (b"one", b"one", b"two")
     ]
     assert [kernel.address for kernel in kernels] == [10, 10, 20]
+    assert {kernel._shared_bytes for kernel in kernels} == {48 * 1024 - 200}
     assert driver.images == [b"one", b"two"]
     with pytest.raises(KernelError, match="PK323 kernel 'f' does not load: .*NO_IMAGE"):
         loading._load(loading_kernel(), Compiled(b"", ("f",), ((8,),)), 0)
