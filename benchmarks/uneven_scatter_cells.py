@@ -54,7 +54,7 @@ CASES = {
     "rows4k: one cell": Uneven(*_TILES, of_cells(1), _ROWS, _BOTH, True),
     "rows4k: 4 cells": Uneven(*_TILES, of_cells(4), _ROWS),
     "rows4k: 16 cells": Uneven(*_TILES, of_cells(16), _ROWS, _ALL),
-    "histogram": Uneven(*_CELLS, anywhere, dtypes=_BOTH),
+    "histogram": Uneven(*_CELLS, anywhere, dtypes=_ALL),
     "histogram: 16 cells": Uneven(*_CELLS, of_cells(16)),
     "histogram: 1000 cells": Uneven(*_CELLS, of_cells(1000)),
     "histogram: a half in one cell": Uneven(*_CELLS, in_stretches(8_000_000)),

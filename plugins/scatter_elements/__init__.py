@@ -31,6 +31,7 @@ from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
 from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES
 from pluginkit.plugins.scatter_elements.cases import sample_calls
+from pluginkit.plugins.scatter_elements.combined_elements import DEFINES as COMBINED
 from pluginkit.plugins.scatter_elements.launches import DEFINES, ScatterElementsCall
 from pluginkit.plugins.scatter_elements.ordered_rows import DEFINES as ORDERED
 from pluginkit.plugins.scatter_elements.ordered_rows import SWEPT_ITEMS, list_bound, list_bytes
@@ -52,9 +53,10 @@ class ScatterElements(Plugin):
     constant, 16-bit types also round at every update, and in rows of data with more than 10 updates
     once for about 8 of the others, while the reference accumulates in float32 and rounds once:
     the error grows with the number of roundings and with the largest intermediate value, and the
-    tolerance is for 16 updates below 4 in magnitude. deterministic=True fixes the order: results
-    are bit-identical from run to run, "none" keeps the last update, and 16-bit types round once, or
-    twice where some rows of indices are constant and others are not.
+    tolerance is for 16 updates below 4 in magnitude. Atomics of 2^20 updates or more, at least 4
+    for each of up to 2^23 elements, go to float32 sums, which round once. deterministic=True fixes
+    the order: results are bit-identical from run to run, "none" keeps the last update, and 16-bit
+    types round once, or twice where some rows of indices are constant and others are not.
 
     Inputs:      data: rank 1 to 8, float32 | float16 | bfloat16 | int64 | int32 | int8, linear;
                  any dimension dynamic.
@@ -66,7 +68,8 @@ class ScatterElements(Plugin):
                  reduction: none | add | mul | min | max, default none.
                  deterministic: bool, default false.
     Workspace:   5 bytes for each row of data and 8 for each row of updates where the axis is not
-                 the last, and when deterministic 4 for each element of both.
+                 the last, and when deterministic 4 for each element of both. Where 2^20 updates or
+                 more may need atomics 16, and 4 for each float32 sum.
     Tolerance:   float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
     Errors:      PK124 indices and updates differ in shape. PK126 axis is out of range.
                  shapes: the shapes do not fit data.
@@ -97,11 +100,21 @@ class ScatterElements(Plugin):
         constants={"OFFSET": OFFSETS, "RANK": (3, 8)},
         defines=DEFINES,
     )
+    begin_sums = CudaKernel(
+        "combined_elements.cu",
+        "begin_sums<{T}, {WIDE}>",
+        constants={"WIDE": (False, True)},
+        defines=COMBINED,
+    )
     combined_elements = CudaKernel(
         "combined_elements.cu",
-        "combine_elements<{T}, {Tind}, Reduction::{reduction}, {OFFSET}, {RANK}>",
-        constants={"OFFSET": OFFSETS, "RANK": (3, 8)},
-        defines=DEFINES,
+        "combine_elements<{T}, {Tind}, Reduction::{reduction}, {WIDE}, {OFFSET}, {RANK}>",
+        constants={"WIDE": (False, True), "OFFSET": OFFSETS, "RANK": (3, 8)},
+        defines=COMBINED,
+        overlaps=True,
+    )
+    round_sums = CudaKernel(
+        "combined_elements.cu", "round_sums<{T}>", defines=COMBINED, overlaps=True
     )
     tile = CudaKernel(
         "tile.cu",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pluginkit import (
     Copy,
     CudaKernel,
+    KernelConstant,
     Launch,
     Step,
     TensorDesc,
@@ -25,7 +26,6 @@ from pluginkit.plugins._cuda.row_lists import (
     VECTOR_BYTES,
     WARP_LANES,
     RowLists,
-    at_least,
     at_most,
     finish,
     gather,
@@ -33,6 +33,7 @@ from pluginkit.plugins._cuda.row_lists import (
     leftover_blocks,
     listed_row_grid,
 )
+from pluginkit.plugins.scatter_elements.combined_elements import combined_elements
 from pluginkit.plugins.scatter_elements.merged_dims import MergedDims, merged_dims
 from pluginkit.plugins.scatter_elements.ordered_rows import OrderedRows
 from pluginkit.plugins.scatter_elements.variants import (
@@ -52,12 +53,6 @@ if TYPE_CHECKING:
 _BLOCK = 256
 #: The most threads of a block that loads vectors of a tile, and of a block if there are few.
 _TILE_BLOCK, _LONE_TILE_BLOCK = 128, 512
-#: With this many single elements, a block combines the updates of up to so many of them.
-_MANY_ELEMENTS, _COMBINED_CELLS = 2**20, 2**12
-#: The threads of a block that does so, and the fewest updates that it takes.
-_COMBINING_BLOCK, _COMBINED_UPDATES = 512, 2**13
-#: The most such blocks: so many run at once on an H200.
-_COMBINING_BLOCKS = 528
 #: How many rows of indices a warp of the rows variant reads at once.
 _ROWS_A_WARP = 4
 #: The most blocks that work on lists of elements; after the rows they usually have nothing to do.
@@ -69,8 +64,6 @@ _SLICE_BYTES = 2**25
 DEFINES = {
     **row_lists.DEFINES,
     "LONE_TILE_BLOCK": _LONE_TILE_BLOCK,
-    "COMBINED_CELLS": _COMBINED_CELLS,
-    "COMBINING_BLOCK": _COMBINING_BLOCK,
     "COLUMNS": COLUMNS,
     "MAX_LISTED_IN_TILE": MAX_LISTED_IN_TILE,
     "ROWS_A_WARP": _ROWS_A_WARP,
@@ -123,29 +116,20 @@ class ScatterElementsCall:
         dims = self._merged_dims()
         rank = dims.rank
         stride = product(data.shape[self.axis + 1 :])
-        sizes = [updates.size, data.size, data.shape[self.axis], stride]
-        is_combined = self.plugin.reduction != "none" and updates.size >= _MANY_ELEMENTS
-        share = _BLOCK
-        if is_combined:
-            share = WARP_LANES * groups_of(known(updates.size), _COMBINING_BLOCKS * WARP_LANES)
-            share = at_least(_COMBINED_UPDATES, share)
-            sizes.append(share)
-        sum_bytes = offset.itemsize + self.problem.sum_itemsize
+        numbers = updates.size, data.size, data.shape[self.axis], stride
+        sizes, geometry = [*map(offset, numbers)], offset(dims.geometry(rank))
+        constants: dict[str, KernelConstant] = {"OFFSET": offset.cpp, "RANK": rank}
+        if self.plugin.reduction != "none" and self.problem.has_many_elements:
+            call = self.plugin, self.problem, self._tensors(), self.workspace
+            return [*combined_elements(*call, sizes, geometry, constants)]
         scatter = Launch(
-            self.plugin.combined_elements if is_combined else self.plugin.elements,
-            grid=groups_of(known(updates.size), share),
-            block=_COMBINING_BLOCK if is_combined else _BLOCK,
-            args=(
-                self.output,
-                self.indices,
-                updates,
-                *map(offset, sizes),
-                offset(dims.geometry(rank)),
-            ),
-            shared_bytes=_COMBINED_CELLS * sum_bytes if is_combined else 0,
-            constants={"OFFSET": offset.cpp, "RANK": rank},
+            self.plugin.elements,
+            grid=groups_of(known(updates.size), _BLOCK),
+            block=_BLOCK,
+            args=(self.output, self.indices, updates, *sizes, geometry),
+            constants=constants,
         )
-        return Copy(self.output, self.data), scatter
+        return Copy(self.output, data), scatter
 
     def _tile(self) -> Sequence[Step]:
         return (self._tiles(self.plugin.tile, self.problem.tile_bytes),)

@@ -38,6 +38,7 @@ from pluginkit.plugins._cuda.row_lists import (
     groups_of,
     row_grid,
 )
+from pluginkit.plugins.scatter_elements.combined_elements import combined_bytes
 from pluginkit.plugins.scatter_elements.variants import ScatterProblem, problem_of
 
 if TYPE_CHECKING:
@@ -244,6 +245,7 @@ def list_bytes(
         # A smaller shape may have rows of less than a vector, but then a fraction of the updates.
         row_bytes = problem.inner * problem.itemsize
         return where(row_bytes < 4 * VECTOR_BYTES, at_least(elements, of_rows), of_rows)
+    combined = combined_bytes(plugin, problem)
     if problem.inner * problem.itemsize < VECTOR_BYTES:
-        return 0
-    return RowLists.nbytes(problem.output_rows, problem.update_rows)
+        return combined
+    return at_least(combined, RowLists.nbytes(problem.output_rows, problem.update_rows))

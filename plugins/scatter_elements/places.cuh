@@ -15,6 +15,7 @@ template <typename Offset, int RANK> struct Geometry {
         Offset rest = update;
 #pragma unroll
         for (int dim = RANK - 1; dim > 0; --dim) {
+            if (rest < size[dim]) return start + rest * stride[dim];  // so are all updates of vectors
             const Offset outer = rest / size[dim];
             start += (rest - outer * size[dim]) * stride[dim];
             rest = outer;

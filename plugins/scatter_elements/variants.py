@@ -4,7 +4,8 @@
 variant    when
 =========  ======================================================================================
 elements   no other variant applies; float sums and products run in any order. Blocks that find few
-           elements among many updates combine those of one element in shared memory
+           elements among many updates combine those of one element in shared memory. Where there
+           are many updates of each 16-bit element, the sums are float32
 tile       the axis is the last dimension, and its sums fit into shared memory
 column     there are at least 32 values inside the axis, their accumulators fit into shared
            memory, and there are enough columns to fill a GPU
@@ -64,6 +65,8 @@ ENOUGH_BLOCKS = 128
 MAX_IN_LONE_TILE = 2**14
 #: With this many updates three launches are faster than two.
 MANY_UPDATES = 2**17
+#: With this many updates of single elements, blocks combine those that meet.
+MANY_ELEMENTS = 2**20
 #: The bytes of a link in a tile's lists, and the most updates that such links can address.
 TILE_LINK_BYTES = 2
 MAX_LISTED_IN_TILE = 2 ** (8 * TILE_LINK_BYTES) - 1
@@ -146,6 +149,11 @@ class ScatterProblem:
         """Whether there are rows, of a vector or more, of which some may go to rows of data."""
         is_wide = self.inner * self.itemsize >= VECTOR_BYTES and self.inner <= MAX_ROW
         return is_wide and self.output_rows + 2 * self.update_rows <= MAX_LISTED
+
+    @property
+    def has_many_elements(self) -> bool:
+        """Whether there are so many updates that blocks look for those that meet."""
+        return self.updates_size >= MANY_ELEMENTS
 
     @property
     def is_vectorised_tile(self) -> bool:

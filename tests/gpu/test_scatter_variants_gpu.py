@@ -9,7 +9,7 @@ from pluginkit import FLOAT_TYPES, bfloat16, float16, float32, int8, int32, int6
 from pluginkit.checking.trt_double.driver import drive
 from pluginkit.contract import calls
 from pluginkit.device.memory import CupyMemory
-from pluginkit.plugins.scatter_elements import ScatterElements, launches
+from pluginkit.plugins.scatter_elements import ScatterElements, combined_elements, variants
 from pluginkit.plugins.scatter_elements.variants import choose, problem_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
@@ -122,7 +122,7 @@ def check_some_update_won(got, arrays, axis):
 @pytest.mark.parametrize("reduction", ["add", "max"])
 @pytest.mark.parametrize("dtype", ScatterElements.types["T"], ids=repr)
 def test_updates_meet_in_few_cells(lean, name, dtype, reduction, cells, monkeypatch):
-    monkeypatch.setattr(launches, "_MANY_ELEMENTS", 1)
+    monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
     rng = np.random.default_rng(12)
     data, indices, _ = arrays_of(name, dtype, int64, reduction, rng)
     axis = SHAPES[name][2]
@@ -141,9 +141,8 @@ def test_updates_meet_in_few_cells(lean, name, dtype, reduction, cells, monkeypa
 @pytest.mark.parametrize("blocks", [1, 3])
 @pytest.mark.parametrize("dtype", [float32, float16, int64, int8], ids=repr)
 def test_blocks_begin_and_end_to_combine_single_elements(lean, dtype, blocks, monkeypatch):
-    monkeypatch.setattr(launches, "_MANY_ELEMENTS", 1)
-    monkeypatch.setattr(launches, "_COMBINED_UPDATES", 1)
-    monkeypatch.setattr(launches, "_COMBINING_BLOCKS", blocks)
+    monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
+    monkeypatch.setattr(combined_elements, "_COMBINING_BLOCKS", blocks)
     rng = np.random.default_rng(13)
     stretches = [90_000, 1, 90_000, 90_000, 1, 5000, 1, 3000, 300]
     indices = np.concatenate([rng.integers(0, cells, 2**11) for cells in stretches])[:-7]

@@ -117,20 +117,20 @@ def test_deterministic_on_too_many_updates_is_refused():
 
 @pytest.fixture(scope="module")
 def every():
-    assert len(ScatterElements.spec.kernels) == 19
+    assert len(ScatterElements.spec.kernels) == 21
     every = specialisations_of(ScatterElements(reduction=each) for each in REDUCTIONS)
     types = 6 * 2 * 5  # T, Tind, reduction
     by_rows = 6 * 5 * 4 * 2  # T, reduction, LANES, VECTOR
     rows = 2 * 2 * 2 + 2 * by_rows + types * 4 * 2
     ordered = 2 * by_rows * 5 // 4 + 5 + 2 * 2
-    assert len(every) == types * (4 + 4 + 2 + 2 + 1) + rows + ordered + 2 * 4 + 6 * 5
+    assert len(every) == types * (4 + 8 + 2 + 2 + 1) + rows + ordered + 2 * 4 + 6 * 5 + 6 * 3
     return every
 
 
 @pytest.mark.slow
 def test_each_kernel_compiles(every):
     few = few_of_each(every)
-    assert len({function_of(each) for each in few}) == 19
+    assert len({function_of(each) for each in few}) == 21
     assert_all_compile(few, QUICK)
 
 
@@ -189,6 +189,32 @@ def elements_launch(plugin, data, updates, dtype=float32) -> Launch:
     """Return the launch of the elements variant, whichever one suits the shape."""
     inputs, (output,) = described(plugin, data, updates, dtype)
     return ScatterElementsCall(plugin, *inputs, output, Workspace(0)).steps("elements")[1]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "reduction", "data", "updates", "is_wide"),
+    [
+        (float16, "add", 2**20, 2**22, True),
+        (float16, "max", 2**20, 2**22, True),
+        (float16, "add", 2**20 + 1, 2**22, False),  # too few updates of an element
+        (float16, "add", 2**23, 2**25, True),
+        (float16, "add", 2**23 + 1, 2**25 + 4, False),  # no cache holds the sums
+        (float32, "add", 2**20, 2**22, False),
+        (int8, "add", 2**20, 2**22, False),
+    ],
+)
+def test_sums_of_many_16_bit_elements_are_wide(dtype, reduction, data, updates, is_wide):
+    plugin = ScatterElements(reduction=reduction)
+    steps = calls.steps(plugin, *described(plugin, (data,), (updates,), dtype))
+    kernels = [plugin.begin_sums, plugin.combined_elements, plugin.round_sums][: 2 + is_wide]
+    assert [step.kernel for step in steps] == kernels
+    assert steps[0].constants == {"WIDE": is_wide}
+
+
+def test_cells_of_the_widest_types_fit_into_shared_memory():
+    plugin = ScatterElements(reduction="add")
+    _, scatter = calls.steps(plugin, *described(plugin, (2**31,), (2**20,), int64))
+    assert SHARED_BYTES - 32 < scatter.shared_bytes <= SHARED_BYTES
 
 
 def addressed(data, updates, axis):

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from pluginkit.plugins._cuda import row_lists
-from pluginkit.plugins.scatter_elements import ScatterElements, launches, variants
+from pluginkit.plugins.scatter_elements import (
+    ScatterElements,
+    combined_elements,
+    launches,
+    variants,
+)
 from pluginkit.plugins.scatter_nd import ScatterND
 from pluginkit.plugins.scatter_nd import launches as scatter_nd_launches
 from pluginkit.testing import run_kernels, run_reference
@@ -182,7 +187,7 @@ def test_cells_with_very_many_updates(dtype, reduction, deterministic):
 @pytest.mark.parametrize("reduction", ["add", "min"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.int8])
 def test_many_single_elements_are_combined_if_they_meet(dtype, reduction, cells, monkeypatch):
-    monkeypatch.setattr(launches, "_MANY_ELEMENTS", 1)
+    monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
     rng = np.random.default_rng(8)
     indices = rng.integers(-cells, cells, (900, 2))
     arrays = [whole(rng, (3000, 3), dtype), indices, whole(rng, (900, 2), dtype)]
@@ -194,17 +199,25 @@ def test_many_single_elements_are_combined_if_they_meet(dtype, reduction, cells,
 def test_blocks_begin_and_end_to_combine_single_elements(dtype, blocks, monkeypatch):
     """Updates that hardly meet, that meet in one cell, and in more cells than a block can have."""
     monkeypatch.setattr(variants, "SHARED_BYTES", 0)  # no tile
-    monkeypatch.setattr(launches, "_MANY_ELEMENTS", 1)
-    monkeypatch.setattr(launches, "_COMBINED_UPDATES", 1)
-    monkeypatch.setattr(launches, "_COMBINING_BLOCKS", blocks)
-    for name, value in {"COMBINING_BLOCK": 64, "COMBINED_CELLS": 32}.items():
-        monkeypatch.setattr(launches, f"_{name}", value)
-        monkeypatch.setitem(launches.DEFINES, name, value)
-    rng, batch = np.random.default_rng(9), 2 * 64
+    monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
+    monkeypatch.setattr(combined_elements, "_COMBINING_BLOCKS", blocks)
+    for name, value in {"COMBINING_BLOCK": 64, "COMBINED_CELLS": 30}.items():
+        monkeypatch.setattr(combined_elements, f"_{name}", value)
+        monkeypatch.setitem(combined_elements.DEFINES, name, value)
+    rng, batch = np.random.default_rng(9), 4 * 64
     stretches = [3000, 1, 3000, 3000, 1, 200, 1, 40, 40]
     indices = np.concatenate([rng.integers(0, cells, batch) for cells in stretches])[:-7]
     arrays = [whole(rng, (3000,), dtype), indices, whole(rng, indices.shape, dtype)]
     assert_right(ScatterElements(reduction="add"), arrays)
+
+
+def test_many_16_bit_elements_round_once(monkeypatch):
+    """Float16 has no odd numbers above 2048."""
+    monkeypatch.setattr(variants, "SHARED_BYTES", 0)  # no tile
+    monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
+    indices = np.random.default_rng(9).permutation(np.repeat(np.arange(301), 6))
+    data, updates = np.full(301, 2048, np.float16), np.ones(len(indices), np.float16)
+    assert_right(ScatterElements(reduction="add"), [data, indices, updates])
 
 
 @pytest.mark.parametrize("reduction", ["none", "add", "min"])
