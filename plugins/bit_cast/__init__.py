@@ -31,8 +31,9 @@ from pluginkit import (
 #: The threads of a block, and the vectors of a thread.
 _THREADS, _VECTORS = 1024, 2
 _VECTOR_BYTES = 16
-#: Fewer bytes are copied by the driver, which takes less time to begin.
-_FEW_BYTES = 2**18
+#: Fewer bytes than the first number are copied by the driver, which takes less time to begin, and so
+#: are those from the second one on, for which it takes less time, too.
+_FEW_BYTES, _MANY_BYTES = 2**18, 2**27
 _TYPES = (float32, float16, bfloat16, int32)
 _BY_ONNX = {dtype.onnx: dtype for dtype in _TYPES}
 
@@ -82,8 +83,9 @@ class BitCast(Plugin):
         return to
 
     def launches(self, x: TensorDesc, y: TensorDesc) -> Launch | Copy:
-        """Return a copy, or where it is long a launch with a thread for some vectors."""
-        if known(x.nbytes) < _FEW_BYTES:
+        """Return a copy, or a launch with a thread for some vectors where that is faster."""
+        nbytes = known(x.nbytes)
+        if nbytes < _FEW_BYTES or nbytes >= _MANY_BYTES:
             return Copy(y, x)
         return Launch(
             self.kernel,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pluginkit import float16, float32
+from pluginkit import Copy, Launch, float16, float32
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, PluginkitError
 from pluginkit.plugins.bit_cast import BitCast
@@ -18,6 +18,17 @@ def test_every_word_is_copied(size):
     run = run_kernels(BitCast(to=INT32), [words.view(np.float32)])
     assert run.outputs[0].dtype == np.int32
     np.testing.assert_array_equal(run.outputs[0].view(np.uint32), words)
+
+
+@pytest.mark.parametrize(
+    ("size", "step"),
+    [(2**16 - 1, Copy), (2**16, Launch), (2**25 - 1, Launch), (2**25, Copy)],
+)
+def test_few_words_and_many_are_copied_by_the_driver(size, step):
+    plugin = BitCast(to=INT32)
+    inputs = calls.describe_inputs(plugin, [(size,)], [float32])
+    (taken,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert isinstance(taken, step)
 
 
 def test_every_value_of_two_bytes():
