@@ -31,8 +31,8 @@ from pluginkit import (
 #: The threads of a block, and the vectors of a thread.
 _THREADS, _VECTORS = 1024, 2
 _VECTOR_BYTES = 16
-#: Fewer bytes than the first number are copied by the driver, which takes less time to begin, and so
-#: are those from the second one on, for which it takes less time, too.
+#: Fewer bytes are copied by the driver, which takes less time to begin, and so are those from the
+#: second number on, for which it takes less time, too.
 _FEW_BYTES, _MANY_BYTES = 2**18, 2**27
 _TYPES = (float32, float16, bfloat16, int32)
 _BY_ONNX = {dtype.onnx: dtype for dtype in _TYPES}

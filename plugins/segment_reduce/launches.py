@@ -41,8 +41,9 @@ if TYPE_CHECKING:
 
 SegmentAggregate = Literal["add", "mean", "max", "min"]
 
-#: The threads of a block that looks at all edges, and its shared memory without the list of edges.
-_SCAN_THREADS, _SCAN_BYTES = 512, 16_384
+#: The threads of a block that looks at all edges, its shared memory without the lists of edges, and
+#: the bytes of an edge in them and the bits of its place among those that a warp looks at.
+_SCAN_THREADS, _SCAN_BYTES, _LISTED_BYTES, _PLACE_BITS = 1024, 41_984, 2, 9
 #: The items that a block of reduce_edges and reduce_items takes.
 _TILE = THREADS
 #: How many rows of x a thread loads before it reduces them, and how many edges make_keys loads.
@@ -54,6 +55,7 @@ _COUNTING_BLOCKS = 1056
 DEFINES = {
     "Aggregate": SegmentAggregate,
     "HEADER": HEADER,
+    "PLACE_BITS": _PLACE_BITS,
     "Reduction": Reduction,
     "SCAN_BYTES": _SCAN_BYTES,
     "SCAN_THREADS": _SCAN_THREADS,
@@ -124,7 +126,8 @@ class SegmentCall:
                 *map(int32, (problem.edges, problem.rows, problem.nodes)),
                 *(self._initial, int32(problem.scanned_rows)),
             ),
-            shared_bytes=_SCAN_BYTES + problem.edges * 4,
+            shared_bytes=_SCAN_BYTES
+            + ceil_div(problem.edges, _SCAN_THREADS) * _SCAN_THREADS * _LISTED_BYTES,
             constants=self._constants,
         )
 

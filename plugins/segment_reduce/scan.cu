@@ -1,136 +1,166 @@
-// For few edges, in one launch. A block takes some rows of y: it looks at all edges, lists those that lead to its rows in their
-// order, and reduces each row's. A warp reduces a row, or where many edges lead to the block's rows, all warps do: then each
-// takes a part of the list, and the parts are combined in order.
+// For few edges, in one launch. A block takes some rows of y: each warp looks at some of all edges and lists those that lead to
+// the block's rows in their order; then a warp reduces each row, or where many edges lead to the block's rows, all warps do:
+// then each takes a part of the lists, and the parts are combined in order.
 
 #include "vectors.cuh"
 
-using pluginkit::SCAN_BYTES, pluginkit::SCAN_THREADS;  // from launches.py
+using pluginkit::PLACE_BITS, pluginkit::SCAN_BYTES, pluginkit::SCAN_THREADS;  // from launches.py
 
-constexpr int SCAN_WARPS = SCAN_THREADS / WARP;
-constexpr int BATCH = 12, ROWS_AT_ONCE = 8;  // destinations, and rows of x, that a lane loads at once
+constexpr int SCAN_WARPS = SCAN_THREADS / WARP, MOST_ELEMENTS = 8;
+constexpr int BATCH = 12, ROWS_AT_ONCE = 4;  // destinations, and rows of x, that a lane loads at once
+static_assert(WARP % ROWS_AT_ONCE == 0);
 
-// The rows of x that listed edges read, and their weights as `vector_of` takes them.
-struct Resolved {
-    int node[SCAN_THREADS], factor[SCAN_THREADS];
+// The block's edges of a row that a warp has found and not yet reduced: the rows of x that they read, and their weights as
+// `vector_of` takes them.
+struct Found {
+    int node[2 * WARP], factor[2 * WARP];
 };
 
-// Reduce the listed edges from `first` to `last` that lead to a row of the block, and return how many there are.
-// `resolve(place, node, factor)` tells what an edge reads.
-template <Aggregate A, bool WEIGHTED, typename T, int N, typename Resolve>
-__device__ __forceinline__ int reduce_listed(float (&total)[N], const Edges<T>& edges, const unsigned* listed, int first, int last,
-                                             unsigned row, int at, Resolve resolve) {
-    const int lane = threadIdx.x % WARP;
-    int found = 0;
-    for (; first < last; first += WARP) {
-        const int place = first + lane;
-        int node = -1, factor = 0;
-        if (place < last && listed[place] >> 16 == row) resolve(place, node, factor);
-        unsigned mine = __ballot_sync(ALL, node >= 0);
-        found += __popc(mine);
-        while (mine != 0) {
-            EdgeVector<T, N> given[ROWS_AT_ONCE];
-            bool is_given[ROWS_AT_ONCE];
+// Shared memory; `listed`, with each warp's list, follows it.
+struct Scan {
+    // Of each warp: what it finds, and then its part of a row.
+    union {
+        Found found;
+        float total[MOST_ELEMENTS * WARP];
+    } warps[SCAN_WARPS];
+    // Where a block has few edges, those of all warps in their order.
+    int node[SCAN_THREADS], factor[SCAN_THREADS];
+    unsigned char row[SCAN_THREADS];
+};
+static_assert(sizeof(Scan) == SCAN_BYTES);
+
+// Reduce found edges, some rows of x at once. All lanes call this.
+template <Aggregate A, bool WEIGHTED, typename T, int N>
+__device__ __forceinline__ void reduce_found(float (&total)[N], const Edges<T>& edges, const Found& found, int count, int at) {
+    if (at >= edges.widths.inner) return;
+    for (int begin = 0; begin < count; begin += ROWS_AT_ONCE) {
+        EdgeVector<T, N> given[ROWS_AT_ONCE];
 #pragma unroll
-            for (int i = 0; i < ROWS_AT_ONCE; ++i) {
-                const int from = mine != 0 ? __ffs(mine) - 1 : 0;
-                const int own = __shfl_sync(ALL, node, from), weight = WEIGHTED ? __shfl_sync(ALL, factor, from) : 0;
-                is_given[i] = mine != 0 && at < edges.widths.inner;
-                if (is_given[i]) given[i] = vector_of<WEIGHTED, N>(edges, own, weight, at);
-                mine &= mine - 1;
-            }
+        for (int i = 0; i < ROWS_AT_ONCE; ++i) {
+            const int place = begin + i, factor = WEIGHTED ? found.factor[place] : 0;
+            if (place < count) given[i] = vector_of<WEIGHTED, N>(edges, found.node[place], factor, at);
+        }
 #pragma unroll
-            for (int i = 0; i < ROWS_AT_ONCE; ++i) {
-                if (is_given[i]) reduce_vector<A, WEIGHTED>(total, given[i]);
-            }
+        for (int i = 0; i < ROWS_AT_ONCE; ++i) {
+            if (begin + i < count) reduce_vector<A, WEIGHTED>(total, given[i]);
         }
     }
-    return found;
 }
 
-// The list has the number of a row, among the block's, in the high half, and the edge in the low one.
+// Reduce those of `count` edges that lead to a row of the block, and return how many there are. `resolve(place, node, factor)`
+// tells what an edge reads if it leads there.
+template <Aggregate A, bool WEIGHTED, typename T, int N, typename Resolve>
+__device__ __forceinline__ int reduce_listed(float (&total)[N], const Edges<T>& edges, Found& found, int count, int at,
+                                             Resolve resolve) {
+    const int lane = threadIdx.x % WARP;
+    int all = 0, waiting = 0;
+    for (int first = 0; first < count; first += WARP) {
+        int node = -1, factor = 0;
+        if (first + lane < count) resolve(first + lane, node, factor);
+        const unsigned mine = __ballot_sync(ALL, node >= 0);
+        if (node >= 0) {
+            const int place = waiting + __popc(mine & ((1u << lane) - 1));
+            found.node[place] = node;
+            if constexpr (WEIGHTED) found.factor[place] = factor;
+        }
+        all += __popc(mine), waiting += __popc(mine);
+        __syncwarp();
+        if (waiting < WARP && first + WARP < count) continue;
+        reduce_found<A, WEIGHTED>(total, edges, found, waiting, at);
+        waiting = 0;
+        __syncwarp();
+    }
+    return all;
+}
+
+// An edge in a list: its place among those that its warp looks at, and before that the number of its row among the block's.
 template <typename T, typename I, Aggregate A, int VECTOR, bool WEIGHTED>
 __global__ void __launch_bounds__(SCAN_THREADS, 1)
     scan_edges(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
                const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes, float initial,
                int rows_each) {
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
-    using Totals = float[SCAN_WARPS][WARP * N];
-    static_assert(sizeof(Totals) <= SCAN_BYTES && sizeof(Resolved) <= SCAN_BYTES);
-    extern __shared__ int4 shared[];  // one of both, which are needed at different times, and then the list
-    Resolved& resolved = *reinterpret_cast<Resolved*>(shared);
-    Totals& totals = *reinterpret_cast<Totals*>(shared);
-    unsigned* const listed = reinterpret_cast<unsigned*>(shared + SCAN_BYTES / sizeof(int4));
-    __shared__ int counts[SCAN_WARPS];
+    static_assert(N <= MOST_ELEMENTS);
+    extern __shared__ int4 shared[];
+    Scan& scan = *reinterpret_cast<Scan*>(shared);
+    unsigned short* const listed = reinterpret_cast<unsigned short*>(shared + SCAN_BYTES / sizeof(int4));
+    __shared__ int counts[SCAN_WARPS], of_parts[SCAN_WARPS];
     const Edges<T> edges{x, weights, widths};
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, at = (blockIdx.y * WARP + lane) * N;
     const int first_row = blockIdx.x * rows_each, own_rows = min(rows_each, rows - first_row);
+    Found& found_edges = scan.warps[warp].found;
 
-    // Each warp looks at some sets of WARP edges. Lane i keeps which lanes found one in set i.
-    const int sets = (count + SCAN_THREADS - 1) / SCAN_THREADS, first_edge = warp * sets * WARP + lane;
-    const auto row_from = [&](int edge) { return static_cast<unsigned>(row_of(destinations[edge], rows) - first_row); };
-    unsigned mine = 0;
+    // Each warp looks at some sets of WARP edges, and lists what it finds.
+    const int sets = (count + SCAN_THREADS - 1) / SCAN_THREADS, each = sets * WARP;
+    int own = 0;
     for (int begin = 0; begin < sets; begin += BATCH) {
         unsigned row[BATCH];
 #pragma unroll
         for (int i = 0; i < BATCH; ++i) {
-            const int edge = first_edge + (begin + i) * WARP;
-            row[i] = begin + i < sets && edge < count ? row_from(edge) : ~0u;
+            const int edge = warp * each + (begin + i) * WARP + lane;
+            row[i] = begin + i < sets && edge < count ? row_of(destinations[edge], rows) - first_row : ~0u;
         }
 #pragma unroll
         for (int i = 0; i < BATCH; ++i) {
-            const unsigned found = __ballot_sync(ALL, row[i] < own_rows);
-            if (lane == begin + i) mine = found;
+            const bool is_own = row[i] < own_rows;
+            const unsigned found = __ballot_sync(ALL, is_own);
+            const int place = own + __popc(found & ((1u << lane) - 1));
+            if (is_own) listed[warp * each + place] = row[i] << PLACE_BITS | ((begin + i) * WARP + lane);
+            own += __popc(found);
         }
     }
-    int sum = __popc(mine);
-#pragma unroll
-    for (int step = 1; step < WARP; step *= 2) sum += __shfl_xor_sync(ALL, sum, step);
-    if (lane == 0) counts[warp] = sum;
+    if (lane == 0) counts[warp] = own;
     __syncthreads();
-    int place = 0, all = 0;
+    int before = 0, all = 0;
     for (int other = 0; other < SCAN_WARPS; ++other) {
-        if (other < warp) place += counts[other];
+        if (other < warp) before += counts[other];
         all += counts[other];
     }
-    for (unsigned todo = __ballot_sync(ALL, mine != 0); todo != 0; todo &= todo - 1) {
-        const int set = __ffs(todo) - 1, edge = first_edge + set * WARP;
-        const unsigned found = __shfl_sync(ALL, mine, set);
-        if (found >> lane & 1) listed[place + __popc(found & ((1u << lane) - 1))] = row_from(edge) << 16 | edge;
-        place += __popc(found);
-    }
-    __syncthreads();
 
-    const auto look_up = [&](int edge, int& node, int& factor) {
+    const auto look_up = [&](int of_warp, unsigned entry, int& node, int& factor) {
+        const int edge = of_warp * each + static_cast<int>(entry % (1 << PLACE_BITS));
         node = sources == nullptr ? edge : row_of(sources[edge], nodes);
         if constexpr (WEIGHTED) factor = weighted_edge(weights, widths.heads, edge);
     };
     const bool is_shared = all > SCAN_THREADS;  // whether all warps share a row
-    if (threadIdx.x < all && !is_shared) {
-        look_up(listed[threadIdx.x] & 0xffff, resolved.node[threadIdx.x], resolved.factor[threadIdx.x]);
+    for (int i = lane; i < own && !is_shared; i += WARP) {
+        const unsigned entry = listed[warp * each + i];
+        scan.row[before + i] = entry >> PLACE_BITS;
+        look_up(warp, entry, scan.node[before + i], scan.factor[before + i]);
     }
     __syncthreads();
-    const int part = is_shared ? (all + SCAN_WARPS - 1) / SCAN_WARPS : all;
-    const int first = is_shared ? min(warp * part, all) : 0, last = min(first + part, all);
+    const int part = (all + SCAN_WARPS - 1) / SCAN_WARPS;
     for (int row = is_shared ? 0 : warp; row < own_rows; row += is_shared ? 1 : SCAN_WARPS) {
         float total[N];
 #pragma unroll
         for (int n = 0; n < N; ++n) total[n] = identity<A>();
-        int found = reduce_listed<A, WEIGHTED>(total, edges, listed, first, last, row, at, [&](int place, int& node, int& factor) {
-            if (is_shared) {
-                look_up(listed[place] & 0xffff, node, factor);
-            } else {
-                node = resolved.node[place], factor = resolved.factor[place];
-            }
-        });
+        int found = 0;
         if (is_shared) {
-            if (lane == 0) counts[warp] = found;
+            // The warp's part of all edges, of which each warp's list has some.
+            for (int other = 0, start = 0; other < SCAN_WARPS; start += counts[other++]) {
+                const int first = max(warp * part - start, 0), last = min((warp + 1) * part - start, counts[other]);
+                const unsigned short* const some = listed + other * each + first;
+                found += reduce_listed<A, WEIGHTED>(
+                    total, edges, found_edges, last - first, at, [&](int place, int& node, int& factor) {
+                        if (some[place] >> PLACE_BITS == row) look_up(other, some[place], node, factor);
+                    });
+            }
+        } else {
+            found = reduce_listed<A, WEIGHTED>(total, edges, found_edges, all, at, [&](int place, int& node, int& factor) {
+                if (scan.row[place] == row) node = scan.node[place], factor = scan.factor[place];
+            });
+        }
+        if (is_shared) {
+            if (lane == 0) of_parts[warp] = found;
 #pragma unroll
-            for (int n = 0; n < N; ++n) totals[warp][n * WARP + lane] = total[n];
+            for (int n = 0; n < N; ++n) scan.warps[warp].total[n * WARP + lane] = total[n];
             __syncthreads();
             for (int other = 1; other < SCAN_WARPS && warp == 0; ++other) {
-                found += counts[other];
+                found += of_parts[other];
 #pragma unroll
-                for (int n = 0; n < N; ++n) total[n] = reduced<REDUCTION<A>>(total[n], totals[other][n * WARP + lane]);
+                for (int n = 0; n < N; ++n) {
+                    total[n] = reduced<REDUCTION<A>>(total[n], scan.warps[other].total[n * WARP + lane]);
+                }
             }
         }
         if (at < widths.inner && (warp == 0 || !is_shared)) {
