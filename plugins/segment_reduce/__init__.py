@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from pluginkit.plugins.segment_reduce.launches import (
     KEY_DEFINES,
     SegmentAggregate,
     SegmentCall,
+    Weights,
 )
 from pluginkit.plugins.segment_reduce.reference import segment_reduce
 from pluginkit.plugins.segment_reduce.segment_problem import (
@@ -46,7 +47,7 @@ from pluginkit.plugins.segment_reduce.segment_problem import (
     workspace_bytes,
 )
 
-_CONSTANTS = {"VECTOR": VECTORS, "WEIGHTED": (False, True)}
+_CONSTANTS = {"VECTOR": VECTORS, "WEIGHTS": get_args(Weights)}
 
 
 class SegmentReduce(Plugin):
@@ -102,14 +103,14 @@ class SegmentReduce(Plugin):
 
     scan_kernel = CudaKernel(
         "scan.cu",
-        "scan_edges<{T}, {Tind}, pluginkit::Aggregate::{aggregate}, {VECTOR}, {WEIGHTED}>",
+        "scan_edges<{T}, {Tind}, pluginkit::Aggregate::{aggregate}, {VECTOR}, Weights::{WEIGHTS}>",
         _CONSTANTS,
         defines=DEFINES,
     )
     clear_kernel = CudaKernel("../_cuda/clear.cu", "clear", defines=CLEAR_DEFINES)
     add_kernel = CudaKernel(
         "add.cu",
-        "add_edges<{Tind}, {VECTOR}, {WEIGHTED}>",
+        "add_edges<{Tind}, {VECTOR}, Weights::{WEIGHTS}>",
         _CONSTANTS,
         defines=DEFINES,
         overlaps=True,
@@ -134,7 +135,7 @@ class SegmentReduce(Plugin):
     )
     edge_kernel = CudaKernel(
         "kernel.cu",
-        "reduce_edges<{T}, pluginkit::Aggregate::{aggregate}, {VECTOR}, {WEIGHTED}>",
+        "reduce_edges<{T}, pluginkit::Aggregate::{aggregate}, {VECTOR}, Weights::{WEIGHTS}>",
         _CONSTANTS | {"VECTOR": (*VECTORS, SPREAD)},
         defines=DEFINES,
         overlaps=True,

@@ -35,7 +35,7 @@ template <int N> __device__ __forceinline__ void add_vector(float* y, const floa
 }
 
 // Add the edges of all lanes, each to the row of y that its key names.
-template <int N, bool WEIGHTED>
+template <int N, Weights W>
 __device__ __forceinline__ void add_each(float* y, const Edges<float>& edges, unsigned key, int node, int factor,
                                          unsigned rows, int lanes_log2, int share, int shares) {
     const int lane = threadIdx.x % WARP, inner = edges.widths.inner;
@@ -47,22 +47,22 @@ __device__ __forceinline__ void add_each(float* y, const Edges<float>& edges, un
         for (int i = 0; i < UNROLLED; ++i) {
             const int from = base + i * step + (lane >> lanes_log2);
             row[i] = __shfl_sync(ALL, key, from);
-            const int own = __shfl_sync(ALL, node, from), weight = WEIGHTED ? __shfl_sync(ALL, factor, from) : 0;
+            const int own = __shfl_sync(ALL, node, from), weight = W != Weights::none ? __shfl_sync(ALL, factor, from) : 0;
             if (from >= WARP || at >= inner) row[i] = rows;
-            if (row[i] < rows) given[i] = vector_of<WEIGHTED, N>(edges, own, weight, at);
+            if (row[i] < rows) given[i] = vector_of<W, N>(edges, own, weight, at);
         }
         wait_for_earlier_launches();
 #pragma unroll
         for (int i = 0; i < UNROLLED; ++i) {
             float total[N] = {};
             if (row[i] >= rows) continue;
-            reduce_vector<Aggregate::add, WEIGHTED>(total, given[i]);
+            reduce_vector<Aggregate::add, W>(total, given[i]);
             add_vector(y + static_cast<long long>(row[i]) * inner + at, total);
         }
     }
 }
 
-template <typename I, int VECTOR, bool WEIGHTED>
+template <typename I, int VECTOR, Weights W>
 __global__ void __launch_bounds__(THREADS)
     add_edges(float* __restrict__ y, const float* __restrict__ x, const float* __restrict__ weights, Widths widths,
               const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes,
@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(THREADS)
     if (edge < count) {
         row = row_of(destinations[edge], rows);
         node = sources == nullptr ? edge : row_of(sources[edge], nodes);
-        if constexpr (WEIGHTED) factor = weighted_edge(weights, widths.heads, edge);
+        if constexpr (W != Weights::none) factor = weighted_edge(weights, widths.heads, edge);
     }
     const unsigned key = row >= 0 && node >= 0 ? row : rows;
     // A lane looks at some others only: a row with many edges is found all the same.
@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
     for (int step = 1; step < WARP; step *= 2) meets |= key == __shfl_xor_sync(ALL, key, step);
     if (__popc(__ballot_sync(ALL, meets && key < rows)) <= (shares > 1 ? FEW_MEETING : 0)) {
-        add_each<N, WEIGHTED>(y, edges, key, node, factor, rows, lanes_log2, warp % shares, shares);
+        add_each<N, W>(y, edges, key, node, factor, rows, lanes_log2, warp % shares, shares);
         return;
     }
     wait_for_earlier_launches();
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(THREADS)
     reduce_runs<A, N>(
         list, __popc(listed), here, lanes_log2, widths.inner, warp % shares, shares,
         [&](float(&total)[N], int first, int last, int at) {
-            return reduce_edges_of<A, WEIGHTED>(edges, list, total, first, last, at);
+            return reduce_edges_of<A, W>(edges, list, total, first, last, at);
         },
         [&](int, unsigned key, float(&total)[N], int, int at) {
             add_vector(y + static_cast<long long>(key) * widths.inner + at, total);

@@ -87,19 +87,19 @@ __device__ __forceinline__ unsigned key_at(const unsigned* keys, int item, int i
 }
 
 // What make_keys writes for an edge.
-template <bool WEIGHTED> using EdgeValue = cuda::std::conditional_t<WEIGHTED, int2, int>;
+template <Weights W> using EdgeValue = cuda::std::conditional_t<W != Weights::none, int2, int>;
 
 // How many blocks of reduce_edges a multiprocessor has at once, where so few registers are enough; 0: as many as it has.
-template <typename T, int VECTOR, bool WEIGHTED>
-constexpr int RESIDENT = sizeof(T) == 4 && VECTOR == 16 && !WEIGHTED ? 5 : 0;
+template <typename T, int VECTOR, Weights W>
+constexpr int RESIDENT = sizeof(T) == 4 && VECTOR == 16 && W == Weights::none ? 5 : 0;
 
 // Reduce sorted edges. Lanes read vectors, or if VECTOR is SPREAD elements that are WARP apart.
-template <typename T, Aggregate A, int VECTOR, bool WEIGHTED>
-__global__ void __launch_bounds__(THREADS, RESIDENT<T, VECTOR, WEIGHTED>)
+template <typename T, Aggregate A, int VECTOR, Weights W>
+__global__ void __launch_bounds__(THREADS, RESIDENT<T, VECTOR, W>)
     reduce_edges(T* __restrict__ y, unsigned char* touched, float* new_items, unsigned* new_keys, int* are_new,
                  Sizes sizes, float initial, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
-                 const State* state, const unsigned* given_keys, const EdgeValue<WEIGHTED>* given_values,
-                 const unsigned* sorted_keys, const EdgeValue<WEIGHTED>* sorted_values) {
+                 const State* state, const unsigned* given_keys, const EdgeValue<W>* given_values,
+                 const unsigned* sorted_keys, const EdgeValue<W>* sorted_values) {
     const Target<T> target{y, touched, new_items, new_keys, are_new, sizes, initial};
     const Edges<T> edges{x, weights, widths};
     constexpr int N = VECTOR == SPREAD ? SPREAD_ELEMENTS : VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<T, VECTOR, WEIGHTED>)
     let_next_launch_begin();
     wait_for_earlier_launches();
     const unsigned* __restrict__ keys = state->is_unsorted ? sorted_keys : given_keys;
-    const EdgeValue<WEIGHTED>* __restrict__ values = state->is_unsorted ? sorted_values : given_values;
+    const EdgeValue<W>* __restrict__ values = state->is_unsorted ? sorted_values : given_values;
     const int warp = blockIdx.x * WARPS + threadIdx.x / WARP, lane = threadIdx.x % WARP, base = warp * WARP;
     if (base >= sizes.items) return;
     RunList& list = lists[threadIdx.x / WARP];
@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<T, VECTOR, WEIGHTED>)
     for (int half = 0; half < 2; ++half) {
         const int item = base + half * WARP + lane;
         if (item >= sizes.items) break;
-        if constexpr (WEIGHTED) {
+        if constexpr (W != Weights::none) {
             row[half] = values[item].x, edge[half] = values[item].y;
         } else {
             row[half] = values[item];
@@ -131,12 +131,12 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<T, VECTOR, WEIGHTED>)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
         list.row[half * WARP + lane] = row[half];
-        if constexpr (WEIGHTED) list.edge[half * WARP + lane] = edge[half];
+        if constexpr (W != Weights::none) list.edge[half * WARP + lane] = edge[half];
     }
     __syncwarp();
     reduce_to_target<A, N, STEP, STEP == 1>(
         target, list, runs, here, warp, [&](float(&total)[N], int first, int last, int at) {
-            return reduce_edges_of<A, WEIGHTED, STEP>(edges, list, total, first, last, at);
+            return reduce_edges_of<A, W, STEP>(edges, list, total, first, last, at);
         });
 }
 
@@ -183,7 +183,7 @@ __global__ void __launch_bounds__(THREADS)
                 for (int i = 0; i < UNROLLED; ++i) {
                     if (!is_given[i]) continue;
                     count += counts[i];
-                    reduce_vector<A, false>(total, given[i]);
+                    reduce_vector<A, Weights::none>(total, given[i]);
                 }
             }
             return count;

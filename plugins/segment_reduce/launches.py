@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from pluginkit.plugins.segment_reduce import SegmentReduce
 
 SegmentAggregate = Literal["add", "mean", "max", "min"]
+#: How many columns the weights of edges have.
+Weights = Literal["none", "column", "columns"]
 
 #: The threads of a block that looks at all edges, its shared memory without the lists of edges, and
 #: the bytes of an edge in them and the bits of its place among those that a warp looks at.
@@ -64,6 +66,7 @@ DEFINES = {
     "THREADS": THREADS,
     "UNROLLED": _UNROLLED,
     "WARP": WARP,
+    "Weights": Weights,
 }
 KEY_DEFINES = DEFINES | {
     "DIGIT_BITS": DIGIT_BITS,
@@ -109,8 +112,13 @@ class SegmentCall:
         return float32(none if given is None else given)
 
     @property
-    def _constants(self) -> dict[str, int | bool]:
-        return {"VECTOR": self.problem.vector_bytes, "WEIGHTED": self.weights is not None}
+    def _constants(self) -> dict[str, int | str]:
+        problem = self.problem
+        columns: Weights = "column" if problem.heads == 1 else "columns"
+        return {
+            "VECTOR": problem.vector_bytes,
+            "WEIGHTS": columns if problem.is_weighted else "none",
+        }
 
     def _scan(self) -> Launch:
         problem = self.problem

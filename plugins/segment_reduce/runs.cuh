@@ -99,7 +99,7 @@ __device__ __forceinline__ void reduce_runs(const RunList& list, int count, unsi
 }
 
 // Reduce the items of a run that are edges.
-template <Aggregate A, bool WEIGHTED, int STEP = 1, int N, typename T>
+template <Aggregate A, Weights W, int STEP = 1, int N, typename T>
 __device__ __forceinline__ int reduce_edges_of(const Edges<T>& edges, const RunList& list, float (&total)[N], int first,
                                                int last, int at) {
     for (int place = first; place < last; place += UNROLLED) {
@@ -107,13 +107,13 @@ __device__ __forceinline__ int reduce_edges_of(const Edges<T>& edges, const RunL
 #pragma unroll
         for (int i = 0; i < UNROLLED; ++i) {
             if (place + i < last) {
-                const int edge = WEIGHTED ? list.edge[place + i] : 0;
-                given[i] = vector_of<WEIGHTED, N, STEP>(edges, list.row[place + i], edge, at);
+                const int edge = W != Weights::none ? list.edge[place + i] : 0;
+                given[i] = vector_of<W, N, STEP>(edges, list.row[place + i], edge, at);
             }
         }
 #pragma unroll
         for (int i = 0; i < UNROLLED; ++i) {
-            if (place + i < last) reduce_vector<A, WEIGHTED>(total, given[i]);
+            if (place + i < last) reduce_vector<A, W>(total, given[i]);
         }
     }
     return last - first;

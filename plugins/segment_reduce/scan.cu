@@ -30,26 +30,26 @@ struct Scan {
 static_assert(sizeof(Scan) == SCAN_BYTES);
 
 // Reduce found edges, some rows of x at once. All lanes call this.
-template <Aggregate A, bool WEIGHTED, typename T, int N>
+template <Aggregate A, Weights W, typename T, int N>
 __device__ __forceinline__ void reduce_found(float (&total)[N], const Edges<T>& edges, const Found& found, int count, int at) {
     if (at >= edges.widths.inner) return;
     for (int begin = 0; begin < count; begin += ROWS_AT_ONCE) {
         EdgeVector<T, N> given[ROWS_AT_ONCE];
 #pragma unroll
         for (int i = 0; i < ROWS_AT_ONCE; ++i) {
-            const int place = begin + i, factor = WEIGHTED ? found.factor[place] : 0;
-            if (place < count) given[i] = vector_of<WEIGHTED, N>(edges, found.node[place], factor, at);
+            const int place = begin + i, factor = W != Weights::none ? found.factor[place] : 0;
+            if (place < count) given[i] = vector_of<W, N>(edges, found.node[place], factor, at);
         }
 #pragma unroll
         for (int i = 0; i < ROWS_AT_ONCE; ++i) {
-            if (begin + i < count) reduce_vector<A, WEIGHTED>(total, given[i]);
+            if (begin + i < count) reduce_vector<A, W>(total, given[i]);
         }
     }
 }
 
 // Reduce those of `count` edges that lead to a row of the block, and return how many there are. `resolve(place, node, factor)`
 // tells what an edge reads if it leads there.
-template <Aggregate A, bool WEIGHTED, typename T, int N, typename Resolve>
+template <Aggregate A, Weights W, typename T, int N, typename Resolve>
 __device__ __forceinline__ int reduce_listed(float (&total)[N], const Edges<T>& edges, Found& found, int count, int at,
                                              Resolve resolve) {
     const int lane = threadIdx.x % WARP;
@@ -61,12 +61,12 @@ __device__ __forceinline__ int reduce_listed(float (&total)[N], const Edges<T>& 
         if (node >= 0) {
             const int place = waiting + __popc(mine & ((1u << lane) - 1));
             found.node[place] = node;
-            if constexpr (WEIGHTED) found.factor[place] = factor;
+            if constexpr (W != Weights::none) found.factor[place] = factor;
         }
         all += __popc(mine), waiting += __popc(mine);
         __syncwarp();
         if (waiting < WARP && first + WARP < count) continue;
-        reduce_found<A, WEIGHTED>(total, edges, found, waiting, at);
+        reduce_found<A, W>(total, edges, found, waiting, at);
         waiting = 0;
         __syncwarp();
     }
@@ -74,7 +74,7 @@ __device__ __forceinline__ int reduce_listed(float (&total)[N], const Edges<T>& 
 }
 
 // An edge in a list: its place among those that its warp looks at, and before that the number of its row among the block's.
-template <typename T, typename I, Aggregate A, int VECTOR, bool WEIGHTED>
+template <typename T, typename I, Aggregate A, int VECTOR, Weights W>
 __global__ void __launch_bounds__(SCAN_THREADS, 1)
     scan_edges(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
                const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes, float initial,
@@ -120,7 +120,7 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
     const auto look_up = [&](int of_warp, unsigned entry, int& node, int& factor) {
         const int edge = of_warp * each + static_cast<int>(entry % (1 << PLACE_BITS));
         node = sources == nullptr ? edge : row_of(sources[edge], nodes);
-        if constexpr (WEIGHTED) factor = weighted_edge(weights, widths.heads, edge);
+        if constexpr (W != Weights::none) factor = weighted_edge(weights, widths.heads, edge);
     };
     const bool is_shared = all > SCAN_THREADS;  // whether all warps share a row
     for (int i = lane; i < own && !is_shared; i += WARP) {
@@ -140,13 +140,13 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
             for (int other = 0, start = 0; other < SCAN_WARPS; start += counts[other++]) {
                 const int first = max(warp * part - start, 0), last = min((warp + 1) * part - start, counts[other]);
                 const unsigned short* const some = listed + other * each + first;
-                found += reduce_listed<A, WEIGHTED>(
+                found += reduce_listed<A, W>(
                     total, edges, found_edges, last - first, at, [&](int place, int& node, int& factor) {
                         if (some[place] >> PLACE_BITS == row) look_up(other, some[place], node, factor);
                     });
             }
         } else {
-            found = reduce_listed<A, WEIGHTED>(total, edges, found_edges, all, at, [&](int place, int& node, int& factor) {
+            found = reduce_listed<A, W>(total, edges, found_edges, all, at, [&](int place, int& node, int& factor) {
                 if (scan.row[place] == row) node = scan.node[place], factor = scan.factor[place];
             });
         }

@@ -7,7 +7,7 @@
 #include "../_cuda/reduce.cuh"
 #include "state.cuh"
 
-using pluginkit::Aggregate, pluginkit::THREADS, pluginkit::UNROLLED;  // from launches.py
+using pluginkit::Aggregate, pluginkit::THREADS, pluginkit::UNROLLED, pluginkit::Weights;  // from launches.py
 
 constexpr int WARPS = THREADS / WARP;
 constexpr unsigned ALL = ~0u;
@@ -50,7 +50,7 @@ template <typename T, int N> struct EdgeVector {
 
 // Load the elements of a row that are STEP apart, from number `at` on. `edge` is the edge, or with one column of weights the
 // bits of its weight.
-template <bool WEIGHTED, int N, int STEP = 1, typename T>
+template <Weights W, int N, int STEP = 1, typename T>
 __device__ __forceinline__ EdgeVector<T, N> vector_of(const Edges<T>& edges, int row, int edge, int at) {
     EdgeVector<T, N> made;
     const T* const first = edges.x + static_cast<long long>(row) * edges.widths.inner + at;
@@ -61,10 +61,10 @@ __device__ __forceinline__ EdgeVector<T, N> vector_of(const Edges<T>& edges, int
         for (int n = 0; n < N; ++n) made.pack.value[n] = at + n * STEP < edges.widths.inner ? first[n * STEP] : T(0.0f);
     }
     made.weight = 1.0f;
-    if constexpr (WEIGHTED) {
-        const int heads = edges.widths.heads, head = at / edges.widths.head_size;
-        made.weight = heads == 1 ? __int_as_float(edge)
-                                 : static_cast<float>(edges.weights[static_cast<long long>(edge) * heads + head]);
+    if constexpr (W == Weights::column) made.weight = __int_as_float(edge);
+    if constexpr (W == Weights::columns) {
+        const int head = at / edges.widths.head_size;
+        made.weight = static_cast<float>(edges.weights[static_cast<long long>(edge) * edges.widths.heads + head]);
     }
     return made;
 }
@@ -74,12 +74,12 @@ template <typename T> __device__ __forceinline__ int weighted_edge(const T* weig
     return heads == 1 ? __float_as_int(static_cast<float>(weights[edge])) : edge;
 }
 
-template <Aggregate A, bool WEIGHTED, typename T, int N>
+template <Aggregate A, Weights W, typename T, int N>
 __device__ __forceinline__ void reduce_vector(float (&total)[N], const EdgeVector<T, N>& given) {
 #pragma unroll
     for (int n = 0; n < N; ++n) {
         float value = static_cast<float>(given.pack.value[n]);
-        if constexpr (WEIGHTED) value *= given.weight;
+        if constexpr (W != Weights::none) value *= given.weight;
         total[n] = reduced<REDUCTION<A>>(total[n], value);
     }
 }
