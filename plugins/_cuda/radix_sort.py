@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pluginkit import CudaKernel, Dim, KernelArgument, Launch, Workspace, int32
 
-#: The sort is by digits of one byte.
-DIGIT_BITS = 8
+#: The sort is by digits of one byte, or where a caller asks for that of one bit more.
+DIGIT_BITS, WIDE_BITS = 8, 9
 DIGITS = 2**DIGIT_BITS
 SWEEP_THREADS = 384
 #: How many keys a thread sorts where there are many, by the bytes of a key.
@@ -35,6 +35,7 @@ def sweep_launch(
     items: int,
     each: int,
     state: Workspace | None = None,
+    bits: int | None = None,
 ) -> Launch:
     """Return the launch that sorts by one digit.
 
@@ -47,9 +48,11 @@ def sweep_launch(
         items: the number of keys.
         each: how many keys a thread takes.
         state: says on the device that nothing is to be sorted; None if that cannot be.
+        bits: those of a digit, for a kernel that lets the caller choose them.
     """
     digits, looked_back, tickets = shared
-    row = DIGITS * sweep
+    own_bits = DIGIT_BITS if bits is None else bits
+    row = 2**own_bits * sweep
     return Launch(
         kernel,
         blocks,
@@ -59,7 +62,7 @@ def sweep_launch(
             digits.at(4 * row),
             looked_back.at(4 * row * sweep_blocks(items, each)),
             tickets.at(4 * sweep),
-            *(int32(items), int32(DIGIT_BITS * sweep), state),
+            *(int32(items), int32(own_bits * sweep), state),
         ),
-        constants={"ITEMS": each},
+        constants={"ITEMS": each} if bits is None else {"ITEMS": each, "BITS": bits},
     )

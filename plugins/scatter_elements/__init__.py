@@ -162,7 +162,9 @@ class ScatterElements(Plugin):
         constants={"RANK": (3, 8)},
         defines=ORDERED,
     )
-    place_digits = CudaKernel("../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES)
+    place_digits = CudaKernel(
+        "../_cuda/radix_sort.cu", "place_digits<DIGIT_BITS>", defines=SORT_DEFINES
+    )
     sort_by_digit = CudaKernel(
         "../_cuda/radix_sort.cu",
         "sweep<unsigned int, {ITEMS}>",

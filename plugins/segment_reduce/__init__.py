@@ -38,6 +38,7 @@ from pluginkit.plugins.segment_reduce.launches import (
 )
 from pluginkit.plugins.segment_reduce.reference import segment_reduce
 from pluginkit.plugins.segment_reduce.segment_problem import (
+    BITS,
     SPREAD,
     SWEPT_ITEMS,
     VECTORS,
@@ -117,19 +118,23 @@ class SegmentReduce(Plugin):
     )
     key_kernel = CudaKernel("keys.cu", "make_keys<{T}, {Tind}>", defines=KEY_DEFINES, overlaps=True)
     place_kernel = CudaKernel(
-        "../_cuda/radix_sort.cu", "place_digits", defines=SORT_DEFINES, overlaps=True
+        "../_cuda/radix_sort.cu",
+        "place_digits<{BITS}>",
+        {"BITS": BITS},
+        defines=SORT_DEFINES,
+        overlaps=True,
     )
     sweep_kernel = CudaKernel(
         "../_cuda/radix_sort.cu",
-        "sweep<unsigned int, {ITEMS}>",
-        {"ITEMS": SWEPT_ITEMS},
+        "sweep<unsigned int, {ITEMS}, int, {BITS}>",
+        {"ITEMS": SWEPT_ITEMS, "BITS": BITS},
         defines=SORT_DEFINES,
         overlaps=True,
     )
     weighted_sweep_kernel = CudaKernel(
         "../_cuda/radix_sort.cu",
-        "sweep<unsigned int, {ITEMS}, int2>",
-        {"ITEMS": WEIGHTED_ITEMS},
+        "sweep<unsigned int, {ITEMS}, int2, {BITS}>",
+        {"ITEMS": WEIGHTED_ITEMS, "BITS": BITS},
         defines=SORT_DEFINES,
         overlaps=True,
     )

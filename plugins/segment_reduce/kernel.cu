@@ -91,7 +91,7 @@ template <Weights W> using EdgeValue = cuda::std::conditional_t<W != Weights::no
 
 // How many blocks of reduce_edges a multiprocessor has at once, where so few registers are enough; 0: as many as it has.
 template <typename T, int VECTOR, Weights W>
-constexpr int RESIDENT = sizeof(T) == 4 && VECTOR == 16 && W == Weights::none ? 5 : 0;
+constexpr int RESIDENT = VECTOR == 16 && (W == Weights::none || (W == Weights::column && sizeof(T) == 4)) ? 5 : 0;
 
 // Reduce sorted edges. Lanes read vectors, or if VECTOR is SPREAD elements that are WARP apart.
 template <typename T, Aggregate A, int VECTOR, Weights W>

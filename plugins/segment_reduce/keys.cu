@@ -3,9 +3,7 @@
 #include "../_cuda/overlap.cuh"
 #include "vectors.cuh"
 
-using pluginkit::DIGIT_BITS, pluginkit::LOADS, pluginkit::MOST_SWEEPS;  // from launches.py
-
-constexpr int DIGITS = 1 << DIGIT_BITS;
+using pluginkit::LOADS, pluginkit::MOST_COUNTS;  // from launches.py
 
 // Count a digit. Where all lanes of the warp have the same, as in edges that are in order, one lane counts for all.
 __device__ __forceinline__ void count_digit(int* counts, unsigned digit) {
@@ -24,9 +22,10 @@ template <typename T, typename I>
 __global__ void __launch_bounds__(THREADS)
     make_keys(unsigned* __restrict__ keys, void* __restrict__ values, int* __restrict__ digits, State* state,
               const I* __restrict__ destinations, const I* __restrict__ sources, int edges, int rows, int nodes,
-              const T* __restrict__ weights, int heads, int sweeps) {
-    __shared__ int counts[MOST_SWEEPS * DIGITS];
-    for (int i = threadIdx.x; i < sweeps * DIGITS; i += THREADS) counts[i] = 0;
+              const T* __restrict__ weights, int heads, int sweeps, int digit_bits) {
+    __shared__ int counts[MOST_COUNTS];
+    const int digits_of_sweep = 1 << digit_bits;
+    for (int i = threadIdx.x; i < sweeps * digits_of_sweep; i += THREADS) counts[i] = 0;
     let_next_launch_begin();
     __syncthreads();
     bool is_unsorted = false;
@@ -58,14 +57,14 @@ __global__ void __launch_bounds__(THREADS)
             } else {
                 static_cast<int2*>(values)[edge] = make_int2(node, weighted_edge(weights, heads, edge));
             }
-            for (int sweep = 0; sweep < sweeps; ++sweep, key >>= DIGIT_BITS) {
-                count_digit(counts + sweep * DIGITS, key % DIGITS);
+            for (int sweep = 0; sweep < sweeps; ++sweep, key >>= digit_bits) {
+                count_digit(counts + (sweep << digit_bits), key & (digits_of_sweep - 1));
             }
         }
     }
     wait_for_earlier_launches();
     if (__syncthreads_or(is_unsorted) && threadIdx.x == 0) state->is_unsorted = 1;
-    for (int i = threadIdx.x; i < sweeps * DIGITS; i += THREADS) {
+    for (int i = threadIdx.x; i < sweeps * digits_of_sweep; i += THREADS) {
         if (counts[i] != 0) atomicAdd(digits + i, counts[i]);
     }
 }

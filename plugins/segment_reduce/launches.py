@@ -22,7 +22,7 @@ from pluginkit import (
     where,
 )
 from pluginkit.plugins._cuda.clear import clear_launch
-from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS, sweep_launch
+from pluginkit.plugins._cuda.radix_sort import WIDE_BITS, sweep_launch
 from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins.segment_reduce.segment_problem import (
     HEADER,
@@ -69,9 +69,8 @@ DEFINES = {
     "Weights": Weights,
 }
 KEY_DEFINES = DEFINES | {
-    "DIGIT_BITS": DIGIT_BITS,
     "LOADS": _LOADS,
-    "MOST_SWEEPS": MOST_SWEEPS,
+    "MOST_COUNTS": MOST_SWEEPS << WIDE_BITS,
 }
 
 
@@ -158,7 +157,7 @@ class SegmentCall:
 
     def _sorted(self) -> Iterator[Step]:
         problem, plugin = self.problem, self.plugin
-        parts = problem.zeroed()
+        parts, bits = problem.zeroed(), problem.digit_bits
         zeroed = self.workspace.first(sum(parts))
         state, digits, tickets, swept, touched = zeroed.split(parts)
         yield clear_launch(plugin.clear_kernel, zeroed)
@@ -169,10 +168,11 @@ class SegmentCall:
             args=(
                 *(*self._pairs(0), digits, state, self.destinations, self.sources),
                 *map(int32, (problem.edges, problem.rows, problem.nodes)),
-                *(self.weights, *map(int32, (problem.heads, problem.sweeps))),
+                *(self.weights, *map(int32, (problem.heads, problem.sweeps, bits))),
             ),
         )
-        yield Launch(plugin.place_kernel, problem.sweeps, DIGITS, (digits,))
+        place, of_bits = plugin.place_kernel, {"BITS": bits}
+        yield Launch(place, problem.sweeps, 2**bits, (digits,), constants=of_bits)
         sweep_kernel = plugin.sweep_kernel if self.weights is None else plugin.weighted_sweep_kernel
         sweep = 0
         while may_hold(sweep < problem.sweeps):
@@ -186,6 +186,7 @@ class SegmentCall:
                 items=problem.edges,
                 each=problem.swept_items,
                 state=state,
+                bits=bits,
             )
             sweep += 1
         yield from self._reductions(state, touched)

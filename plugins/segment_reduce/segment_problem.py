@@ -19,9 +19,9 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.radix_sort import (
     DIGIT_BITS,
-    DIGITS,
     SWEEP_ITEMS,
     SWEEP_THREADS,
+    WIDE_BITS,
     sweep_blocks,
 )
 
@@ -31,17 +31,19 @@ if TYPE_CHECKING:
 THREADS, WARP = 256, 32
 #: The sweeps of a sort by 31 bits.
 MOST_SWEEPS = 4
-#: The keys that a thread sorts, where there are few and where there are many.
-SWEPT_ITEMS = (6, SWEEP_ITEMS[4])
+#: The keys that a thread sorts, where there are few, some, and many.
+SWEPT_ITEMS = (6, 12, SWEEP_ITEMS[4])
 #: The same where a value has a weight, too.
 WEIGHTED_ITEMS = (6, SWEEP_ITEMS[8])
-_FEW_KEYS = 2**20
+_FEW_KEYS, _SOME_KEYS = 2**18, 2**20
+#: The bits of a digit: more unless keys are few, if that saves a sweep.
+BITS = (DIGIT_BITS, WIDE_BITS)
 #: Of the bytes of a vector load, those that a row may be a multiple of.
 VECTORS = (16, 4, 1)
 #: In place of them where rows have no vectors: each lane has some elements that are WARP apart.
 SPREAD, SPREAD_ELEMENTS = 0, 2
 #: Up to so many edges, and rows, one launch whose blocks all look at all edges is faster than a
-#: sort; their list takes 4 bytes of shared memory for each.
+#: sort; their list takes 2 bytes of shared memory for each.
 _FEW_EDGES, _FEW_ROWS = 11_264, 2**13
 #: With this many blocks that look at all edges a large GPU is busy.
 _SCAN_BLOCKS = 132
@@ -125,9 +127,16 @@ class SegmentProblem:
         return -(-self.inner // max(self.vector_bytes // self.itemsize, 1))
 
     @property
+    def digit_bits(self) -> int:
+        """The bits of a digit of the keys 0 to ``rows``."""
+        bits = min(self.rows, MOST).bit_length()
+        saves_a_sweep = -(-bits // WIDE_BITS) < -(-bits // DIGIT_BITS)
+        return WIDE_BITS if self.swept_items > SWEPT_ITEMS[0] and saves_a_sweep else DIGIT_BITS
+
+    @property
     def sweeps(self) -> int:
-        """The launches that sort, one for each digit of the keys 0 to ``rows``."""
-        return -(-min(self.rows, MOST).bit_length() // DIGIT_BITS)
+        """The launches that sort, one for each digit."""
+        return -(-min(self.rows, MOST).bit_length() // self.digit_bits)
 
     @property
     def sweep_blocks(self) -> int:
@@ -137,8 +146,11 @@ class SegmentProblem:
     @property
     def swept_items(self) -> int:
         """The keys that a thread sorts: fewer where there are too few to keep a GPU busy."""
-        few, many = WEIGHTED_ITEMS if self.is_weighted else SWEPT_ITEMS
-        return few if self.edges <= _FEW_KEYS else many
+        if self.is_weighted:
+            few, many = WEIGHTED_ITEMS
+            return few if self.edges <= _SOME_KEYS else many
+        few, some, many = SWEPT_ITEMS
+        return few if self.edges <= _FEW_KEYS else some if self.edges <= _SOME_KEYS else many
 
     @property
     def stride(self) -> int:
@@ -173,12 +185,12 @@ class SegmentProblem:
     def zeroed(self) -> tuple[int, ...]:
         """Return the bytes of the state, digits, tickets, looked-back counts and touched rows."""
         levels = len(list(self.levels()))
-        sweeps = self.sweeps
+        sweeps, digits = self.sweeps, 2**self.digit_bits
         return (
             _aligned(4 * (1 + levels)),
-            4 * DIGITS * sweeps,
+            4 * digits * sweeps,
             _aligned(4 * sweeps),
-            4 * DIGITS * self.sweep_blocks * sweeps,
+            4 * digits * self.sweep_blocks * sweeps,
             _aligned(self.rows),
         )
 
@@ -254,7 +266,8 @@ def workspace_bound(
     edges = destinations.shape[0]
     stride = HEADER + VECTOR_FLOATS + product(x.shape[1:])
     items = ceil_div(edges, WARP) * 3 + 64  # at each level a sixteenth of those before, and two
-    swept = (ceil_div(edges, SWEEP_THREADS) + 1) * 4 * DIGITS * MOST_SWEEPS
+    of_block = 4 * 2**WIDE_BITS * MOST_SWEEPS
+    swept = (ceil_div(edges, SWEPT_ITEMS[0] * SWEEP_THREADS) + 1) * of_block
     found: Dim = 24 * edges + 4 * items * (stride + 1) + swept + rows.values[0]
-    found += 16 * _ALIGNMENT + 4 * DIGITS * MOST_SWEEPS
+    found += 16 * _ALIGNMENT + of_block
     return found

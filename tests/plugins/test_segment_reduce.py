@@ -10,7 +10,7 @@ from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
 from pluginkit.errors import PluginkitError, TensorError
-from pluginkit.plugins.segment_reduce import SegmentReduce
+from pluginkit.plugins.segment_reduce import SegmentReduce, segment_problem
 from tests.plugins.compilation import (
     QUICK,
     assert_all_compile,
@@ -96,6 +96,19 @@ def test_runs_of_every_length_and_place(first, is_sorted, deterministic):
     arrays = [x, at, np.array([8300]), rng.integers(0, 50, len(at)), None]
     got = on_machine(arrays, deterministic=deterministic)
     np.testing.assert_array_equal(got, reference(arrays))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heads", [None, 0])
+def test_wide_digits_where_they_save_a_sweep(heads, monkeypatch):
+    monkeypatch.setattr(segment_problem, "_FEW_KEYS", 1000)
+    monkeypatch.setattr(segment_problem, "_SOME_KEYS", 1200)
+    assert launched(1001, 70_000, deterministic=True).count("sweep") == 2
+    assert launched(1001, 60_000, deterministic=True).count("sweep") == 2
+    assert launched(1000, 70_000, deterministic=True).count("sweep") == 3
+    arrays = edges(40, 1500, 70_000, (3,), exponent=3, heads=heads)
+    got = on_machine(arrays, deterministic=True)
+    np.testing.assert_allclose(got, reference(arrays), atol=1e-5)
 
 
 @pytest.mark.parametrize("inner", [33, 70])
