@@ -22,7 +22,7 @@ _CASES: tuple[tuple[str, tuple[int, ...], int, int, int | None, str, dict[str, A
     ("minimum", (9, 3), 20, 4, 1, "uniform", {"aggregate": "min"}),
     ("vector", (7,), 30, 5, None, "uniform", {"aggregate": "mean"}),
     ("no_sources", (60, 64), 60, 9, None, "pooled", {"aggregate": "mean"}),
-    ("crowded", (40, 12), 1300, 30, 0, "skewed", {"aggregate": "mean"}),
+    ("crowded", (40, 12), 2600, 30, 0, "skewed", {"aggregate": "mean"}),
     ("sorted_edges", (700, 12), 700, 9000, None, "pooled", {"deterministic": True}),
     ("odd_rows", (40, 5, 7), 600, 9000, 0, "skewed", {"deterministic": True}),
     ("many_rows", (50, 4), 600, 9000, None, "uniform", {}),

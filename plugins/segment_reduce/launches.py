@@ -121,6 +121,7 @@ class SegmentCall:
 
     def _scan(self) -> Launch:
         problem = self.problem
+        lists = -(-problem.edges // _SCAN_THREADS)
         return Launch(
             self.plugin.scan_kernel,
             grid=(
@@ -133,8 +134,7 @@ class SegmentCall:
                 *map(int32, (problem.edges, problem.rows, problem.nodes)),
                 *(self._initial, int32(problem.scanned_rows)),
             ),
-            shared_bytes=_SCAN_BYTES
-            + ceil_div(problem.edges, _SCAN_THREADS) * _SCAN_THREADS * _LISTED_BYTES,
+            shared_bytes=_SCAN_BYTES + lists * _SCAN_THREADS * _LISTED_BYTES,
             constants=self._constants,
         )
 
