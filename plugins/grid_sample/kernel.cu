@@ -134,8 +134,8 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-// The same for two axes where there is so little to do that every instruction counts: a thread takes one location and RUN
-// channels, of which there is a multiple, and has no loops. Offset holds the number of elements of x and of y.
+// The same for two axes where there is so little to do that every instruction counts, or few channels: a thread takes one
+// location and RUN channels, of which there is a multiple, and has no loops. Offset holds the number of elements of x and of y.
 template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int RUN, typename Offset>
 __global__ void __launch_bounds__(THREADS)
     sample_few(T* __restrict__ y, const T* __restrict__ x, const Pack<G, 2>* __restrict__ grid, int height, int width,

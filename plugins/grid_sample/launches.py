@@ -23,7 +23,13 @@ from pluginkit import (
     offset_type,
     product,
 )
-from pluginkit.plugins.grid_sample.pixel_copy import SECTOR_BYTES, THREADS, copy_for, in_pixels
+from pluginkit.plugins.grid_sample.pixel_copy import (
+    SECTOR_BYTES,
+    THREADS,
+    PixelCopy,
+    copy_for,
+    in_pixels,
+)
 from pluginkit.plugins.grid_sample.reference import FAR, PADDINGS, TAPS, Mode, Padding
 
 if TYPE_CHECKING:
@@ -47,8 +53,9 @@ LONGEST_RUN = 16
 SHORTEST_RUN = 2
 #: With this many blocks a GPU is busy.
 ENOUGH_BLOCKS = 512
-#: With at most so many output elements every instruction counts.
-FEW_ELEMENTS = 2**21
+#: With at most so many output elements every instruction counts, and with at most so many channels,
+#: all of which a thread takes.
+FEW_ELEMENTS, FEW_CHANNELS = 2**21, 4
 #: The channels of a thread then, if there remain so many blocks.
 FEW_RUNS, _FEW_BLOCKS = (4, 3, 2, 1), 256
 #: CUDA's limit of blocks along the second and third dimension of a grid.
@@ -61,9 +68,9 @@ def launches_of(
     """Return kernels in CUDA C++ for two and three spatial axes, and in numba for other numbers."""
     if x.ndim not in (4, 5):
         return (in_numba(plugin, x, grid, y),)
-    if _are_few(plugin, x, y):
-        return (_few(plugin, x, grid, y),)
     copy = copy_for(x, grid)
+    if _are_few(plugin, x, y, copy):
+        return (_few(plugin, x, grid, y),)
     if not copy.may_be_made:
         return (_in_planes(plugin, x, grid, y, None),)
     collect, sample = in_pixels(plugin, (x, grid, y), copy, workspace)
@@ -98,11 +105,13 @@ def _in_planes(
     )
 
 
-def _are_few(plugin: GridSample, x: TensorDesc, y: TensorDesc) -> bool:
+def _are_few(plugin: GridSample, x: TensorDesc, y: TensorDesc, copy: PixelCopy) -> bool:
     """Whether ``sample_few`` of kernel.cu suits a call: two axes, up to four taps, little to do."""
     if x.ndim != 4 or plugin.mode == "cubic":
         return False
-    return known(y.size) <= FEW_ELEMENTS and max(x.shape[:2]) <= MAX_BLOCKS
+    are_few_channels = known(x.shape[1]) <= FEW_CHANNELS and not copy.may_be_made
+    is_little = known(y.size) <= FEW_ELEMENTS or are_few_channels
+    return is_little and max(x.shape[:2]) <= MAX_BLOCKS
 
 
 def _few(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:

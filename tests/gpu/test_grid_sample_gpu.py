@@ -41,6 +41,7 @@ def way(request, monkeypatch):
         monkeypatch.setattr(launches, "_FEW_BLOCKS", 4)
         return request.param
     monkeypatch.setattr(launches, "FEW_ELEMENTS", -1)
+    monkeypatch.setattr(launches, "FEW_CHANNELS", 0)
     if request.param != "planes":
         monkeypatch.setattr(pixel_copy, "ENOUGH_ELEMENTS", 1)
         monkeypatch.setattr(pixel_copy, "ENOUGH_CHANNEL_BYTES", 1)

@@ -288,6 +288,7 @@ def test_kernels_for_few_and_for_many_elements_on_a_cpu(monkeypatch, dtype, reac
     assert (launch.kernel, launch.constants["RUN"]) == (plugin.sample_few, run)
     few = on_a_cpu(plugin, [x, grid])
     monkeypatch.setattr(launches, "FEW_ELEMENTS", -1)
+    monkeypatch.setattr(launches, "FEW_CHANNELS", 0)
     (launch,) = calls.steps(plugin, *described(plugin, x.shape, grid.shape, dtype))
     assert launch.kernel == plugin.kernel
     many = on_a_cpu(plugin, [x, grid])
@@ -302,6 +303,15 @@ def test_few_elements_fit_a_grid_of_blocks(x):
     (launch,) = calls.steps(plugin, *described(plugin, x, (x[0], 4, 4, 2), int8))
     assert (launch.kernel == plugin.sample_few) == (max(x[:2]) <= MAX_BLOCKS)
     assert max(launch.grid[1:]) <= MAX_BLOCKS
+
+
+@pytest.mark.parametrize(("channels", "run"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, None)])
+def test_a_thread_takes_all_of_few_channels_of_a_large_image(channels, run):
+    plugin, sizes = GridSample(), (2048, 2048)
+    arguments = described(plugin, (1, channels, *sizes), (1, *sizes, 2), float32)
+    launch = calls.steps(plugin, *arguments)[-1]
+    assert (launch.kernel == plugin.sample_few) == (channels <= launches.FEW_CHANNELS)
+    assert run is None or launch.constants["RUN"] == run
 
 
 @pytest.fixture
