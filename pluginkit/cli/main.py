@@ -56,13 +56,18 @@ COMMANDS = {
     "doctor": "check TensorRT, GPU, CUDA and packages, with a fix for each problem",
 }
 
-#: What a system can run out of, and what gives it more.
-_EXHAUSTED = {
+#: Why a system refuses, and what helps.
+_REFUSED = {
     errno.ENOSPC: "free room on the disk, or name a folder of another with -o and TMPDIR.",
     errno.EDQUOT: "free room of your quota, or name a folder of another disk with -o and TMPDIR.",
     errno.EMFILE: "allow the process more open files with ulimit -n.",
     errno.ENFILE: "end programs that hold files open.",
     errno.ENOMEM: "free memory.",
+    errno.ENAMETOOLONG: "shorten the name; most file systems allow 255 bytes.",
+    errno.EACCES: "check the permissions of the file and of the folders that hold it.",
+    errno.EPERM: "check the permissions of the file and of the folders that hold it.",
+    errno.EROFS: "name a file on a disk that may be written to.",
+    errno.EIO: "check the disk.",
 }
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -187,15 +192,19 @@ def _missing(error: ModuleNotFoundError) -> MissingDependencyError:
 def _report_system(error: OSError, args: argparse.Namespace) -> int:
     """Report that the system refuses to go on, which is no bug; a closed pipe needs no word."""
     if not isinstance(error, BrokenPipeError):
-        if error.errno not in _EXHAUSTED:
+        if error.errno not in _REFUSED:
             return _report_bug(error, args)
+        if args.verbose:
+            traceback.print_exception(error)
         where = f" {error.filename}" if error.filename else ""
         sys.stderr.write(
             f"pluginkit: the system refuses to go on:{printable(where)} {error.strerror}.\n"
-            f"  Fix:   {_EXHAUSTED[error.errno]}\n"
+            f"  Fix:   {_REFUSED[error.errno]}\n"
         )
-    # Python would write what is left once more at exit, and complain
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    try:
+        sys.stdout.flush()
+    except OSError:  # Python would write what is left once more at exit, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED
 
 

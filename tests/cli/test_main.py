@@ -259,6 +259,25 @@ def test_too_little_memory_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: Ca
     assert capsys.readouterr().err == "pluginkit: out of memory. Unable to allocate 1 TiB\n"
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["compare", "{0}", "{0}"],
+        ["view", "m.onnx", "-o", "{0}"],
+        ["new", "Halve", "--tests", "{0}"],
+    ],
+)
+def test_a_name_that_is_too_long_is_no_bug(
+    argv: list[str], capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([word.format("n" * 300) for word in argv]) in (1, 2)
+    printed = capsys.readouterr().err
+    assert "File name too long" in printed
+    assert "bug" not in printed
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_long_report_is_cut_short_and_says_so(capsys: Capture) -> None:
     from pluginkit.cli.commands.rewrite import print_report
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult

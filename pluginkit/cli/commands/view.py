@@ -113,11 +113,11 @@ def _sentence(report: dict[str, Any]) -> str:
 def _refuse_overwriting(output: Path) -> None:
     from pluginkit.atomic_files import open_file
 
-    if not output.exists():
-        return
     try:
         with open_file(output) as file:
             is_page = file.read(len(_BEGINNING)) == _BEGINNING
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise _cannot_write(output, error) from error
     if not is_page:

@@ -130,10 +130,10 @@ def _problem_of_node(
     return None
 
 
-def find_schema(op_type: str, version: int) -> onnx.defs.OpSchema | None:
-    """Return the schema of an operator of ONNX's own domain; None if there is none."""
+def find_schema(op_type: str, version: int, domain: str = "") -> onnx.defs.OpSchema | None:
+    """Return the schema of an operator, by default of ONNX's own domain; None if there is none."""
     try:
-        return onnx.defs.get_schema(op_type, version)
+        return onnx.defs.get_schema(op_type, version, domain)
     except (onnx.defs.SchemaError, TypeError):  # TypeError: the version exceeds 32 bits
         return None
 

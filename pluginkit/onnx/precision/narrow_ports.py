@@ -21,6 +21,7 @@ from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.inference.infer_types import plugin_output_types
 from pluginkit.onnx.model.graphs import Scope
 from pluginkit.onnx.model.plugin_nodes import Plugins, plugin_of_node
+from pluginkit.onnx.model.structure import find_schema
 
 _FLOAT = onnx.TensorProto.FLOAT
 
@@ -132,12 +133,7 @@ def _variables(
     }
 
 
-@cache
-def _schema(op_type: str, opset: int) -> onnx.defs.OpSchema | None:
-    try:
-        return onnx.defs.get_schema(op_type, opset, "")
-    except onnx.defs.SchemaError:
-        return None
+_schema = cache(find_schema)
 
 
 @cache

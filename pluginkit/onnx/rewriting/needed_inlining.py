@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable, Iterator
 
 import onnx
 import onnx.checker
-import onnx.defs
 import onnx.helper
 import onnx.inliner
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope, scopes, tensors
+from pluginkit.onnx.model.structure import find_schema
 
 _Key = tuple[str, str]
 #: The names of the domain of ONNX's own operators.
@@ -163,10 +163,10 @@ def _share_opset(model: onnx.ModelProto) -> None:
 
 def _is_unchanged(op_type: str, *opsets: int) -> bool:
     """Whether an operator of ONNX is the same in all opsets."""
-    try:
-        return len({onnx.defs.get_schema(op_type, opset).since_version for opset in opsets}) == 1
-    except onnx.defs.SchemaError:
-        return False
+    first, *others = (find_schema(op_type, opset) for opset in opsets)
+    return first is not None and all(
+        each is not None and each.since_version == first.since_version for each in others
+    )
 
 
 def _root(scope: Scope) -> Scope:

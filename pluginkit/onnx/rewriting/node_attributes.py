@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.defs
 import onnx.helper
 import onnx.numpy_helper
 
 from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import AttributeValueError
 from pluginkit.onnx.model.external_data import is_external
+from pluginkit.onnx.model.structure import find_schema
 
 
 def attribute_or_default(node: onnx.NodeProto, name: str, opset: int) -> Any:
@@ -28,11 +28,8 @@ def attribute_or_default(node: onnx.NodeProto, name: str, opset: int) -> Any:
 @cache
 def default_attribute(op_type: str, domain: str, opset: int, name: str) -> Any:
     """Return the operator's default for an attribute; None if there is no default or operator."""
-    try:
-        schema = onnx.defs.get_schema(op_type, opset, "" if domain == "ai.onnx" else domain)
-    except onnx.defs.SchemaError:
-        return None
-    declared = schema.attributes.get(name)
+    schema = find_schema(op_type, opset, "" if domain == "ai.onnx" else domain)
+    declared = None if schema is None else schema.attributes.get(name)
     return None if declared is None else _decoded(declared.default_value)
 
 

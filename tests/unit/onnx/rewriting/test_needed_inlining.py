@@ -185,6 +185,13 @@ def test_functions_of_another_opset_that_onnx_cannot_convert():
         rewrite_model(model, find_rewrites())
 
 
+def test_a_function_of_an_opset_beyond_32_bits_is_refused():
+    model = model_of([call("Fn")], [function("Fn", [scatter()])])
+    model.functions[0].opset_import[0].version = 2**31
+    with pytest.raises(ModelError, match="PK408 .*cannot be inlined"):
+        rewrite_model(model, find_rewrites())
+
+
 def test_functions_of_another_opset_with_the_same_operators_need_no_conversion():
     """onnx cannot convert them where a type is unknown."""
     unknown = helper.make_node("Unknown", ["x"], ["u"], domain="custom")
