@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import onnx
 import onnx.helper
+from onnx import TensorProto
 
 from pluginkit.onnx import (
     FLOATS,
@@ -18,6 +20,7 @@ from pluginkit.onnx import (
     Op,
     Scope,
     bodies,
+    dims_of,
     dtype_of_elem_type,
     inner_scopes,
     is_op,
@@ -25,8 +28,28 @@ from pluginkit.onnx import (
     producer_of,
 )
 
-#: Nodes that fail where an index is out of range, as it may be where the condition is false.
-_INDEXED = frozenset({"Gather", "GatherElements", "GatherND", "SequenceAt"})
+#: Operators that work for every shape and every number.
+_UNARY = frozenset(
+    {
+        *("Abs", "Cast", "Ceil", "Constant", "Cos", "Elu", "Erf", "Exp", "Floor", "Identity"),
+        *("LeakyRelu", "Log", "Neg", "Not", "Reciprocal", "Relu", "Round", "Shape", "Sigmoid"),
+        *("Sign", "Sin", "Size", "Softplus", "Sqrt", "Tanh", "Transpose"),
+    }
+)
+#: Operators that work for every number, or for all divisors but 0, if the shapes fit.
+_ELEMENTWISE = frozenset(
+    {
+        *("Add", "And", "Clip", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"),
+        *("Max", "Min", "Mod", "Mul", "Or", "Pow", "Sub", "Where", "Xor"),
+    }
+)
+#: Operators that fail for some indices, whatever the shapes are.
+_INDEXED = frozenset(
+    {
+        *("GatherElements", "GatherND", "Scatter", "ScatterElements", "ScatterND", "SequenceAt"),
+        "TensorScatter",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -50,9 +73,10 @@ class HoistAppends(GraphRewrite):
     """If(c, SequenceInsert(s, f(x)), s) -> f(x), If(c, SequenceInsert(s, f), s).
 
     So that ScanSequences takes the loop. An If inside the branch that does the same becomes the
-    only one, with both conditions. Nodes that could fail where the condition is false stay: those
-    with an index that the branch computes, and quotients of integers by a divisor that is not
-    stored. So do nodes with bodies. An index that is computed before the If must be in range.
+    only one, with both conditions. The index of a Gather becomes 0 where the condition is false,
+    since it may be out of range there, unless the graph has a Gather with it anyway. Branches with
+    other nodes that could fail there stay: those whose shapes are not known to fit, that divide
+    integers by what is not stored, that index, or that have bodies.
     """
 
     pattern = Op("If", ...)
@@ -69,8 +93,9 @@ class HoistAppends(GraphRewrite):
             if found is None:
                 continue
             branch = inner[id(node)]["else_branch" if found.is_negated else "then_branch"]
-            if _can_move(found) and not _divides_integers(branch, graphs):
+            if _can_move(found, branch, graphs) and _is_scalar(graphs, scope, node.input[0]):
                 yield place_of(scope, node), ("If",)
+                _keep_in_range(graphs, branch, node.input[0], is_negated=found.is_negated)
                 made = _hoisted(graphs, graph, node, found)
                 nodes = [*graph.node[:position], *made, *graph.node[position + 1 :]]
                 copies = [onnx.NodeProto.FromString(each.SerializeToString()) for each in nodes]
@@ -100,25 +125,64 @@ def _appending(node: onnx.NodeProto) -> _Appending | None:
     return None
 
 
-def _can_move(found: _Appending) -> bool:
+def _can_move(found: _Appending, branch: Scope, graphs: Graphs) -> bool:
     """Whether there is something to compute in front of the If, and it cannot fail."""
     others = [each for each in found.branch.node if each is not found.last]
-    made = {name for each in others if not is_op(each, "Constant") for name in each.output}
     is_nested = is_op(found.last, "If")
-    return (bool(others) or is_nested) and not any(
-        any(bodies(each)) or (each.op_type in _INDEXED and each.input[1] in made) for each in others
-    )
-
-
-def _divides_integers(branch: Scope, graphs: Graphs) -> bool:
-    """Whether a branch divides integers by what may be zero where the condition is false."""
     index = GraphIndex(branch)
-    divisors = [each.input[1] for each in index.nodes if each.op_type in ("Div", "Mod")]
-    types = [graphs.types.find(branch, each) for each in divisors if index.constant(each) is None]
-    return any(
-        each is None or dtype_of_elem_type(each.tensor_type.elem_type) not in FLOATS
-        for each in types
-    )
+    return (bool(others) or is_nested) and all(_is_total(each, index, graphs) for each in others)
+
+
+def _is_total(node: onnx.NodeProto, index: GraphIndex, graphs: Graphs) -> bool:
+    """Whether a node works whatever the numbers are, but for the index of a Gather."""
+    if not is_op(node, node.op_type) or any(bodies(node)) or node.op_type in _INDEXED:
+        return False
+    if node.op_type in _UNARY:
+        return True
+    if node.op_type in ("Div", "Mod") and index.constant(node.input[1]) is None:
+        divisor = graphs.types.find(index.scope, node.input[1])
+        if divisor is None or dtype_of_elem_type(divisor.tensor_type.elem_type) not in FLOATS:
+            return False
+    shapes = [_shape(graphs, index.scope, name) for name in (*node.input, *node.output) if name]
+    if node.op_type == "Gather":
+        return None not in shapes[:2]
+    if node.op_type in _ELEMENTWISE and None not in shapes:
+        axes = zip_longest(*(reversed(each) for each in shapes if each is not None), fillvalue=1)
+        return all(len({*axis} - {1}) < 2 and None not in axis for axis in axes)
+    return all(each is not None and all(isinstance(one, int) for one in each) for each in shapes)
+
+
+def _shape(graphs: Graphs, scope: Scope, name: str) -> list[int | str | None] | None:
+    """Return a value's dimensions, numbers, names or None; None if the rank is unknown."""
+    dims = dims_of(graphs.types.find(scope, name))
+    if dims is None:
+        return None
+    return [one.dim_value if one.HasField("dim_value") else one.dim_param or None for one in dims]
+
+
+def _is_scalar(graphs: Graphs, scope: Scope, name: str) -> bool:
+    return _shape(graphs, scope, name) == []
+
+
+def _keep_in_range(graphs: Graphs, branch: Scope, condition: str, *, is_negated: bool) -> None:
+    """Let a branch's Gathers take the first element where the condition chooses the other one."""
+    around = [] if branch.outer is None else branch.outer.graph.node
+    done = [(each.input, each.attribute) for each in around if is_op(each, "Gather")]
+    nodes: list[onnx.NodeProto] = []
+    for node in branch.graph.node:
+        if is_op(node, "Gather") and (node.input, node.attribute) not in done:
+            index = node.input[1]
+            found = graphs.types.find(branch, index)
+            elem_type = TensorProto.INT64 if found is None else found.tensor_type.elem_type
+            zero, node.input[1] = (graphs.names.new_value("first") for _ in range(2))
+            value = onnx.helper.make_tensor(zero, elem_type, [], [0])
+            choices = (zero, index) if is_negated else (index, zero)
+            nodes.append(onnx.helper.make_node("Constant", [], [zero], value=value))
+            nodes.append(onnx.helper.make_node("Where", [condition, *choices], [node.input[1]]))
+        nodes.append(node)
+    nodes = [onnx.NodeProto.FromString(each.SerializeToString()) for each in nodes]
+    del branch.graph.node[:]
+    branch.graph.node.extend(nodes)
 
 
 def _hoisted(

@@ -12,7 +12,8 @@ from tests.graph_rewrites.test_fold_known import model_of, op_types
 
 X = np.random.default_rng(5).uniform(-1, 1, (12, 3)).astype(np.float32)
 LOOP = """ g (float[N, 3] x) => (float[M, 3] y)
-<int64 nought = {0}, bool go = {1}, float zero = {0}, int64[1] axis = {0}, int64 two = {2}>
+<int64 nought = {0}, bool go = {1}, float zero = {0}, int64[1] axis = {0}, int64 two = {2},
+ int64[1] three = {3}, int64[1] sizes = {6}>
 {
     s = Shape(x)
     n = Gather(s, nought)
@@ -22,6 +23,7 @@ LOOP = """ g (float[N, 3] x) => (float[M, 3] y)
         {
             d = Identity(c) row = Gather(x, i)
             sum = ReduceSum<keepdims=0>(row) is_positive = Greater(sum, zero)
+            later = Add(i, two) ends_early = Less(later, n) ends_late = Not(ends_early)
             e = BRANCHES
         }>
     y = ConcatFromSequence<axis=0, new_axis=1>(rows)
@@ -44,6 +46,19 @@ APPEND, KEEP = "{} = SequenceInsert(r, made)", "{} = Identity(r)"
 MAKE = "half = Div(i, two) at = Cast<to = 1>(half) twice = Add(row, at) made = Tanh(twice)"
 INNER = "first = Gather(row, nought) is_first = Greater(first, zero) "
 MODELS = {
+    "with an index in range": choice(
+        "is_positive", f"made = Gather(x, i) {APPEND.format('h0')}", KEEP.format("m0")
+    ),
+    "with an index out of range": choice(
+        "ends_early",
+        f"at = Add(i, two) made = Gather(x, at) {APPEND.format('h0')}",
+        KEEP.format("m0"),
+    ),
+    "with an index out of range in the other branch": choice(
+        "ends_late",
+        KEEP.format("h0"),
+        f"made = Gather(x, later) {APPEND.format('m0')}",
+    ),
     "made in a branch": choice("is_positive", f"{MAKE} {APPEND.format('h0')}", KEEP.format("m0")),
     "made in the other branch": choice(
         "is_positive", KEEP.format("h0"), f"{MAKE} {APPEND.format('m0')}"
@@ -78,7 +93,9 @@ def test_the_loop_needs_no_sequence(name):
     [
         choice(
             "is_positive",
-            f"at = Add(i, two) made = Gather(x, at) {APPEND.format('h0')}",
+            f"end = Add(i, two) at = Unsqueeze(i, axis) to = Unsqueeze(end, axis) "
+            f"two_rows = Slice(x, at, to) six = Reshape(two_rows, sizes) "
+            f"made = Slice(six, axis, three) {APPEND.format('h0')}",
             KEEP.format("m0"),
         ),
         choice(
@@ -90,7 +107,7 @@ def test_the_loop_needs_no_sequence(name):
         choice("is_positive", "h0 = SequenceInsert(r, row)", KEEP.format("m0")),
     ],
     ids=[
-        *("an index that may be out of range", "a divisor that may be zero"),
+        *("a shape that may not fit", "a divisor that may be zero"),
         *("no branch keeps it", "there already"),
     ],
 )
