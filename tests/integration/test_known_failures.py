@@ -124,6 +124,14 @@ def test_a_size_from_a_plugin_is_refused_where_a_size_is_read(
     assert [one.node for one in found] == ([f"{op_type} 'reads'"] if is_refused else [])
 
 
+def test_a_branch_does_not_read_a_plugins_size_either() -> None:
+    counted = helper.make_node("Counted_PK", ["x"], ["n"], domain="pluginkit")
+    made = _if(helper.make_node("Expand", ["x", "n"], ["t"], "reads"), [value("x", [8])], ([8],))
+    made.graph.node.insert(0, counted)
+    (found,) = known_failures(made, {Counted.spec.key: Counted}, "tensorrt_rtx")
+    assert (found.node, found.where) == ("Expand 'reads'", "main graph / If 'if'.then_branch")
+
+
 def _text(text: str) -> onnx.ModelProto:
     return onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 18]> g {text}')
 

@@ -11,9 +11,9 @@ import onnx.numpy_helper
 
 from pluginkit.contract.plugin import Plugin, Plugins
 from pluginkit.onnx.model.external_data import is_external
-from pluginkit.onnx.model.graphs import Scope, bodies, describe, is_op, scopes
+from pluginkit.onnx.model.graphs import Scope, bodies, defined_names, describe, is_op, scopes
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
-from pluginkit.onnx.model.stored_tensors import stored_tensors
+from pluginkit.onnx.rewriting.graph_index import GraphIndex
 
 #: Operators of which these inputs are shapes or sizes, by position.
 _SHAPE_INPUTS = {
@@ -69,6 +69,10 @@ _ONNXRUNTIME_ONLY = {
 }
 
 
+#: What computes a value: a node's description and its plugin, by the value's name.
+_Makers = dict[str, tuple[str, Plugin]]
+
+
 @dataclass(frozen=True)
 class KnownFailure:
     """A node that TensorRT will not build.
@@ -99,12 +103,17 @@ def known_failures(
         flavour: the TensorRT, ``"tensorrt_rtx"``.
         likely: whether to yield nodes too that may build, to explain a build that has failed.
     """
-    for scope in scopes(model):
-        makers, strings = _plugin_values(scope, plugins), _strings(scope)
-        unlimited = _unlimited(scope)
+    seen: dict[Scope | None, tuple[_Makers, set[str]]] = {None: ({}, set())}
+    for scope in scopes(model):  # outer scopes before inner ones
+        (outer_makers, outer_strings), own = seen[scope.outer], defined_names(scope.graph)
+        makers = {name: made for name, made in outer_makers.items() if name not in own}
+        _add_plugin_values(scope, plugins, makers)
+        strings = (outer_strings - own) | _strings(scope)
+        seen[scope] = makers, strings
+        index = GraphIndex(scope)
         for position, node in enumerate(scope.graph.node):
             beyond = _reason_beyond_plugins(node, strings, flavour)
-            reason = beyond or _reason(node, makers, unlimited, flavour)
+            reason = beyond or _reason(node, makers, index, flavour)
             if reason is None and scope.outer is not None and flavour == "tensorrt_rtx":
                 reason = _reason_in_body(plugin_of_node(node, plugins), likely=likely)
             if reason is not None:
@@ -129,8 +138,8 @@ def _onnxruntime_only(node: onnx.NodeProto) -> str | None:
 
 def _reason(
     node: onnx.NodeProto,
-    makers: dict[str, tuple[str, Plugin]],
-    unlimited: set[str],
+    makers: _Makers,
+    index: GraphIndex,
     flavour: str,
 ) -> str | None:
     if not is_op(node, node.op_type):
@@ -139,7 +148,7 @@ def _reason(
     if reason is not None or flavour != "tensorrt_rtx":
         return reason
     if node.op_type == "Loop":
-        return _reason_of_loop(node) or _reason_of_limit(node, unlimited)
+        return _reason_of_loop(node) or _reason_of_limit(node, index)
     for at in _SHAPE_INPUTS.get(node.op_type, ()):
         if at < len(node.input) and node.input[at] in makers:
             made_by, plugin = makers[node.input[at]]
@@ -168,11 +177,11 @@ def _reason_of_loop(node: onnx.NodeProto) -> str | None:
     return None
 
 
-def _reason_of_limit(node: onnx.NodeProto, unlimited: set[str]) -> str | None:
+def _reason_of_limit(node: onnx.NodeProto, index: GraphIndex) -> str | None:
     """Return why a Loop is not built; None unless it collects, and only a condition ends it."""
     carried = len(node.input) - 2
     for _, body in bodies(node):
-        if len(body.output) - 1 > carried and (not node.input[0] or node.input[0] in unlimited):
+        if len(body.output) - 1 > carried and _is_unlimited(node.input[0], index):
             return (
                 "it collects a value of each run, and TensorRT needs to know how many there are "
                 "at most. Let the loop run a known number of times, as 'for ... in range' without "
@@ -181,17 +190,12 @@ def _reason_of_limit(node: onnx.NodeProto, unlimited: set[str]) -> str | None:
     return None
 
 
-def _unlimited(scope: Scope) -> set[str]:
-    """Return the stored values of a scope that, as a Loop's limit, are none."""
-    most = np.iinfo(np.int64).max
-    return {
-        name
-        for name, tensor in stored_tensors(scope.graph).items()
-        if tensor.data_type == onnx.TensorProto.INT64
-        and list(tensor.dims) in ([], [1])
-        and not is_external(tensor)
-        and onnx.numpy_helper.to_array(tensor).item() == most
-    }
+def _is_unlimited(limit: str, index: GraphIndex) -> bool:
+    """Whether a Loop's limit is none: it is absent, or the largest integer."""
+    stored = index.constant(limit) if limit else None
+    if stored is None or is_external(stored):
+        return not limit
+    return bool((onnx.numpy_helper.to_array(stored) == np.iinfo(np.int64).max).all())
 
 
 def _reason_in_body(plugin: Plugin | None, *, likely: bool) -> str | None:
@@ -227,9 +231,8 @@ def _strings(scope: Scope) -> set[str]:
     }
 
 
-def _plugin_values(scope: Scope, plugins: Plugins) -> dict[str, tuple[str, Plugin]]:
-    """Return the values that a plugin of the scope computes, and what follows from them."""
-    makers: dict[str, tuple[str, Plugin]] = {}
+def _add_plugin_values(scope: Scope, plugins: Plugins, makers: _Makers) -> None:
+    """Add the values that a plugin of the scope computes, and what follows from them."""
     for node in scope.graph.node:
         plugin = plugin_of_node(node, plugins)
         if plugin is not None:
@@ -241,4 +244,3 @@ def _plugin_values(scope: Scope, plugins: Plugins) -> dict[str, tuple[str, Plugi
             made = next((makers[name] for name in node.input if name in makers), None)
             if made is not None:
                 makers.update(dict.fromkeys(filter(None, node.output), made))
-    return makers

@@ -26,6 +26,19 @@ COLLECTING = """<ir_version: 9, opset_import: ["" : 17]>
 COUNTLESS = COLLECTING.replace("int64 most = {9223372036854775807}, ", "").replace(
     "last, all =", "most = Constant<value_int = 9223372036854775807>() last, all ="
 )
+INNER = """<ir_version: 9, opset_import: ["" : 17]>
+    t (float[2] x, bool flag) => (float[n, 2] all)
+    <int64 most = {9223372036854775807}, bool go = {1}> {
+    all = If (flag) <then_branch = o () => (float[k, 2] some) {
+        last, some = Loop (most, go, x) <body = b (int64 i, bool c, float[2] s)
+          => (bool d, float[2] t, float[2] u)
+          { t = Add(s, s) u = Identity(t) d = Cast<to = 9>(t) }> },
+      else_branch = e () => (float[1, 2] one)
+      { at = Constant<value_ints = [0]>() one = Unsqueeze(x, at) }> }"""
+WORD = """<ir_version: 9, opset_import: ["" : 17]>
+    t (string[2] x, bool flag) => (int64[2] y) {
+    y = If (flag) <then_branch = b () => (int64[2] z) { s = Shape(x) z = Add(s, s) },
+      else_branch = e () => (int64[2] o) { o = Constant<value_ints = [0, 0]>() }> }"""
 SPLIT = """<ir_version: 9, opset_import: ["" : 17]>
     t (float[n, 3] x, int64[n] sizes) => (float[n, 3] y) <int64 zero = {0}>
     { s = SplitToSequence<axis = 0>(x, sizes) y = SequenceAt(s, zero) }"""
@@ -36,6 +49,8 @@ SPLIT = """<ir_version: 9, opset_import: ["" : 17]>
     [
         (COLLECTING, "Let the loop run a known number of times"),
         (COUNTLESS, "Let the loop run a known number of times"),
+        (INNER, "Let the loop run a known number of times"),
+        (WORD, "Encode words as integers before the engine."),
         (SPLIT, "pad them to one size"),
         (BLOCKED, "save it with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL."),
         (QUANTIZED, "Leave LSTMs out of the quantization"),
@@ -43,6 +58,8 @@ SPLIT = """<ir_version: 9, opset_import: ["" : 17]>
     ids=[
         "a loop that only a condition ends",
         "a loop whose limit is a Constant",
+        "a loop whose limit the graph around it stores",
+        "a word of the graph around",
         "parts of any size",
         "weights in the layout of a CPU",
         "an LSTM that rounds its state",
