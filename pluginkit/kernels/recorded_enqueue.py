@@ -7,6 +7,7 @@ So one call is recorded, and others are computed from what was recorded.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract import calls
@@ -14,6 +15,7 @@ from pluginkit.contract.tensors import TensorDesc
 from pluginkit.kernels.enqueue_program import ProgramOffset, program_layout
 from pluginkit.kernels.load import current_device
 from pluginkit.kernels.prepare import Prepared, PreparedSteps, steps_and_kernels
+from pluginkit.tracing.asked_types import noting_asked_types
 from pluginkit.tracing.recording import NotRecordableError, Recording
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class RecordedEnqueues:
         self._untried: list[tuple[int, _Way]] = []  # with the device
         self._is_new = True
         self._is_recordable = True
+        self._learning = Lock()
 
     def prepared(self, numbers: Sequence[int]) -> PreparedSteps | None:
         """Return the enqueue of a call; None if it takes a way that is not recorded."""
@@ -54,8 +57,8 @@ class RecordedEnqueues:
         """Record the way of a call; not the first, since most plugins see one set of shapes.
 
         A way is taken from the first call on for which it gives what the author says. If it gives
-        something else, the author's code sees recorded numbers otherwise than plain ones, as
-        ``type(n) is int`` does, and nothing of this kind is computed.
+        something else, the author's code sees recorded numbers otherwise than plain ones, and
+        nothing of this kind is computed. Nor is it if that code uses ``type``.
 
         Args:
             plugin: the plugin.
@@ -63,6 +66,15 @@ class RecordedEnqueues:
             numbers: the call's numbers.
             described: describes calls of other numbers, and checks them.
         """
+        if self._learning.acquire(blocking=False):  # what another thread learns will do
+            try:
+                self._learn(plugin, prepared, numbers, described)
+            finally:
+                self._learning.release()
+
+    def _learn(
+        self, plugin: Plugin, prepared: Prepared, numbers: Sequence[int], described: Described
+    ) -> None:
         if self._is_new or not self._is_recordable or not isinstance(prepared, PreparedSteps):
             self._is_new = False
             return
@@ -74,6 +86,7 @@ class RecordedEnqueues:
             if not prepared.layout().is_in(memory):
                 self._is_recordable = False
                 self._ways.clear()
+                self._untried.clear()
                 return
             self._untried.remove(one)
             self._ways.setdefault(device, []).append(one[1])
@@ -100,7 +113,10 @@ def _recorded_way(
     recording = Recording()
     try:
         traced = [recording.number(number) for number in numbers]
-        layout = program_layout(*steps_and_kernels(plugin, *described(traced)))
+        with noting_asked_types() as asked:
+            layout = program_layout(*steps_and_kernels(plugin, *described(traced)))
+        if asked:
+            return None
         way = recording.function(
             lambda text: [
                 "memory = empty()",
@@ -120,10 +136,18 @@ def _entry(entry: Any, text: Callable[[Any], str]) -> str:
     return f"base + {int(entry)}" if type(entry) is ProgramOffset else text(entry)
 
 
+#: The kinds of calls in this process, the newest last.
 _by_kind: dict[tuple[object, ...], RecordedEnqueues] = {}
+#: The most of them: programs that load ever new models do not grow without end.
+_MOST_KINDS = 1024
 
 
 def recorded_enqueues(plugin: Plugin, kind: tuple[object, ...]) -> RecordedEnqueues:
     """Return what is recorded for calls of one kind, such as types and ranks."""
     key = plugin, plugin.tactic, plugin.present, kind  # equal plugins have equal attributes only
-    return _by_kind.get(key) or _by_kind.setdefault(key, RecordedEnqueues())
+    found = _by_kind.get(key)
+    if found is None:
+        for oldest in list(_by_kind)[: max(0, len(_by_kind) + 1 - _MOST_KINDS)]:
+            _by_kind.pop(oldest, None)
+        found = _by_kind.setdefault(key, RecordedEnqueues())
+    return found

@@ -1,5 +1,6 @@
 """Calls of new shapes are prepared without the author's methods, once one like them is recorded."""
 
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -112,6 +113,61 @@ def test_a_recording_that_the_author_contradicts_is_never_used(
 
     monkeypatch.setattr(type(plugin), "launches", launches)
     assert [words(plugin, rows, 2)[1] for rows in (3, 4, 5, 6, 2)] == [3, 4, 9, 9, 2]
+
+
+def test_code_that_asks_for_types_is_never_recorded(
+    plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number that is recorded is no int, which shows only for some sizes."""
+
+    def blocks_of(rows: int) -> int:
+        return 9 if type(rows) is int and rows > 5 else rows
+
+    def launches(self: Any, x: Any, y: Any, rest: Any) -> Launch:
+        return Launch(self.kernel, blocks_of(x.shape[0]), 32, (y, x, rest, int32(1)))
+
+    monkeypatch.setattr(type(plugin), "launches", launches)
+    assert [words(plugin, rows, 2)[1] for rows in (2, 3, 4, 5, 6)] == [2, 3, 4, 5, 9]
+
+
+def test_code_that_names_its_class_is_recorded(
+    plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        type(plugin), "workspace_bytes", lambda self, x: x.nbytes + len(type(self).__name__)
+    )
+    for rows in (3, 4, 5):
+        words(plugin, rows, 2)
+    plugin.asked.clear()
+    assert words(plugin, 6, 2) == [12, 3, 6]
+    assert plugin.asked == []
+
+
+def test_as_many_kinds_are_kept_as_is_sensible(
+    plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorded_enqueue, "_by_kind", {})
+    monkeypatch.setattr(recorded_enqueue, "_MOST_KINDS", 4)
+    for ranks in (1, 2, 3, 4, 5, 3):
+        recorded_enqueue.recorded_enqueues(plugin, (ranks,))
+    assert [kind for *_, kind in recorded_enqueue._by_kind] == [(2,), (3,), (4,), (5,)]
+
+
+def test_two_threads_that_learn_at_once_do_not_disturb_each_other(
+    plugin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rows in (3, 4):
+        words(plugin, rows, 2)
+    layout, others = prepare.PreparedSteps.layout, iter([5])
+
+    def interrupted(self: Any) -> Any:
+        for rows in others:
+            with ThreadPoolExecutor(1) as threads:
+                assert threads.submit(words, plugin, rows, 2).result() == [10, 3, 5]
+        return layout(self)
+
+    monkeypatch.setattr(prepare.PreparedSteps, "layout", interrupted)
+    assert words(plugin, 6, 2) == [12, 3, 6]
 
 
 def test_another_way_is_asked_for_and_recorded(plugin: Any) -> None:
