@@ -86,7 +86,9 @@ class CarriedIntegers:
         if node.op_type in _CASTS:
             return self._carries_cast(node)
         if node.op_type in _TYPED:
-            return node.output_dtypes[0] in self.everywhere and self._is_wanted(node)
+            return self._is_stored_output(node) or (
+                node.output_dtypes[0] in self.everywhere and self._is_wanted(node)
+            )
         if not touched & self.everywhere:
             return self._carries_int8(node)
         if "uint64" in touched and not self._fits_int64(node):
@@ -103,6 +105,11 @@ class CarriedIntegers:
             node.give(0, _with_type(node, self.carriers[node.output_dtypes[0]]))
         else:
             self._convert_values(node)
+
+    def _is_stored_output(self, node: CarriedNode) -> bool:
+        """Whether an output of the model is a stored integer of 8 bits, which TensorRT refuses."""
+        is_stored = node.op_type == "Constant" and node.output_dtypes[0] in ("uint8", "int8")
+        return is_stored and node.is_output(0)
 
     def _is_wanted(self, node: CarriedNode) -> bool:
         """Whether a node that works on carriers reads the first output."""

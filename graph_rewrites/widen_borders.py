@@ -76,6 +76,8 @@ def _widen_outputs(graphs: Graphs) -> Iterator[Change]:
         done.add(name)
         narrow = graphs.names.new_value(f"{name}_narrow")
         rename_reads(graph, {name: narrow})
+        for tensor in graph.initializer:
+            tensor.name = narrow if tensor.name == name else tensor.name
         for node in graph.node:
             node.output[:] = [narrow if each == name else each for each in node.output]
         graph.node.append(_cast(graphs, narrow, name, wide))

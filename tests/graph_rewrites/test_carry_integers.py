@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from pluginkit.graph_rewrites.carry_integers import CarryIntegers
+from pluginkit.graph_rewrites.fold_known import FoldKnown
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.model.graphs import names_read, scopes
 from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
@@ -359,6 +360,23 @@ def test_every_output_of_the_type_comes_back():
     first, second = ReferenceEvaluator(carried(model)).run(None, {"x": x})
     np.testing.assert_array_equal(np.concatenate([first, second], 1), x)
     assert first.dtype == second.dtype == np.uint8
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("how", ["y = Constant<value = {0}[2] {{1, 3}}>()", "y = Add(two, one)"])
+def test_an_output_that_is_known_is_not_stored_in_8_bits(how, dtype):
+    """TensorRT has no such constants but before DequantizeLinear."""
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["" : 18]> g (float[2] x) => ({dtype}[2] y, float[2] z)
+        <{dtype}[2] two = {{0, 2}}, {dtype} one = {{1}}> {{ z = Neg(x) {how.format(dtype)} }}"""
+    )
+    rewrites = [FoldKnown, CarryIntegers]
+    new = rewrite_model(model, rewrites).model
+    last = next(node for node in new.graph.node if "y" in node.output)
+    assert last.op_type in ("Cast", "Add")
+    (expected, _), (got, _) = (run(each, {"x": np.zeros(2, np.float32)}) for each in (model, new))
+    np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(new, rewrites).applied == []
 
 
 def test_an_original_that_an_inner_scope_needs_is_made_where_the_value_is():

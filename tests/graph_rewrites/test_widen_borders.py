@@ -45,6 +45,17 @@ def test_values_at_the_borders_are_wider(dtype, condition):
     assert onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) not in casts
 
 
+def test_an_output_that_the_model_stores_is_wider():
+    model = onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 18]> g (float[2] x) => (float[2] y, int16[2] kept)
+        <int16[2] kept = {1, -2}> { y = Neg(x) }"""
+    )
+    result = rewrite_model(model, [WidenBorders, CarryIntegers])
+    onnx.checker.check_model(result.model, full_check=True)
+    got = run_onnxruntime(result.model, {"x": np.zeros(2, np.float32)})
+    np.testing.assert_array_equal(got["kept"], np.int32([1, -2]))
+
+
 def test_sums_wrap_as_before_and_are_compared(tmp_path):
     model = onnx.parser.parse_model(SUM)
     result = rewrite_model(model, [WidenBorders, CarryIntegers])

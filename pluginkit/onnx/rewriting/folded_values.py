@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import onnx.helper
 import onnx.numpy_helper
@@ -36,7 +37,7 @@ def _fold(
 ) -> None:
     index = GraphIndex(scope)
     values = KnownValues(index, types, outer, inputs=overridable(index, ir_version))
-    known = values.compute_all()
+    known = {at for at in values.compute_all() if not _is_byte_output(index, values, at)}
     inner = [body for _, found in inner_scopes(scope) for _, body in found]
     if not known and not inner:
         return
@@ -57,6 +58,15 @@ def _fold(
             _make_constant(node, onnx.numpy_helper.from_array(value.low))
     if len(changes) > count:
         drop_unread(scope, before)
+
+
+def _is_byte_output(index: GraphIndex, values: KnownValues, position: int) -> bool:
+    """Whether a node makes an output of 8-bit integers, of which TensorRT stores none."""
+    name = index.nodes[position].output[0]
+    if index.scope.outer is not None or name not in index.outputs:
+        return False
+    value = values.find(name)
+    return value is not None and value.low.dtype in (np.int8, np.uint8)
 
 
 def _make_constant(node: onnx.NodeProto, tensor: onnx.TensorProto) -> None:
