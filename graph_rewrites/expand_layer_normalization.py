@@ -20,7 +20,8 @@ class ExpandSkipLayerNormalization(OfFloats):
     """com.microsoft.SkipLayerNormalization(x, skip) -> LayerNormalization(x + bias + skip).
 
     The normalization is spelled out before opset 17, and if its other outputs are used, the mean
-    and the inverse of the standard deviation. The sum is an output too.
+    and the inverse of the standard deviation. The sum may be an output too, and is computed in
+    float32 if it is none, as ONNX Runtime computes it.
     """
 
     pattern = Op(
@@ -39,21 +40,27 @@ class ExpandSkipLayerNormalization(OfFloats):
         bias: gs.Tensor | None,
     ) -> list[gs.Node]:
         new = Replacement(match)
-        total = _sum(new, match, [x, bias, skip])
+        dtype, total = _sum(new, match, [x, bias, skip])
         y, mean, inverse, _ = [*match.outputs, None, None, None][:4]
-        if new.opset >= _SINCE and not any(
-            each is not None and each.name for each in (mean, inverse)
-        ):
-            epsilon = match.attribute("epsilon", 1e-12)
-            inputs = [total, gamma] if beta is None else [total, gamma, beta]
-            return new.into([y], "LayerNormalization", *inputs, axis=-1, epsilon=epsilon)
-        return _spell_out(new, match, total, gamma, beta, centred=True)
+        if new.opset < _SINCE or any(each is not None and each.name for each in (mean, inverse)):
+            return _spell_out(new, match, total, gamma, beta, centred=True)
+        scales = [
+            each if dtype == match.dtype(x) else new.cast(each, dtype)
+            for each in (gamma, beta)
+            if each is not None
+        ]
+        attributes = {"axis": -1, "epsilon": match.attribute("epsilon", 1e-12)}
+        if dtype == match.dtype(x):
+            return new.into([y], "LayerNormalization", total, *scales, **attributes)
+        wide = new.add("LayerNormalization", total, *scales, **attributes)
+        return new.into([y], "Cast", wide, to=match.dtype(x))
 
 
 class ExpandSkipSimplifiedLayerNormalization(OfFloats):
     """com.microsoft.SkipSimplifiedLayerNormalization(x, skip, gamma) -> t / rms(t) * gamma.
 
-    The sum t = x + bias + skip is an output too. It is computed in float32.
+    The sum t = x + bias + skip may be an output too. The rest is computed in float32, and so is
+    the sum if it is no output.
     """
 
     pattern = Op(
@@ -71,7 +78,7 @@ class ExpandSkipSimplifiedLayerNormalization(OfFloats):
         bias: gs.Tensor | None,
     ) -> list[gs.Node]:
         new = Replacement(match)
-        total = _sum(new, match, [x, bias, skip])
+        _, total = _sum(new, match, [x, bias, skip])
         return _spell_out(new, match, total, gamma, None, centred=False)
 
 
@@ -191,18 +198,21 @@ def _count(new: Replacement, index: gs.Tensor, ids: gs.Tensor, mask: gs.Tensor |
     new.into([index], "Cast", counted, to="int32")
 
 
-def _sum(new: Replacement, match: Match, parts: list[gs.Tensor | None]) -> NodeInput:
-    """Add the inputs that are present; the sum is also the fourth output, if there is one.
+def _sum(new: Replacement, match: Match, parts: list[gs.Tensor | None]) -> tuple[str, NodeInput]:
+    """Add the inputs that are present; return the type of the sum, and the sum.
 
-    The bias comes before what is skipped: TensorRT adds it in the product that x comes from.
+    It is also the fourth output, if there is one; else it is float32. The bias comes before what is
+    skipped: TensorRT adds it in the product that x comes from.
     """
-    present: list[NodeInput] = [each for each in parts if each is not None]
+    is_output = bool(match.outputs[3:] and match.outputs[3].name)
+    dtype = match.dtype(match.inputs[0]) if is_output else "float32"
+    present = [new.cast(each, dtype) for each in parts if each is not None]
     total = present[0]
     for each in present[1:]:
         total = new.add("Add", total, each)
-    if match.outputs[3:] and match.outputs[3].name:
+    if is_output:
         new.into(match.outputs[3:4], "Identity", total)
-    return total
+    return dtype, total
 
 
 def _spell_out(

@@ -8,8 +8,9 @@ from pluginkit.graph_rewrites.expand_layer_normalization import (
     ExpandSkipLayerNormalization,
     ExpandSkipSimplifiedLayerNormalization,
 )
+from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.microsoft import assert_spelled_out, feeds_of, microsoft_model
-from tests.graph_rewrites.rewriting import reason_against
+from tests.graph_rewrites.rewriting import reason_against, run
 from tests.graph_rewrites.samples import integers, normal
 
 X, SKIP = normal(2, 5, 16), normal(2, 5, 16)
@@ -36,6 +37,23 @@ def test_a_skip_and_its_normalization(dtype, opset, optional, skip):
     model.graph.node[0].output[2] = ""
     del model.graph.output[1]
     assert_spelled_out(model, feeds_of(model, inputs), [ExpandSkipLayerNormalization])
+
+
+@pytest.mark.parametrize("opset", [13, 17])
+@pytest.mark.parametrize("op_type", ["SkipLayerNormalization", "SkipSimplifiedLayerNormalization"])
+def test_a_sum_that_is_no_output_is_not_rounded(op_type, opset):
+    """As ONNX Runtime computes it: only the result is float16, to the nearest."""
+    inputs = {"x": X, "skip": SKIP * 8, "gamma": GAMMA}
+    inputs = {name: each.astype(np.float16) for name, each in inputs.items()}
+    model = microsoft_model(op_type, inputs, {"y": ("float16", 3)}, opset=opset)
+    rewrites = [ExpandSkipLayerNormalization, ExpandSkipSimplifiedLayerNormalization]
+    (got,) = run(rewrite_model(model, rewrites).model, inputs)
+    x, skip, gamma = (each.astype(np.float64) for each in inputs.values())
+    total = x + skip
+    if op_type == "SkipLayerNormalization":
+        total = total - total.mean(-1, keepdims=True)
+    exact = total / np.sqrt((total**2).mean(-1, keepdims=True) + 1e-12) * gamma
+    assert (np.abs(got - exact) <= 0.51 * np.spacing(np.abs(got)).astype(np.float64)).all()
 
 
 @pytest.mark.parametrize(("dtype", "opset"), FORMS)
