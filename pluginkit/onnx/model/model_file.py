@@ -39,7 +39,8 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         PK400: there is no such file, or it cannot be read.  PK401: it is not an ONNX model, or only
         a part of one.  PK402: it has no graph.  PK403: the graph has a cycle.  PK404: external data
         is missing or too short.  PK405: external data is outside the model's folder.  PK408: a node
-        lacks an input, an output, a body or an equation, or a local function calls itself.
+        lacks an input, an output, a body or an equation, a local function calls itself, or no opset
+        has the number that is imported.
     """
     path = Path(path)
     model = _parse(path, _read(path))

@@ -11,6 +11,7 @@ import onnx.defs
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.model.graphs import (
+    MAIN_GRAPH,
     Scope,
     bodies,
     defined_names,
@@ -33,8 +34,10 @@ def check_structure(model: onnx.ModelProto) -> None:
 
     Errors:
         PK401: a name is not UTF-8.  PK403: a graph has a cycle.  PK408: a node lacks an input, an
-        output, a body or an equation, a name has two values, or a function calls itself.
+        output, a body or an equation, a name has two values, a function calls itself, or no opset
+        has the number that is imported.
     """
+    _check_opsets(model)
     defined: dict[Scope, set[str]] = {}
     for scope in scopes(model):
         _check_names(scope)
@@ -51,6 +54,24 @@ def check_structure(model: onnx.ModelProto) -> None:
                     fix=RE_EXPORT,
                 )
     _check_functions(model)
+
+
+def _check_opsets(model: onnx.ModelProto) -> None:
+    """Refuse versions of ONNX's operators that are no positive numbers of 32 bits."""
+    imported = [(MAIN_GRAPH, model.opset_import)]
+    imported += [
+        (f"function {each.domain}::{each.name}", each.opset_import) for each in model.functions
+    ]
+    for where, entries in imported:
+        for entry in entries:
+            if entry.domain in ("", "ai.onnx") and not 0 < entry.version < 2**31:
+                raise ModelError(
+                    "PK408",
+                    f"the model imports opset {entry.version} of ONNX's operators; expected 1 to "
+                    f"{onnx.defs.onnx_opset_version()}.",
+                    where=where,
+                    fix=RE_EXPORT,
+                )
 
 
 def _check_names(scope: Scope) -> None:

@@ -493,6 +493,16 @@ def test_a_name_with_two_values_is_refused(outputs, tmp_path):
     assert f"'{outputs[0]}' has two values" in error.message
 
 
+@pytest.mark.parametrize("version", [-1, 0, 2**31])
+def test_an_opset_that_there_cannot_be_is_refused(version, tmp_path):
+    node = helper.make_node("Relu", ["x"], ["y"])
+    model = model_of([node], [value("x", [2])], [value("y", [2])])
+    model.opset_import.append(helper.make_opsetid("ai.onnx", version))
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert f"imports opset {version} of ONNX's operators; expected 1 to" in error.message
+
+
 def test_a_function_that_produces_its_own_input_is_refused(tmp_path):
     """ONNX Runtime crashes on it."""
     relu = helper.make_node("Relu", ["a"], ["b"])
