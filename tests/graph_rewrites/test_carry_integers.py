@@ -379,6 +379,24 @@ def test_an_output_that_is_known_is_not_stored_in_8_bits(how, dtype):
     assert rewrite_model(new, rewrites).applied == []
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_what_a_loop_collects_is_not_stored_in_8_bits_either(dtype):
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["" : 18]> g (int64 n, float[2] x)
+        => (float[2] z, {dtype}[n, 1, 2] y) <bool go = {{1}}, {dtype}[2] two = {{0, 2}}>
+        {{ z, y = Loop (n, go, x) <body = b (int64 i, bool c, float[2] s)
+           => (bool d, float[2] t, {dtype}[1, 2] u)
+           {{ d = Identity(c) t = Neg(s) u = Flatten<axis = 0>(two) }}> }}"""
+    )
+    rewrites = [FoldKnown, CarryIntegers]
+    new = rewrite_model(model, rewrites).model
+    onnx.checker.check_model(new, full_check=True)
+    feeds = {"n": np.array(2), "x": np.zeros(2, np.float32)}
+    (_, expected), (_, got) = (run(each, feeds) for each in (model, new))
+    np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(new, rewrites).applied == []
+
+
 def test_an_original_that_an_inner_scope_needs_is_made_where_the_value_is():
     """A Mystery two branches further in reads a carried sum; a branch before it reads it too."""
     x = every_value("uint8", 3)

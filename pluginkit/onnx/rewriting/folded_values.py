@@ -63,9 +63,7 @@ def _fold(
 def _is_byte_output(index: GraphIndex, values: KnownValues, position: int) -> bool:
     """Whether a node makes an output of 8-bit integers, of which TensorRT stores none."""
     name = index.nodes[position].output[0]
-    if index.scope.outer is not None or name not in index.outputs:
-        return False
-    value = values.find(name)
+    value = values.find(name) if name in index.outputs else None
     return value is not None and value.low.dtype in (np.int8, np.uint8)
 
 
