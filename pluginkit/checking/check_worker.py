@@ -45,9 +45,8 @@ _CAUSES = (
 
 @dataclass(frozen=True)
 class _Start:
-    """The first message to a worker."""
+    """The second message to a worker: what it can read only once it has imported the class."""
 
-    location: ClassLocation
     cases: Sequence[Case]
     memory: MemoryKind
     is_patient: bool
@@ -62,18 +61,15 @@ class CheckWorker:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        location = location_of(subject.plugin_class)
-        self._unsent: _Start | None = _Start(
-            location, subject.cases, subject.memory, subject.is_patient
-        )
+        start = _Start(subject.cases, subject.memory, subject.is_patient)
+        self._unsent = [location_of(subject.plugin_class), start]
         self._process = ChildProcess(__name__)
 
     def run(self, check: Check) -> CheckResult:
         """Run one check there; a crash, a hang or a broken import becomes its CheckResult."""
         try:
-            if self._unsent is not None:
-                self._process.connection.send(self._unsent)
-                self._unsent = None
+            while self._unsent:
+                self._process.connection.send(self._unsent.pop(0))
             self._process.connection.send(check.name)
             limit = PATIENT_TIME_LIMIT if self._subject.is_patient else TIME_LIMIT
             if not self._process.connection.poll(limit):
@@ -108,10 +104,10 @@ def main(fd: int) -> None:
     """Serve checks over the socket ``fd`` until the other end closes."""
     faulthandler.enable()
     with Connection(fd) as connection:
+        location: ClassLocation = connection.recv()
+        plugin_class = location.load()
         start: _Start = connection.recv()
-        subject = Subject(
-            start.location.load(), start.cases, start.memory, is_patient=start.is_patient
-        )
+        subject = Subject(plugin_class, start.cases, start.memory, is_patient=start.is_patient)
         while True:
             try:
                 name = connection.recv()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pluginkit.checking.author_line import author_line
 from pluginkit.checking.cast_inputs import cast, dtype_for
+from pluginkit.checking.given_cases import given_cases
 from pluginkit.checking.outcomes import outcome_of
 from pluginkit.checking.type_combinations import chosen_bindings
 from pluginkit.contract import calls
@@ -220,7 +221,7 @@ class Subject:
         self.cases: list[Case] = []
         self.unusable: list[tuple[str, str]] = []
         try:
-            given = list(plugin_class.cases() if cases is None else cases)
+            given = given_cases(plugin_class.cases() if cases is None else cases)
         except Exception as error:
             self.unusable.append(("cases()", f"{type(error).__name__}: {error}"))
             given = []

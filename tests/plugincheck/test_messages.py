@@ -3,9 +3,11 @@
 import inspect
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pluginkit.checking.plugin_under_test import Subject
+from pluginkit.contract.plugin import Case
 from pluginkit.testing import plugincheck
 from tests.plugincheck import faulty_authors as faulty
 
@@ -101,6 +103,20 @@ def test_a_broken_cases_method_is_no_crash():
             raise KeyError("boxes")
 
     assert Subject(Raises).unusable[0][1] == "KeyError('boxes')"
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        (("boxes", [np.zeros((1, 4), np.float32)]), "got tuple ('boxes', "),
+        (Case(7, []), "the name of a case is int 7; "),
+    ],
+)
+def test_a_case_that_is_none_is_named(case, said):
+    ((where, error),) = Subject(faulty.CheckReadsAnAxisTooFar, [case]).unusable
+    assert where == "cases()"
+    assert said in error
+    assert "expected" in error
 
 
 def test_what_nothing_reads_is_said():
