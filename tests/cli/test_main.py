@@ -259,6 +259,12 @@ def test_too_little_memory_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: Ca
     assert capsys.readouterr().err == "pluginkit: out of memory. Unable to allocate 1 TiB\n"
 
 
+@pytest.mark.parametrize("argv", [["view"], ["rewrite"], ["refit", "--weights", "m.onnx"]])
+def test_the_current_folder_is_no_file(argv: list[str], capsys: Capture) -> None:
+    assert main([*argv, "."]) == 2
+    assert capsys.readouterr().err.startswith(("PK400 model '.' is a", "PK530 . cannot be read"))
+
+
 @pytest.mark.parametrize(
     "argv",
     [

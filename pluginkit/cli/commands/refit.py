@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.engine.build.shape_ranges import parse_shapes
     from pluginkit.engine.plan.refit_plan import refit_plan
 
-    output = args.output or args.plan.with_suffix(".refitted.plan")
+    output = args.output or args.plan.parent / f"{args.plan.stem}.refitted.plan"
     manifest = refit_plan(
         args.plan,
         args.weights,

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def default_output(model: Path) -> Path:
     """Return ``model.html`` for ``model.onnx``."""
-    return model.with_name(model.name.removesuffix(".onnx") + ".html")
+    return Path(f"{str(model).removesuffix('.onnx')}.html")
 
 
 def run(args: argparse.Namespace) -> int:

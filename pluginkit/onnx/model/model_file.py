@@ -57,15 +57,15 @@ def load_model(path: str | Path) -> onnx.ModelProto:
 
 
 def _read(path: Path) -> bytes:
-    fix = "check the path."
+    fix, name = "check the path.", path.name or path
     try:
         return read_file(path)
     except FileNotFoundError:
-        message = f"model '{path.name}' does not exist; expected an ONNX file."
+        message = f"model '{name}' does not exist; expected an ONNX file."
     except IsADirectoryError:
-        message = f"model '{path.name}' is a directory; expected an ONNX file."
+        message = f"model '{name}' is a directory; expected an ONNX file."
     except OSError as error:
-        message = f"model '{path.name}' cannot be read: {error.strerror}."
+        message = f"model '{name}' cannot be read: {error.strerror}."
         fix = "check the file's permissions."
     raise ModelError("PK400", message, where=str(path), fix=fix)
 
