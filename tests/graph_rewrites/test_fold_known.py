@@ -157,3 +157,25 @@ def test_bodies_and_local_functions():
     for c in (True, False):
         feeds = {"x": x, "c": np.array(c)}
         np.testing.assert_array_equal(run(result, feeds)[0], run(model, feeds)[0])
+
+
+@pytest.mark.parametrize("opset", [7, 8, 9])
+def test_old_constants_hold_floating_point_numbers_only(opset):
+    """Integers become initializers, and those that are outputs stay."""
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 3, opset_import: ["" : {opset}]>
+        g (float[2, 3, 4] x) => (float[6, 4] y, int64[3] s) {{
+            s = Shape(x)
+            rows = Slice<axes = [0], starts = [0], ends = [2]>(s)
+            row = Slice<axes = [0], starts = [2], ends = [3]>(s)
+            all = ReduceProd<axes = [0], keepdims = 1>(rows)
+            t = Concat<axis = 0>(all, row)
+            y = Reshape(x, t) }}""")
+    new = rewrite_model(model, [FoldKnown]).model
+    onnx.checker.check_model(new, full_check=True)
+    assert op_types(new)[-1] == "Reshape"
+    assert not {"Slice", "Concat", "ReduceProd"} & set(op_types(new))
+    assert rewrite_model(new, [FoldKnown]).applied == []
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    for got, expected in zip(run(new, {"x": x}), run(model, {"x": x}), strict=True):
+        np.testing.assert_array_equal(got, expected)

@@ -103,3 +103,20 @@ def test_initializers_that_are_no_inputs_are_not_refused_in_ir_version_3():
     model.ir_version = 3
     result = rewrite_model(model, find_rewrites())
     assert "ExpandQuantizeLinear" in {each.rewrite for each in result.applied}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("(float[3] x) => (int64[3] y) { y = ai.onnx.ml.LabelEncoder<keys_floats = [1.0, 2.0],"
+         " values_int64s = [5, 6]>(x) }", "opset 8 has no negative axes of Unsqueeze"),
+        ("(float[2, 3] x) => (float[2, 3] y) { y = ai.onnx.ml.Imputer<replaced_value_float = nan,"
+         " imputed_value_floats = [1.0, 2.0, 3.0]>(x) }", "opset 8 has no IsNaN"),
+    ],
+)  # fmt: skip
+def test_what_an_old_opset_lacks_is_a_reason(text, reason):
+    heads = '<ir_version: 3, opset_import: ["" : 8, "ai.onnx.ml" : 2]> g '
+    model = onnx.parser.parse_model(heads + text)
+    result = rewrite_model(model, find_rewrites())
+    assert result.model == model
+    assert [each.reason for each in result.refused] == [f"{reason}; export with a later opset"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 import onnx
@@ -24,6 +24,18 @@ from pluginkit.onnx.model.graphs import (
 RE_EXPORT = "export the model again, or copy the whole file."
 #: The graphs that an operator must have.
 _BODIES = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
+
+#: ONNX's names of element types in its schemas.
+_TYPES = {
+    onnx.TensorProto.FLOAT: "float",
+    onnx.TensorProto.DOUBLE: "double",
+    onnx.TensorProto.FLOAT16: "float16",
+    onnx.TensorProto.INT32: "int32",
+    onnx.TensorProto.INT64: "int64",
+    onnx.TensorProto.BOOL: "bool",
+    onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.INT8: "int8",
+}
 
 _TERM = rb"[A-Za-z]*(\.\.\.[A-Za-z]*)?"
 _EQUATION = re.compile(rb"%b(,%b)*(->%b)?" % (_TERM, _TERM, _TERM))
@@ -157,6 +169,45 @@ def find_schema(op_type: str, version: int, domain: str = "") -> onnx.defs.OpSch
         return onnx.defs.get_schema(op_type, version, domain)
     except (onnx.defs.SchemaError, TypeError):  # TypeError: the version exceeds 32 bits
         return None
+
+
+def missing_operator(
+    nodes: Iterable[onnx.NodeProto], constants: Iterable[onnx.TensorProto], version: int
+) -> str | None:
+    """Return which of these nodes a version of ONNX's operators lacks and the newest has, or None.
+
+    Args:
+        nodes: the nodes; those of other domains are passed over.
+        constants: tensors that they read.
+        version: the version.
+    """
+    types = {each.name: _TYPES.get(each.data_type) for each in constants}
+    for node in nodes:
+        if is_op(node, node.op_type):
+            problem = _schema_problem(node, types, version)
+            if problem and not _schema_problem(node, types, onnx.defs.onnx_opset_version()):
+                return problem
+        for _, body in bodies(node):
+            problem = missing_operator(body.node, body.initializer, version)
+            if problem:
+                return problem
+    return None
+
+
+def _schema_problem(
+    node: onnx.NodeProto, types: Mapping[str, str | None], version: int
+) -> str | None:
+    """Return what a version of ONNX's operators lacks to have the node, or None."""
+    schema, count = find_schema(node.op_type, version), len(node.input)
+    if schema is None:
+        return node.op_type
+    if not schema.min_input <= count <= schema.max_input:
+        return f"{node.op_type} with {count} inputs"
+    for name, formal in zip(node.input, schema.inputs, strict=False):
+        found = types.get(name)
+        if found is not None and f"tensor({found})" not in formal.types:
+            return f"{node.op_type} of {found}"
+    return None
 
 
 def optional_inputs(schema: onnx.defs.OpSchema) -> list[bool]:

@@ -11,7 +11,8 @@ from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.graphs import Scope, inner_scopes, names_read, place_of, scopes
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
-from pluginkit.onnx.rewriting.known_values import KnownValues, overridable
+from pluginkit.onnx.rewriting.known_values import KnownRange, KnownValues, overridable
+from pluginkit.onnx.rewriting.scope_edit import set_nodes
 from pluginkit.onnx.rewriting.unread_nodes import drop_unread
 
 
@@ -37,7 +38,7 @@ def _fold(
 ) -> None:
     index = GraphIndex(scope)
     values = KnownValues(index, types, outer, inputs=overridable(index, ir_version))
-    known = {at for at in values.compute_all() if not _is_byte_output(index, values, at)}
+    known = {at for at in values.compute_all() if not _is_kept(index, values, at)}
     inner = [body for _, found in inner_scopes(scope) for _, body in found]
     if not known and not inner:
         return
@@ -50,21 +51,41 @@ def _fold(
         if position not in known:
             wanted |= names_read(node)
     stored = [at for at in sorted(known) if index.nodes[at].output[0] in wanted]
+    gone: set[int] = set()
     for position in stored:
         node = index.nodes[position]
         value = values.find(node.output[0])
-        if value is not None:
-            changes.append((place_of(scope, node), ("Constant",)))
+        if value is None:
+            continue
+        changes.append((place_of(scope, node), ("Constant",)))
+        if _fits_constant(scope, value):
             _make_constant(node, onnx.numpy_helper.from_array(value.low))
+        elif isinstance(scope.graph, onnx.GraphProto):
+            tensor = onnx.numpy_helper.from_array(value.low, node.output[0])
+            scope.graph.initializer.append(tensor)
+            gone.add(position)
+    if gone:
+        set_nodes(scope, [node for at, node in enumerate(index.nodes) if at not in gone])
     if len(changes) > count:
         drop_unread(scope, before)
 
 
-def _is_byte_output(index: GraphIndex, values: KnownValues, position: int) -> bool:
-    """Whether a node makes an output of 8-bit integers, of which TensorRT stores none."""
-    name = index.nodes[position].output[0]
-    value = values.find(name) if name in index.outputs else None
-    return value is not None and value.low.dtype in (np.int8, np.uint8)
+def _is_kept(index: GraphIndex, values: KnownValues, position: int) -> bool:
+    """Whether a node makes an output that cannot be stored.
+
+    TensorRT stores no 8-bit integers, and no node makes what is not a Constant.
+    """
+    name, is_graph = index.nodes[position].output[0], isinstance(index.scope.graph, onnx.GraphProto)
+    value = values.find(name) if name in index.outputs or not is_graph else None
+    if value is None:
+        return False
+    is_byte = name in index.outputs and value.low.dtype in (np.int8, np.uint8)
+    return is_byte or not _fits_constant(index.scope, value)
+
+
+def _fits_constant(scope: Scope, value: KnownRange) -> bool:
+    """Whether a Constant holds a value: before opset 9 it holds floating-point numbers only."""
+    return scope.opsets.get("", 1) >= 9 or value.low.dtype.kind == "f"
 
 
 def _make_constant(node: onnx.NodeProto, tensor: onnx.TensorProto) -> None:

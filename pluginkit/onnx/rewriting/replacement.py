@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx.helper
 import onnx_graphsurgeon as gs
 
+from pluginkit.errors import TensorError
 from pluginkit.onnx.inference.element_types import elem_type
 from pluginkit.onnx.rewriting.match import Match
 
@@ -195,6 +196,11 @@ class Replacement:
         self, op_type: str, value: NodeInput, axes: Sequence[int], since: int, **attributes: Any
     ) -> gs.Variable:
         """Append a node whose axes are an input from opset ``since`` on, before it an attribute."""
+        if self.opset < 11 and op_type in ("Squeeze", "Unsqueeze") and min(axes, default=0) < 0:
+            raise TensorError(
+                "PK126",
+                f"opset {self.opset} has no negative axes of {op_type}; export with a later opset",
+            )
         if self.opset < since:
             return self.add(op_type, value, axes=list(axes), **attributes)
         return self.add(op_type, value, np.array(axes, np.int64), **attributes)

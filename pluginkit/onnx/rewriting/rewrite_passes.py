@@ -20,6 +20,7 @@ from pluginkit.onnx.inference.validate_model import complete_value_info, new_typ
 from pluginkit.onnx.inference.value_types import Types
 from pluginkit.onnx.model.graphs import describe, is_in_function, place_of, scopes
 from pluginkit.onnx.model.plugin_nodes import Plugins
+from pluginkit.onnx.model.structure import missing_operator
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite, Graphs
@@ -235,6 +236,9 @@ class RewritePasses:
             returned = rewrite.rewrite_match(match, found)
             note = rewrite.note(match)
             new = edit.export(returned, match, _name(rewrite))
+            lacking = missing_operator(new.nodes, new.constants, match.onnx_opset)
+            if lacking is not None:
+                return f"opset {match.onnx_opset} has no {lacking}; export with a later opset"
             place = edit.position_for(root, bindings, new)
             if place is None:
                 return "an output of the new nodes is read before all their inputs are computed"

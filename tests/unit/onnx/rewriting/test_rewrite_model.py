@@ -9,6 +9,7 @@ from onnx import helper, numpy_helper
 from pluginkit.errors import ModelError, RewriteError
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import plugin_nodes
+from pluginkit.onnx.rewriting.replacement import Replacement
 from pluginkit.onnx.rewriting.rewrite import Constant, Op, Rewrite
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite, RefusedRewrite
@@ -125,6 +126,35 @@ def test_a_refusal_comes_with_its_reason_and_leaves_the_model():
         RefusedRewrite("FuseSilu", "main graph", "stay", "y", "asked to stay")
     ]
     assert result.model == model
+
+
+@pytest.mark.parametrize(
+    ("inputs", "lacking"),
+    [
+        (("Range", np.float32(0), np.float32(1), np.float32(1)), "Range"),
+        (
+            ("Gemm", np.zeros((2, 2), np.float32), np.zeros((2, 2), np.float32)),
+            "Gemm with 2 inputs",
+        ),
+        (("Equal", np.float32(0), np.float32(1)), "Equal of float"),
+    ],
+)
+def test_an_operator_that_the_models_opset_lacks_is_a_reason(inputs, lacking):
+    class MakeNewer(Rewrite):
+        """Sigmoid(x) -> what opset 11 has"""
+
+        pattern = Op("Sigmoid", "x")
+
+        def rewrite(self, match, x):
+            return Replacement(match).end(*inputs)
+
+    model = silu_model()
+    model.opset_import[0].version = 10
+    result = rewrite_model(model, [MakeNewer])
+    assert result.model == model
+    assert [each.reason for each in result.refused] == [
+        f"opset 10 has no {lacking}; export with a later opset"
+    ]
 
 
 def test_what_the_plugin_cannot_take_is_refused_with_its_own_words():
