@@ -26,7 +26,7 @@ RE_EXPORT = "export the model again, or copy the whole file."
 _BODIES = {"If": {"then_branch", "else_branch"}, "Loop": {"body"}, "Scan": {"body"}}
 
 #: ONNX's names of element types in its schemas.
-_TYPES = {
+_TYPES: Mapping[int, str] = {
     onnx.TensorProto.FLOAT: "float",
     onnx.TensorProto.DOUBLE: "double",
     onnx.TensorProto.FLOAT16: "float16",
