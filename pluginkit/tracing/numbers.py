@@ -6,11 +6,8 @@ of a subclass directly, and the trace would miss that use.
 
 from __future__ import annotations
 
-import builtins
 import operator
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from pluginkit.tracing.expressions import Expr
@@ -255,46 +252,3 @@ for _name, _op in (
     _forward, _backward = _operator(_op)
     setattr(TracedInt, f"__{_name}__", _forward)
     setattr(TracedInt, f"__r{_name}__", _backward)
-
-
-@contextmanager
-def tracing_extremes(path: TracedPath) -> Iterator[None]:
-    """Make ``min`` and ``max`` return expressions instead of branching, on this thread."""
-    thread = threading.get_ident()
-    originals = {"min": builtins.min, "max": builtins.max}
-
-    def extreme(name: str) -> Callable[..., Any]:
-        original: Any = originals[name]
-
-        def chosen(*values: Any, **named: Any) -> Any:
-            given = values
-            if len(values) == 1 and not named and threading.get_ident() == thread:
-                given = tuple(values[0])
-                values = (given,)
-            if (
-                named
-                or threading.get_ident() != thread
-                or not any(type(one) is TracedInt for one in given)
-                or not all(isinstance(one, int) for one in given)
-            ):
-                return original(*values, **named)
-            result = expr_of(path, given[0])
-            for other in given[1:]:
-                result = _extreme(path, name, result, expr_of(path, other))
-            return traced(path, result)
-
-        return chosen
-
-    builtins.min, builtins.max = extreme("min"), extreme("max")
-    try:
-        yield
-    finally:
-        builtins.min, builtins.max = originals["min"], originals["max"]
-
-
-def _extreme(path: TracedPath, name: str, a: Expr, b: Expr) -> Expr:
-    """Return the minimum or the maximum, as an expression if the facts do not decide."""
-    is_ordered = path.answer(path.apply("less_equal", a, b))
-    if is_ordered is None:
-        return path.apply(name, a, b)
-    return a if is_ordered == (name == "min") else b

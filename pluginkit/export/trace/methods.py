@@ -19,7 +19,8 @@ from pluginkit.export.trace.tree import MOST_PATHS, Tree, explore, leaves, prune
 from pluginkit.export.variant import Variant
 from pluginkit.kernels.specialise import Specialisation
 from pluginkit.tracing.expressions import Expr
-from pluginkit.tracing.numbers import expr_of, traced, tracing_extremes
+from pluginkit.tracing.extremes import tracing_extremes
+from pluginkit.tracing.numbers import expr_of, traced
 
 T = TypeVar("T")
 
