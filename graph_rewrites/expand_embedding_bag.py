@@ -34,7 +34,8 @@ class ExpandEmbeddingBag(Rewrite):
 
     PyTorch's exporter writes this loop for an EmbeddingBag with mode sum, mean or max. The matrix
     has an element for each bag and id; all rows of the table must be finite. For mode max,
-    ReduceMax of the rows where a bag has them takes the place of the product.
+    ReduceMax of the rows where a bag has them takes the place of the product. A bag without ids
+    gives 0, and -inf for mode max, as the loop does.
     """
 
     pattern = Op("Loop")
@@ -73,7 +74,8 @@ class ExpandEmbeddingBag(Rewrite):
             return new.end("Identity", largest_of_bags(new, rows, is_in, dtype))
         total = sums_of_bags(new, rows, is_in, dtype)
         if facts.reduction == "ReduceMean":
-            sizes = new.add("Cast", new.add("Sub", finishes, begins), to=dtype)
+            counted = new.add("Max", new.add("Sub", finishes, begins), np.int64(1))
+            sizes = new.add("Cast", counted, to=dtype)
             total = new.add("Div", total, new.unsqueeze(sizes, [1]))
         return new.end("Identity", total)
 
