@@ -73,6 +73,7 @@ class ExpandBagSequence(Rewrite):
 
     As PyTorch's second exporter writes an EmbeddingBag, with or without padding_idx. Sums, means,
     or maxima, which are a ReduceMax; a bag without rows gives zeros, and all rows must be finite.
+    With include_last_offset the last offset must be the number of rows, as PyTorch says.
     To recognise the loop, the evaluator of onnx runs it on drawn rows, ids and offsets.
     """
 
@@ -165,22 +166,31 @@ def _is(match: Match, name: str, dtypes: tuple[str, ...], rank: int) -> bool:
 
 
 def _is_confirmed(match: Match, bags: _BagLoop) -> bool:
-    """Whether the loop computes that, for drawn values."""
-    draw = np.random.default_rng(0)
-    return all(_agrees(match, bags, draw) for _ in range(_TRIALS))
+    """Whether the loop computes that, for drawn values.
+
+    Drawn are the starts that the offsets are joined from, or else the offsets as a whole, whose
+    last one is the number of rows.
+    """
+    joined = match.producer(bags.offsets)
+    is_joined = joined is not None and joined.op_type in ("Concat", "ScatterElements")
+    starts = [joined.input[0]] if joined is not None and is_joined else []
+    return any(
+        all(_agrees(match, bags, name, draw) for draw in map(np.random.default_rng, range(_TRIALS)))
+        for name in [*starts, bags.offsets]
+    )
 
 
-def _agrees(match: Match, bags: _BagLoop, draw: np.random.Generator) -> bool:
+def _agrees(match: Match, bags: _BagLoop, drawn: str, draw: np.random.Generator) -> bool:
     count, columns = _sizes(match, bags.rows, _ROWS, 3)
     given = {bags.rows: draw.integers(-9, 9, (count, columns)).astype(_dtype(match, bags.rows))}
     if bags.ids:
-        drawn = draw.choice([*bags.padding, 0, 1, 2], count)
-        given[bags.ids] = drawn.astype(_dtype(match, bags.ids))
-    ended = match.producer(bags.offsets)
-    if ended is not None and ended.op_type in ("Concat", "ScatterElements"):
-        (starts,) = _sizes(match, ended.input[0], _BAGS)
-        drawn = np.sort(draw.integers(0, count + 1, starts))
-        given[ended.input[0]] = drawn.astype(_dtype(match, bags.offsets))
+        ids = draw.choice([*bags.padding, 0, 1, 2], count)
+        given[bags.ids] = ids.astype(_dtype(match, bags.ids))
+    (length,) = _sizes(match, drawn, _BAGS)
+    places = np.sort(draw.integers(0, count + 1, length))
+    if drawn == bags.offsets:
+        places[-1:] = count
+    given[drawn] = places.astype(_dtype(match, bags.offsets))
     ran = _run(match, (bags.offsets, match.proto.output[0]), given, count)
     if ran is None:
         return False

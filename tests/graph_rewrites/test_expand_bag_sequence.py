@@ -82,14 +82,17 @@ PADDED = """<ir_version: 10, opset_import: ["" : 20]>
     y = ConcatFromSequence<axis = 0>(sums) }}"""
 
 
-def bags_model(reduced="r = ReduceSum(part, first)", start="zero", is_first=False):
+def bags_model(reduced="r = ReduceSum(part, first)", start="zero", is_first=False, changed=()):
     """Return a loop over bags, which carries the sequence before the number or after it."""
+    text = TEXT
+    for old in changed:
+        text = text.replace(old, changed[old])
     outputs, inputs = ["last", "sums"], [start, "empty"]
     before = ["int64 number", "seq(float[1, 4]) given"]
     after = ["int64 next", "seq(float[1, 4]) grown"]
     pairs = {"outputs": outputs, "inputs": inputs, "before": before, "after": after}
     named = {name: ", ".join(pair[::-1] if is_first else pair) for name, pair in pairs.items()}
-    return onnx.parser.parse_model(TEXT.format(reduced=reduced, **named))
+    return onnx.parser.parse_model(text.format(reduced=reduced, **named))
 
 
 @pytest.mark.parametrize("starts", [[0, 2, 2], [0, 0, 6], [1, 3, 5]], ids=str)
@@ -136,6 +139,28 @@ def test_the_last_offset_may_be_given_too(reduction):
     result = rewrite_model(model, [ExpandBagSequence])
     assert [each.rewrite for each in result.applied] == ["ExpandBagSequence"]
     feeds = FEEDS | {"starts": np.array([0, 2, 2, 6]), "ids": np.array([1, 2, 2, -4, 5, 0])}
+    expected, got = run_onnxruntime(model, feeds), run_onnxruntime(result.model, feeds)
+    assert got["y"].shape == (3, 4)
+    np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "reduced",
+    ["r = ReduceSum(part, first)", MEAN.replace("{ids}", "ids"), MAX.format("total")],
+    ids=["sum", "mean", "max"],
+)
+@pytest.mark.parametrize("offsets", ["Identity(starts)", "Add(starts, first)"])
+def test_offsets_that_end_with_the_number_of_rows_are_taken_whole(reduced, offsets):
+    """As with include_last_offset and no padding."""
+    changed = {
+        "count = Size(starts)": f"offsets = {offsets} ends = Size(offsets) count = Sub(ends, one)",
+        "offsets = Concat<axis = 0>(starts, total)": "",
+        "float[bags, 4]": "float[?, 4]",
+    }
+    model = bags_model(reduced, changed=changed)
+    result = rewrite_model(model, [ExpandBagSequence])
+    assert [each.rewrite for each in result.applied] == ["ExpandBagSequence"]
+    feeds = FEEDS | {"starts": np.array([0, 2, 2, 6]), "also": np.zeros(0, np.int64)}
     expected, got = run_onnxruntime(model, feeds), run_onnxruntime(result.model, feeds)
     assert got["y"].shape == (3, 4)
     np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-6, atol=1e-6)
