@@ -75,14 +75,7 @@ class PluginV3Callbacks:
     @_callback
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         self.core.fix_types(False)  # a builder tries several
-        dtypes = self._dtypes(inputs)
-        for bound in ("min", "opt", "max"):
-            self.core.check_shapes(
-                self.core.bounds(inputs, bound),
-                dtypes,
-                f"profile's {bound}",
-                [tuple(getattr(each, bound)[:]) for each in outputs],
-            )
+        self.core.check_profile(inputs, outputs, self._dtypes(inputs))
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
