@@ -79,6 +79,25 @@ def embedding_bag_with_last_offset() -> Made:
     return bag, {"ids": integers(0, 9, 7), "offsets": torch.tensor([0, 3, 3, 7])}
 
 
+@model(dynamic="at:0 offsets:0")
+def means_of_bags_some_empty() -> Made:
+    """Bags as a reader of click logs gives them: the last offset too, and one bag without ids."""
+    bag = nn.EmbeddingBag(9, 4, mode="mean", include_last_offset=True)
+    return bag, {"at": integers(0, 9, 12), "offsets": torch.tensor([0, 4, 4, 7, 12])}
+
+
+@model(dynamic="scores:0 lengths:0")
+def softmax_of_jagged_rows() -> Made:
+    """The weights of the items in sessions of different lengths."""
+
+    def weigh(scores: Any, lengths: Any) -> Any:
+        session = torch.repeat_interleave(torch.arange(lengths.shape[0]), lengths)
+        powers = scores.exp()
+        return powers / torch.zeros(lengths.shape[0]).index_add(0, session, powers)[session]
+
+    return weigh, {"scores": normal(14), "lengths": torch.tensor([3, 1, 6, 0, 4])}
+
+
 @model(dynamic="x:0,1 mask:0,1", opset=18)
 def rows_without_padding() -> Made:
     """What ModernBERT does: layers see the tokens that count, in one row."""
