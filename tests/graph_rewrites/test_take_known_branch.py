@@ -100,6 +100,46 @@ def test_arithmetic_of_sizes():
     assert rewrite_model(model, [TakeKnownBranch], extents=extents | {"M": (1, 11)}).applied == []
 
 
+#: What is left of x after a convolution is squeezed if that is one element.
+CONVOLVED = """ g (float[1, 1, T] x, bool c) => (float y)
+<float[1, 1, 4] w = {1, 2, 3, 4}, int64 at = {2}, int64 one = {1}>
+{
+    v = Conv <strides = [4]> (x, w)
+    s = Shape(v)
+    n = Gather(s, at)
+    is_one = Equal(n, one)
+    p = If (is_one) <
+        then_branch = t () => (u) { axis = Constant<value_ints=[2]>() u = Squeeze(v, axis) },
+        else_branch = e () => (k) { k = Relu(v) }
+    >
+    y = ReduceSum <keepdims = 0> (p)
+}"""
+
+
+@pytest.mark.parametrize(("size", "op_type"), [(4, "Squeeze"), (8, "Relu")])
+def test_the_one_size_that_is_given_is_followed_through_nodes(size, op_type):
+    model = model_of(CONVOLVED)
+    result = taken(model, extents={"T": (size, size)})
+    assert op_types(result)[-2] == op_type
+    x = X.reshape(1, 1, -1)[..., :size]
+    expected, found = (run(each, {"x": x, "c": np.array(True)})[0] for each in (model, result))
+    np.testing.assert_array_equal(found, expected)
+    assert rewrite_model(model, [TakeKnownBranch], extents={"T": (4, 8)}).applied == []
+
+
+def test_a_size_says_nothing_of_a_branch_that_may_not_be_taken():
+    """With T = 8 the inner If would hand three dimensions to a Gemm, which takes two."""
+    head, body = CONVOLVED.split("{\n    v", 1)
+    body = body.rsplit("y =", 1)[0] + "r = Gemm(p, p) q = ReduceSum <keepdims = 0> (r)"
+    outer = f"""{head}{{
+        y = If (c) <
+            then_branch = a () => (q) {{ v{body} }},
+            else_branch = b () => (o) {{ o = ReduceSum <keepdims = 0> (x) }}
+        >
+    }}"""
+    assert rewrite_model(model_of(outer), [TakeKnownBranch], extents={"T": (8, 8)}).applied == []
+
+
 def test_branches_in_branches_and_in_a_local_function():
     """Initializers of a branch become a function's Constants; names stay apart."""
     model = model_of(

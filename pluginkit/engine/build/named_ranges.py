@@ -54,10 +54,11 @@ def named_ranges(
 def given_extents(
     model: onnx.ModelProto, shapes: Mapping[str, ShapeSpec]
 ) -> dict[str, tuple[int, int]]:
-    """The least and the greatest size of each named dimension that ``shapes`` gives.
+    """The least and the greatest size of each dimension that ``shapes`` gives, by its name.
 
     Args:
-        model: the model, as it was exported.
+        model: the model, as it was exported; a dimension without a name that ``shapes`` gives gets
+            one, by which rewrites find its sizes.
         shapes: as for ``build_engine``; inputs that the model does not have are ignored here.
 
     Errors:
@@ -65,6 +66,8 @@ def given_extents(
     """
     found: dict[str, tuple[int, int]] = {}
     for value in model.graph.input:
+        if value.name in shapes:
+            _name_dims(model, value)
         for low, _, high in (
             parse_ranges(value.name, shapes[value.name]) if value.name in shapes else ()
         ):
@@ -74,6 +77,18 @@ def given_extents(
                     old = found.get(dim.dim_param, (least, largest))
                     found[dim.dim_param] = (min(old[0], least), max(old[1], largest))
     return found
+
+
+def _name_dims(model: onnx.ModelProto, value: onnx.ValueInfoProto) -> None:
+    """Name the dimensions of an input that have neither a size nor a name."""
+    declared = [*model.graph.input, *model.graph.output]
+    taken = {dim.dim_param for each in declared for dim in dims_of(each.type) or ()}
+    for axis, dim in enumerate(dims_of(value.type) or ()):
+        if not dim.dim_param and (dim.dim_value < 0 or not dim.HasField("dim_value")):
+            name = f"{value.name}_{axis}"
+            while name in taken:
+                name += "_"
+            dim.dim_param = name
 
 
 def _size_or_name(dim: Any) -> int | str:
