@@ -40,6 +40,20 @@ class ReplaceVolumetricGridSample(_ReplaceGridSample):
         return f"x has {'an unknown rank' if rank is None else f'rank {rank}'}; a volume has rank 5"
 
 
+class ReplaceEveryGridSample(_ReplaceGridSample):
+    """GridSample(x, grid) -> GridSample_PK(same), where TensorRT has a kernel for it as well.
+
+    TensorRT-RTX 1.7 fails with "ssa_validation" on some models that sample a value and concatenate
+    it as well, as recurrent networks for video do, which warp the features of the frame before.
+    ``build`` then begins again with this rewrite, unless it is left out by name.
+    """
+
+    opt_in = True
+
+    def check(self, match: Match) -> str | None:
+        return "the rank of x is unknown" if _rank(match) is None else None
+
+
 class ReplaceGridSample(_ReplaceGridSample):
     """GridSample(x, grid of another type; or x not of rank 4 or 5) -> GridSample_PK(same).
 

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper
 from pluginkit import BuildOptions, RewriteChoice
 from pluginkit.engine import build_engine
 from pluginkit.graph_rewrites.replace_grid_sample import (
+    ReplaceEveryGridSample,
     ReplaceGridSample,
     ReplaceVolumetricGridSample,
 )
@@ -81,6 +82,23 @@ def test_a_volume_becomes_the_plugin(mode, padding_mode, align_corners, tmp_path
     expected = run_onnxruntime(model, inputs)["y"]
     got = run_model(result.model, inputs, PLUGINS, base_dir=tmp_path)["y"]
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_every_sample_becomes_the_plugin_if_that_is_chosen(tmp_path):
+    rewrites = [*BOTH, ReplaceEveryGridSample]
+    model, inputs = sample_model(2, align_corners=1), arrays_for(2)
+    left = rewrite_model(model, rewrites)
+    assert (left.applied, left.opt_in) == ([], ["ReplaceEveryGridSample"])
+    chosen = RewriteChoice(also=["ReplaceEveryGridSample"])
+    result = rewrite_model(model, rewrites, chosen)
+    assert plugin_of(result) == GridSample(align_corners=True)
+    expected = run_onnxruntime(model, inputs)["y"]
+    got = run_model(result.model, inputs, PLUGINS, base_dir=tmp_path)["y"]
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+    again = rewrite_model(result.model, rewrites, chosen)
+    assert (again.applied, again.model) == ([], result.model)
+    (refused,) = rewrite_model(hide(model, "x", "grid", "y"), rewrites[2:], chosen).refused
+    assert refused.reason == "the rank of x is unknown"
 
 
 def test_defaults_are_the_operators():

@@ -111,6 +111,13 @@ _COMPLAINTS = (
         "WidenConv",
     ),
     _KnownComplaint(
+        r"ssa_validation",
+        lambda node, _: node.op_type == "GridSample",
+        "TensorRT fails on a value that is sampled and concatenated as well.",
+        "build with --with ReplaceEveryGridSample.",
+        "ReplaceEveryGridSample",
+    ),
+    _KnownComplaint(
         r"Strided & Dilated Deconv",
         lambda node, _: node.op_type == "ConvTranspose",
         "TensorRT has no transposed convolution with both strides and dilations.",
@@ -164,6 +171,8 @@ def complaint_in(words: str, model: onnx.ModelProto, plugins: Plugins) -> Builde
             suspects = (
                 likely or named or [one for one in _nodes(model) if known.concerns(one[1], plugins)]
             )
+            if known.rewrite is not None and not suspects:
+                continue  # there is nothing for it to rewrite
             return BuilderComplaint(_where(suspects), known.cause, known.fix, known.rewrite)
     return BuilderComplaint(_where(named), "", "") if named else None
 

@@ -81,13 +81,37 @@ def test_a_loop_of_a_known_length_has_none():
     assert (error.cause, error.fix) == ("unknown", "a plugin")
 
 
-def test_a_convolution_of_a_signal_that_breaks_the_builder_has_a_way_on():
-    text = '<ir_version: 9, opset_import: ["" : 17]> t (float[2] x) => (float[2] y) { y = Neg(x) }'
+SIGNAL = """<ir_version: 9, opset_import: ["" : 20]>
+    t (float[1, 2, 5] x, float[3, 2, 3] w) => (float[1, 3, 3] y) { y = Conv(x, w) }"""
+SAMPLED = """<ir_version: 9, opset_import: ["" : 20]>
+    t (float[1, 2, 5, 5] x, float[1, 3, 3, 2] g) => (float[1, 2, 3, 3] y)
+    { y = GridSample(x, g) }"""
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "rewrite", "cause"),
+    [
+        (SIGNAL, "CHECK(nbdims_bias == 4) failed", "WidenConv", "a convolution of a signal"),
+        (
+            *(SAMPLED, "CHECK(bb->owner()->ssa_validation()) failed", "ReplaceEveryGridSample"),
+            "sampled and concatenated",
+        ),
+    ],
+)
+def test_nodes_that_break_the_builder_have_a_way_on(text, words, rewrite, cause):
     result = rewrite_model(onnx.parser.parse_model(text), [])
-    error = BuildError("PK521", "no engine.", cause="CHECK(nbdims_bias == 4) failed")
+    error = BuildError("PK521", "no engine.", cause=words)
     explain_failure(error, result, Flavour("tensorrt_rtx", None, "1.7"))
-    assert (error.fix, error.rewrite) == ("build with --with WidenConv.", "WidenConv")
-    assert "a convolution of a signal" in error.cause
+    assert (error.fix, error.rewrite) == (f"build with --with {rewrite}.", rewrite)
+    assert cause in error.cause
+
+
+def test_a_rewrite_that_has_nothing_to_change_is_not_named():
+    result = rewrite_model(onnx.parser.parse_model(SIGNAL), [])
+    error = BuildError("PK521", "no engine.", cause="MyelinCheckException: ssa_validation() failed")
+    explain_failure(error, result, Flavour("tensorrt_rtx", None, "1.7"))
+    assert error.rewrite is None
+    assert "fused nodes" in error.cause
 
 
 def test_an_activation_that_breaks_the_builder_is_named():
