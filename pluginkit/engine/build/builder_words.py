@@ -70,6 +70,15 @@ _COMPLAINTS = (
         "front of the node; or export the model with the loop unrolled.",
     ),
     _KnownComplaint(
+        r"ScopeType::kUNDEFINED",
+        _is_if,
+        "TensorRT fails on an If whose condition is not known before the model runs, as where its "
+        "branches are networks with Ifs of their own.",
+        "give --shapes with one size for each dimension that a condition follows from. If one "
+        "follows from an input that is always the same, such as a sampling rate, make the input an "
+        "initializer with that value.",
+    ),
+    _KnownComplaint(
         r"mScopedOp2Scopes",
         _is_if,
         "TensorRT fails on a Loop inside an If, whose body computes with values from outside.",

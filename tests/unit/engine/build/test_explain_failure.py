@@ -114,6 +114,19 @@ def test_a_rewrite_that_has_nothing_to_change_is_not_named():
     assert "fused nodes" in error.cause
 
 
+def test_an_if_that_breaks_the_builder_is_named_with_what_decides_it():
+    text = """<ir_version: 9, opset_import: ["" : 17]>
+        t (float[2] x, bool c) => (float[2] y)
+        { y = If (c) <then_branch = a () => (u) { u = Neg(x) },
+                      else_branch = b () => (v) { v = Exp(x) }> }"""
+    result = rewrite_model(onnx.parser.parse_model(text), [])
+    words = "Assertion tScope.getType() != ScopeType::kUNDEFINED failed. In analyze"
+    error = BuildError("PK521", "no engine.", cause=words)
+    explain_failure(error, result, Flavour("tensorrt_rtx", None, "1.7"))
+    assert error.where.startswith("main graph, node If")
+    assert "make the input an initializer with that value" in error.fix
+
+
 def test_an_activation_that_breaks_the_builder_is_named():
     text = """<ir_version: 9, opset_import: ["" : 17]>
         t (float[5, 2, 3] x, float[1, 4, 3] w, float[1, 4, 4] r) => (float[5, 1, 2, 4] y)
