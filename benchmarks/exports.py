@@ -7,9 +7,10 @@
     python benchmarks/exports.py page             # writes exports.md
 
 The models are those of exported_models.py, exported_operators.py, exported_indexing.py,
-exported_signals.py, exported_networks.py, exported_architectures.py, exported_heads.py and
-exported_scripts.py, from both of torch's exporters, of exported_estimators.py and of
-exported_quantized.py. Models that an exporter or ONNX Runtime refuses are left out.
+exported_signals.py, exported_networks.py, exported_architectures.py, exported_heads.py,
+exported_generative.py and exported_scripts.py, from both of torch's exporters, of
+exported_estimators.py and of exported_quantized.py. Models that an exporter or ONNX Runtime refuses
+are left out.
 ``build`` tries each model unchanged, and those that TensorRT refuses again with every rewrite. In
 results/exports.json the results of models that are not named are kept. A model is equal if the
 rewritten model has the outputs of ONNX Runtime on the inputs in its folder, with the plugins' numpy
@@ -80,6 +81,7 @@ def _exports(names: list[str]) -> Any:
     from functools import partial
 
     import exported_architectures  # noqa: F401  # adds its models to MODELS
+    import exported_generative  # noqa: F401
     import exported_heads  # noqa: F401
     import exported_indexing  # noqa: F401
     import exported_networks  # noqa: F401
@@ -223,16 +225,13 @@ def _build(path: Path, shapes: dict[str, str], **options: Any) -> Any:
 def _rewritten(path: Path, row: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
-    from pluginkit import compare_models, find_rewrites, load_model, rewrite_model, save_model
-    from pluginkit.engine.build.named_ranges import given_extents
+    from pluginkit import compare_models, save_model
 
-    model = load_model(path)
-    extents = given_extents(model, row["shapes"])
-    result = rewrite_model(model, find_rewrites(), extents=extents)
+    built = _build(path, row["shapes"])
+    result = built.rewrite
     done = tuple(dict.fromkeys(each.rewrite for each in result.applied))
     found: dict[str, Any] = {"rewrites": done, "status": "builds"}
-    manifest = _build(path, row["shapes"]).manifest
-    found["plugins"] = sorted(each.name for each in manifest.plugins)
+    found["plugins"] = sorted(each.name for each in built.manifest.plugins)
     if row["is_random"]:
         return found
     with tempfile.TemporaryDirectory() as scratch:
