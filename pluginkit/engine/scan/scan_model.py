@@ -100,11 +100,24 @@ def _explained(problem: str, result: RewriteResult) -> str:
     return "\n".join(filter(None, (problem, where, found.cause, fix)))
 
 
+def _with_meaning(report: NodeReport, model: onnx.ModelProto, plugins: Plugins) -> NodeReport:
+    """Return the report; if the builder fails on its node, with what that means and what helps."""
+    if report.stage != "builder":
+        return report
+    found = complaint_in(report.reason, model, plugins)
+    if found is None or not found.cause:
+        return report
+    return replace(
+        report, reason=f"{found.cause}\nWhat helps: {found.fix}\nTensorRT said: {report.reason}"
+    )
+
+
 def _ask_twice(
     question: ScanQuestion, original: onnx.ModelProto, rewrite: RewriteResult, target: Target
 ) -> tuple[ScanAnswer, tuple[NodeReport, ...], tuple[NodeReport, ...]]:
     """Return the answer about the rewritten model, and the nodes before and after the rewrites."""
     answer, after = _ask(question, rewrite.model, rewrite.plugins)
+    after = [_with_meaning(one, rewrite.model, rewrite.plugins) for one in after]
     known = known_failures(rewrite.model, rewrite.plugins, target.flavour)
     after = _with_known_failures(after, {(one.where, one.position): one for one in known})
     before = after

@@ -7,7 +7,7 @@ from onnx import helper
 from pluginkit.engine.parse.traceable_model import (
     node_ids,
 )
-from pluginkit.engine.scan.scan_model import _with_rewrites
+from pluginkit.engine.scan.scan_model import _with_meaning, _with_rewrites
 from pluginkit.engine.scan.scan_report import NodeReport
 from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite
 from tests.unit.engine.parse.models import model_of, value
@@ -53,3 +53,18 @@ def test_nodes_whose_value_is_stored_are_folded_and_refused_ones_rewritten() -> 
     found = _with_rewrites(before, was, now, applied)
     statuses = ["folded", "folded", "folded", "rewritten", "native"]
     assert [one.status for one in found] == statuses
+
+
+def test_what_the_builder_says_of_a_node_is_explained() -> None:
+    sample = helper.make_node("GridSample", ["x", "g"], ["y"], name="warp")
+    inputs = [value("x", [1, 2, 4, 4]), value("g", [1, 3, 3, 2])]
+    model = model_of([sample], inputs, [value("y", [1, 2, 3, 3])])
+    (node,) = node_ids(model)
+    failed = NodeReport(node, "refused", "CHECK(ssa_validation()) failed", "builder")
+    explained = _with_meaning(failed, model, {})
+    assert explained.reason.startswith("TensorRT fails on a value that is sampled")
+    assert "What helps: build with --with ReplaceEveryGridSample." in explained.reason
+    assert explained.reason.endswith("TensorRT said: CHECK(ssa_validation()) failed")
+    unknown = NodeReport(node, "refused", "something else", "builder")
+    refused = NodeReport(node, "refused", failed.reason, "parser")
+    assert [_with_meaning(one, model, {}) for one in (unknown, refused)] == [unknown, refused]
