@@ -57,6 +57,7 @@ from pluginkit.graph_rewrites.expand_quantization import (
 from pluginkit.graph_rewrites.expand_rectifiers import ExpandPRelu, ExpandRelu
 from pluginkit.graph_rewrites.expand_reduction import ExpandScalarReduction
 from pluginkit.graph_rewrites.expand_resize import ExpandResize
+from pluginkit.graph_rewrites.expand_stft import ExpandStft
 from pluginkit.graph_rewrites.expand_tensor_scatter import ExpandTensorScatter
 from pluginkit.graph_rewrites.expand_tf_idf import ExpandTfIdf
 from pluginkit.graph_rewrites.expand_vector_operators import (
@@ -516,6 +517,18 @@ def _dft_samples() -> dict[str, Sample]:
         found[f"dft {name}"] = sample(ExpandDft, "DFT", inputs, stored=stored, **attributes)
     found["dft opset 17"] = sample(ExpandDft, "DFT", {"x": complex_}, opset=17, axis=2)
     found["dft float16"] = sample(ExpandDft, "DFT", {"x": real.astype(np.float16)}, opset=17)
+    for name, parts, sizes, half in [("real", 1, (2, "n", 1), 1), ("complex", 2, (2, 30, 2), 0)]:
+        inputs = {"x": normal(2, 30, parts), "step": i64(4)[0], "window": normal(9)}
+        found[f"stft {name}"] = sample(
+            ExpandStft,
+            "STFT",
+            inputs,
+            stored=["step"],
+            dims={"x": sizes},
+            opset=17,
+            ranks={"y": 4},
+            onesided=half,
+        )
     return found
 
 
