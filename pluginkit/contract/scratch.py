@@ -72,6 +72,11 @@ def scratch_bytes(plugin: Plugin, inputs: Sequence[TensorDesc | None]) -> Dim:
     return dim_max(1, *(getattr(each, method)(*inputs) for each in tactics))
 
 
+def is_scratch(port: Port) -> bool:
+    """Whether an output is a variant's scratch memory, of which a launch may use a part or none."""
+    return port is _PORT
+
+
 def _variant(plugin: type[Plugin]) -> type[Plugin]:
     base: Any = plugin
     spec = plugin.spec

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.contract import calls
+from pluginkit.contract.scratch import is_scratch
 from pluginkit.device.ptx_device import PtxBuffer, PtxDevice
 from pluginkit.errors import KernelError, TensorError
 from pluginkit.ptx import Finding
@@ -81,8 +82,8 @@ def run_on(
     results = _results(plugin, inputs, made, device.findings)
     unwritten = [
         finding
-        for buffer, result in zip(made, results, strict=True)
-        if (finding := buffer.unwritten(result.nbytes)) is not None
+        for port, buffer, result in zip(plugin.spec.outputs, made, results, strict=True)
+        if not is_scratch(port) and (finding := buffer.unwritten(result.nbytes)) is not None
     ]
     return KernelRun(results, [*device.findings, *unwritten])
 

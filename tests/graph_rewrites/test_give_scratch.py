@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.contract.scratch import plugin_class, scratch_bytes, scratch_variant
 from pluginkit.discovery import find_plugins
@@ -134,6 +135,14 @@ def test_the_variant_launches_the_same_in_its_output(cls):
             if hasattr(arg, "slot")
         }
         assert "workspace" not in kinds
+
+
+def test_scratch_that_a_launch_does_not_write_is_no_finding():
+    (scatter,) = (cls for cls in WITH_SCRATCH if cls.__name__ == "ScatterND")
+    places, updates = np.zeros((1, 1), np.int64), np.ones((1, 4), np.float32)
+    run = run_kernels(scratch_variant(scatter)(reduction="add"), [updates, places, updates])
+    assert run.findings == []
+    np.testing.assert_array_equal(run.outputs[0], updates + updates)
 
 
 def test_a_variant_is_found_by_another_process():
