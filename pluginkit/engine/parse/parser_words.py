@@ -28,6 +28,12 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "input of the model. Export it as a constant.",
         ),
         (
+            r"allDimsGtEq\(kernelSize, 1\)",
+            "TensorRT needs the sizes of the kernel of each {op} when it builds, and here they are "
+            "known when the model runs. Export weights of a fixed shape: leave their dimensions "
+            "out of dynamic_shapes or dynamic_axes.",
+        ),
+        (
             r"Unknown activation type: (\w+)",
             "TensorRT has no {0} as an activation of RNN, GRU and LSTM. Write the steps as a Scan, "
             "which it takes.",

@@ -35,6 +35,13 @@ from pluginkit.engine.parse.parser_words import in_onnx_terms
             "type is INT8.",
             "TensorRT has no Clip of INT8.",
         ),
+        (
+            "Conv",
+            "INetworkDefinition::addConvolutionNd: Error Code 3: API Usage Error (Parameter check "
+            "failed, condition: allDimsGtEq(kernelSize, 1) && volume(kernelSize) < "
+            "maxKernelDimsProduct((kernelSize).nbDims).",
+            "TensorRT needs the sizes of the kernel of each Conv",
+        ),
         ("", "Unknown activation type: Affine", "TensorRT has no Affine as an activation"),
         ("ReduceMax", "at least 1 dimensions are required for input.", "TensorRT has no ReduceMax"),
     ],
