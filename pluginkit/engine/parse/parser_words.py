@@ -30,8 +30,8 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (
             r"allDimsGtEq\(kernelSize, 1\)",
             "TensorRT needs the sizes of the kernel of each {op} when it builds, and here they are "
-            "known when the model runs. Export weights of a fixed shape: leave their dimensions "
-            "out of dynamic_shapes or dynamic_axes.",
+            "known when the model runs. Export weights of a fixed shape, or give --shapes one "
+            "size for each of their dimensions.",
         ),
         (
             r"Unknown activation type: (\w+)",
@@ -50,12 +50,12 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"transformationMode [!=]= ",
             "TensorRT has no Resize with this coordinate_transformation_mode and nearest_mode. "
             "pluginkit spells it out where the region, the scales or sizes, and the sizes of the "
-            "resized axes are known: export for one image size.",
+            "resized axes are known: export for one image size, or give it with --shapes.",
         ),
         (
             r'keep_aspect_ratio_policy == "stretch"',
             "TensorRT resizes to given sizes only. Compute the sizes that keep the ratio, or "
-            "export for one image size.",
+            "export for one image size, or give it with --shapes.",
         ),
         (
             r"antialias == 0",

@@ -32,6 +32,7 @@ from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.plugin_nodes import PluginKey, Plugins, complete_plugin_nodes
 from pluginkit.onnx.model.weightless_model import skeleton_for_inference
 from pluginkit.onnx.rewriting.empty_inputs import drop_last_empty_inputs
+from pluginkit.onnx.rewriting.fixed_sizes import fix_sizes
 from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite
 from pluginkit.onnx.rewriting.known_values import Extents
 from pluginkit.onnx.rewriting.needed_inlining import inline_needed
@@ -91,8 +92,9 @@ def rewrite_model(
     The main graph and every body of an If, Loop or Scan are rewritten. Local functions that hold a
     node to rewrite are inlined first, because their values have types only where they are called.
     Graph inputs and outputs keep their names and order, and their types unless no engine has such
-    inputs and outputs. What a model declares is corrected where its nodes say otherwise: an output
-    gets the right shape, and stale types of values between nodes are removed. The outputs of every
+    inputs and outputs; a named dimension with one size in ``extents`` gets that size. What a model
+    declares is corrected where its nodes say otherwise: an output gets the right shape, and stale
+    types of values between nodes are removed. The outputs of every
     plugin node get a type, and a shape if it can be known.
     Plugin nodes that the model already has are written in the form that survives TensorRT's parser.
     External data is never read.
@@ -128,7 +130,7 @@ def rewrite_model(
     had_to_inline = inline_needed(result, _looked_for(chosen.rewrites, known))
     complete_plugin_nodes(result, known)
     has_new_import = _import_onnx(result)
-    may_be_wrong = _repair(result)
+    may_be_wrong = _repair(result, extents)
     signature = signature_of(result.graph)
     original = skeleton_for_inference(model) if in_place else model
     for scope in scopes(result):
@@ -161,7 +163,7 @@ def rewrite_model(
         check_rewritten(signature, original, result)
     elif not in_place and not had_to_inline and len(result.functions) < len(model.functions):
         result.CopyFrom(model)  # no function had to be inlined after all
-        _repair(result)
+        _repair(result, extents)
     return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)
 
 
@@ -178,14 +180,15 @@ def _import_onnx(model: onnx.ModelProto) -> bool:
     return True
 
 
-def _repair(model: onnx.ModelProto) -> bool:
-    """Mend what TensorRT and ONNX Runtime do not mind, and ONNX does.
+def _repair(model: onnx.ModelProto, extents: Extents) -> bool:
+    """Mend what TensorRT and ONNX Runtime do not mind, and ONNX does; fix what has one size.
 
     Returns:
         Whether declarations are left that may be wrong.
     """
     store_external_constants(model)
     drop_last_empty_inputs(model)
+    fix_sizes(model, extents)
     may_be_wrong = correct_annotations(model)
     copy_passed_through(model)
     return may_be_wrong
