@@ -77,6 +77,7 @@ class ExpandBagSequence(Rewrite):
     To recognise the loop, the evaluator of onnx runs it on drawn rows, ids and offsets.
     """
 
+    order = -2  # before ScanSequences, which takes every Loop that appends rows of a known size
     pattern = Op("ConcatFromSequence", AnyOf(*(Op("Loop", ...).output(at) for at in (0, 1))))
 
     def check(self, match: Match) -> str | _BagLoop:

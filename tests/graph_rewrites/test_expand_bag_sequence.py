@@ -3,6 +3,7 @@ import onnx
 import pytest
 
 from pluginkit.graph_rewrites.expand_bag_sequence import ExpandBagSequence
+from pluginkit.graph_rewrites.scan_sequences import ScanSequences
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
@@ -114,6 +115,11 @@ def test_what_is_appended_for_each_bag_is_one_product_or_reduction(reduced, is_f
     expected, got = run_onnxruntime(model, feeds), run_onnxruntime(result.model, feeds)
     np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-6, atol=1e-6)
     assert rewrite_model(result.model, [ExpandBagSequence]).applied == []
+
+
+def test_bags_are_found_before_their_rows_are_collected():
+    """ScanSequences leaves no sequence, but a loop that TensorRT refuses, without a limit."""
+    assert ExpandBagSequence.order < ScanSequences.order
 
 
 @pytest.mark.parametrize("starts", [[0, 2, 4], [0, 0, 6], [0, 3, 4]], ids=str)
