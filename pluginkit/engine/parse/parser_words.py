@@ -28,10 +28,10 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "input of the model. Export it as a constant.",
         ),
         (
-            r"allDimsGtEq\(kernelSize, 1\)",
-            "TensorRT needs the sizes of the kernel of each {op} when it builds, and here they are "
-            "known when the model runs. Export weights of a fixed shape, or give --shapes one "
-            "size for each of their dimensions.",
+            r"allDimsGtEq\(kernelSize, 1\)|channels in `input` tensor must not be dynamic",
+            "TensorRT needs the channels and the sizes of the kernel of each {op} when it builds, "
+            "and here they are known when the model runs. Export weights of a fixed shape, or give "
+            "--shapes one size for each of these dimensions.",
         ),
         (
             r"Unknown activation type: (\w+)",

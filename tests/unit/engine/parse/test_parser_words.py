@@ -40,7 +40,12 @@ from pluginkit.engine.parse.parser_words import in_onnx_terms
             "INetworkDefinition::addConvolutionNd: Error Code 3: API Usage Error (Parameter check "
             "failed, condition: allDimsGtEq(kernelSize, 1) && volume(kernelSize) < "
             "maxKernelDimsProduct((kernelSize).nbDims).",
-            "TensorRT needs the sizes of the kernel of each Conv",
+            "TensorRT needs the channels and the sizes of the kernel of each Conv",
+        ),
+        (
+            "ConvTranspose",
+            "IDeconvolutionLayer number of channels in `input` tensor must not be dynamic.",
+            "TensorRT needs the channels and the sizes of the kernel of each ConvTranspose",
         ),
         ("", "Unknown activation type: Affine", "TensorRT has no Affine as an activation"),
         ("ReduceMax", "at least 1 dimensions are required for input.", "TensorRT has no ReduceMax"),
