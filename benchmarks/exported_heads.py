@@ -288,3 +288,10 @@ def masks_of_segments() -> Made:
         return owner, label[is_kept], torch.stack([(owner == at).sum() for at in range(3)])
 
     return compute, {"classes": normal(1, 6, 5) * 3, "masks": normal(1, 6, 8, 9)}
+
+
+@model(dynamic="x:0")
+def activations_in_float8() -> Made:
+    """A layer whose inputs have 8 bits, as training for them rounds its inputs."""
+    layer = nn.Linear(8, 6)
+    return lambda x: layer((x * 4).to(torch.float8_e4m3fn).float() / 4), {"x": normal(4, 8)}

@@ -1,4 +1,4 @@
-"""Models whose sizes decide what runs, for exports.py: scripts, squeezes, and sizes from values."""
+"""Models whose sizes or values decide what runs, for exports.py: scripts, loops, squeezes."""
 
 from __future__ import annotations
 
@@ -184,3 +184,15 @@ def scattered_bools() -> Made:
         "seen": torch.tensor([False, True, False, False]),
     }
     return lambda x, at, seen: x.scatter_add(0, at, seen), inputs
+
+
+@model(dynamic="x:0")
+def sums_in_a_while_loop() -> Made:
+    def step(total: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return total.index_add(0, count.reshape(1), total[:1] * 2), count + 1
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        start = x * 1.0, torch.tensor(0)
+        return torch.while_loop(lambda _, count: count < 4, step, start)[0]
+
+    return run, {"x": normal(6, 5)}

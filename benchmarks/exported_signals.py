@@ -54,6 +54,14 @@ def mel_features() -> Made:
     return run, {"x": normal(2, 64)}
 
 
+@model(dynamic="x:1")
+def spectrogram_with_a_given_window() -> Made:
+    def run(x: Any, window: Any) -> Any:
+        return torch.view_as_real(torch.stft(x, 16, 4, window=window, return_complex=True))
+
+    return run, {"x": normal(2, 64), "window": torch.hann_window(16)}
+
+
 @model()
 def two_sided_spectrogram() -> Made:
     def run(x: Any) -> Any:
