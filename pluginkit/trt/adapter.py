@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pluginkit.contract import calls
-from pluginkit.contract.declared_shapes import evened, widened
+from pluginkit.contract.declared_shapes import widened
 from pluginkit.contract.dims import Shape, are_known
 from pluginkit.contract.dtypes import DType
 from pluginkit.contract.plugin import Plugin
@@ -24,7 +24,6 @@ from pluginkit.trt.prepared_wrappers import live
 from pluginkit.trt.recorded_sizes import RecordedSizes
 
 Shapes = list[Shape]
-
 
 #: An adapter keeps the prepared enqueues of this many sets of shapes, so that a program which
 #: alternates between a few, such as batch sizes, prepares each once.
@@ -178,28 +177,6 @@ class AdapterCore:
         except TensorError as error:
             error.where = f"the {label} shapes {', '.join(str(list(shape)) for shape in shapes)}"
             raise
-
-    def check_profile(
-        self, inputs: Sequence[Any], outputs: Sequence[Any], dtypes: list[DType]
-    ) -> None:
-        """Run the author's check and shape function at both ends of a profile, and at its opt.
-
-        TensorRT bounds each tensor by itself, where data decide a size very widely. So an end that
-        is refused is checked again with the dimensions equal that are equal at opt.
-        """
-        opt = self.bounds(inputs, "opt")
-        for bound, widest in (("min", min), ("opt", None), ("max", max)):
-            shapes = self.bounds(inputs, bound)
-            rest = (dtypes, f"profile's {bound}", [tuple(getattr(x, bound)[:]) for x in outputs])
-            try:
-                self.check_shapes(shapes, *rest)
-            except TensorError as error:
-                if widest is None or not are_known(opt):
-                    raise
-                try:
-                    self.check_shapes(evened(opt, shapes, widest), *rest)
-                except TensorError:
-                    raise error from None
 
     def bounds(self, inputs: Sequence[Any], bound: str) -> Shapes:
         """Return the inputs' shapes at one end of a profile.

@@ -16,6 +16,7 @@ from pluginkit.trt.callbacks import guarded
 from pluginkit.trt.fields import CreatorCore, FieldBlock, wire_for_plan
 from pluginkit.trt.flavour import Flavour
 from pluginkit.trt.native_enqueue import native_v3
+from pluginkit.trt.profile_shapes import check_profile
 
 _callback = guarded("IPluginV3")
 
@@ -75,7 +76,7 @@ class PluginV3Callbacks:
     @_callback
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         self.core.fix_types(False)  # a builder tries several
-        self.core.check_profile(inputs, outputs, self._dtypes(inputs))
+        check_profile(self.core, inputs, outputs, self._dtypes(inputs))
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
