@@ -97,6 +97,7 @@ def test_every_rewrite_without_a_plugin_has_samples():
             "ExpandIntegerReduction",
             "ExpandWindow",
             "GatherSlices",
+            "GatherStridedSlices",
             "MaskSlices",
             "QuantizeFloat8",
             "ReshapeSliceBounds",

@@ -207,6 +207,11 @@ def _body_problem(node: onnx.NodeProto, version: int) -> str | None:
                 f"has a graph '{name}' with {got[0]} inputs and {got[1]} outputs; "
                 f"expected {expected[0]} and {expected[1]}"
             )
+        if node.op_type == "Loop" and len(body.input[0].type.tensor_type.shape.dim) == 1:
+            return (
+                f"has a body that declares its iteration number '{body.input[0].name}' as a "
+                "vector; expected a scalar, of which ReshapeLoopNumber makes the vector"
+            )
     return None
 
 

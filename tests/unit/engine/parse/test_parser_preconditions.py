@@ -29,16 +29,16 @@ def array(name, *elements, shape=None):
     return numpy_helper.from_array(content if shape is None else content.reshape(shape), name)
 
 
-def body(inputs, outputs):
-    names = [value(name, []) for name in inputs]
+def body(inputs, outputs, number=()):
+    names = [value(name, number if name == "i" else []) for name in inputs]
     made = [name for name in outputs if name not in inputs]
     nodes = [helper.make_node("Identity", ["x"], [name]) for name in made]
     return helper.make_graph(nodes, "body", names, [value(name, None) for name in outputs])
 
 
-def loop(inputs, outputs, results="y"):
+def loop(inputs, outputs, results="y", number=()):
     return model(
-        node("Loop", "m c x", results, body=body(inputs, outputs)),
+        node("Loop", "m c x", results, body=body(inputs, outputs, number)),
         X, value("m", [], INT64), value("c", [], BOOL),
     )  # fmt: skip
 
@@ -74,6 +74,7 @@ WRONG = {
     "loop body without outputs": (loop("ics", []), "3 inputs and 0 outputs; expected 3 and 2"),
     "loop body without inputs": (loop("", "ab"), "0 inputs and 2 outputs; expected 3 and 2"),
     "loop results": (loop("ics", "ab", "y z"), "3 inputs and 2 outputs; expected 3 and 3"),
+    "loop number": (loop("ics", "cb", number=[1]), "number 'i' as a vector; expected a scalar"),
     "loop condition": (loop("ics", "ab"), "condition 'a' is float32; expected bool"),
     "negative size": (
         model(
