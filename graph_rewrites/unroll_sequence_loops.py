@@ -1,8 +1,8 @@
-"""Unroll loops over sequences, which TensorRT lacks, if they run a known number of times."""
+"""Unroll loops that run once, and those over sequences that run a known number of times."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
@@ -47,21 +47,43 @@ class UnrollSequenceLoops(GraphRewrite):
     order = -3
 
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
-        changes: list[Change] = []
-        for scope in list(scopes(graphs.model)):
-            if not is_in_function(scope) and isinstance(scope.graph, onnx.GraphProto):
-                changes += _unroll(graphs, scope)
-                if changes:  # the scopes inside have new places
-                    break
-        return changes
+        return _unroll_first(graphs, _is_over_sequences)
 
 
-def _unroll(graphs: Graphs, scope: Scope) -> list[Change]:
+class UnrollSingleRun(GraphRewrite):
+    """Loop(1, true, x) -> body(x).
+
+    As tf2onnx writes the diagonals of a matrix, of which there is one. Sizes that the body computes
+    are known then.
+    """
+
+    pattern = Op("Loop")
+    order = -3
+
+    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
+        return _unroll_first(graphs, lambda _graphs, _scope, _node, runs: runs == 1)
+
+
+#: Whether to unroll a Loop that runs so often.
+_Wanted = Callable[[Graphs, Scope, onnx.NodeProto, int], bool]
+
+
+def _unroll_first(graphs: Graphs, is_wanted: _Wanted) -> list[Change]:
+    """Unroll the loops of the first scope that has some."""
+    for scope in list(scopes(graphs.model)):
+        if not is_in_function(scope) and isinstance(scope.graph, onnx.GraphProto):
+            changes = _unroll(graphs, scope, is_wanted)
+            if changes:  # the scopes inside have new places
+                return changes
+    return []
+
+
+def _unroll(graphs: Graphs, scope: Scope, is_wanted: _Wanted) -> list[Change]:
     changes: list[Change] = []
     nodes: list[onnx.NodeProto] = []
     for node in scope.graph.node:
         runs = _runs(graphs, scope, node)
-        if runs is None:
+        if runs is None or not is_wanted(graphs, scope, node, runs):
             nodes.append(node)
             continue
         place = place_of(scope, node)
@@ -76,12 +98,10 @@ def _unroll(graphs: Graphs, scope: Scope) -> list[Change]:
 
 
 def _runs(graphs: Graphs, scope: Scope, node: onnx.NodeProto) -> int | None:
-    """Return how often a loop to unroll runs; None for other nodes."""
+    """Return how often a loop that can be unrolled runs; None for other nodes."""
     if not is_op(node, "Loop") or not node.input or not node.input[0]:
         return None
     body = next(body for _, body in bodies(node))
-    if not (_has_sequences(body) or _carries_sequence(graphs, scope, node)):
-        return None
     values = StaticValues(scope, graphs.types)
     count = values.find(node.input[0])
     if count is None or count.size != 1 or not 0 <= count.item() <= _MOST_RUNS:
@@ -98,6 +118,11 @@ def _runs(graphs: Graphs, scope: Scope, node: onnx.NodeProto) -> int | None:
         return None
     stays = runs <= 1 or _stays_true(body, values)
     return runs if stays and runs * len(body.node) <= _MOST_NODES else None
+
+
+def _is_over_sequences(graphs: Graphs, scope: Scope, node: onnx.NodeProto, _: int) -> bool:
+    body = next(body for _, body in bodies(node))
+    return _has_sequences(body) or _carries_sequence(graphs, scope, node)
 
 
 def _has_sequences(body: onnx.GraphProto) -> bool:

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from pluginkit.graph_rewrites.unpack_sequences import UnpackSequences
-from pluginkit.graph_rewrites.unroll_sequence_loops import UnrollSequenceLoops
+from pluginkit.graph_rewrites.unroll_sequence_loops import UnrollSequenceLoops, UnrollSingleRun
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
 from tests.graph_rewrites.samples import normal
@@ -176,3 +176,38 @@ def test_a_split_by_a_table_is_left():
         " { o = SplitToSequence (a, b) y = SequenceLength (o) }"
     )
     assert rewrite_model(model, [UnpackSequences]).applied == []
+
+
+def once(count, domain=""):
+    """A Loop without sequences whose body has a node of ONNX Runtime's, and imports no domain."""
+    made = onnx.parser.parse_model(
+        HEADER.format(17)
+        + f"""t (float[6, 4] x) => (float[6, 4] y, float[r, 6, 4] z)
+        <int64 n = {{{count}}}, bool c = {{1}}> {{
+        y, z = Loop(n, c, x) <body = b (int64[1] i, bool go, float[6, 4] h)
+            => (bool on, float[6, 4] after, float[6, 4] row)
+            <int64 zero = {{0}}, int64 one = {{1}}> {{
+            on = Less(zero, one) k = Range(zero, one, one) s = ReduceSum(k) f = Cast<to = 1>(s)
+            j = Cast<to = 1>(i) g2 = Add(h, f) after = Add(g2, j) row = Neg(h) }}> }}"""
+    )
+    for node in made.graph.node[0].attribute[0].g.node:
+        if node.op_type == "Range":
+            node.domain = domain
+    return made
+
+
+@pytest.mark.parametrize("domain", ["", "com.microsoft"])
+def test_a_loop_that_runs_once_is_its_body(domain):
+    model = once(1, domain)
+    result = rewrite_model(model, [UnrollSingleRun])
+    assert [each.rewrite for each in result.applied] == ["UnrollSingleRun"]
+    assert "Loop" not in [node.op_type for node in result.model.graph.node]
+    got = run_onnxruntime(result.model, {"x": X})
+    for name, expected in run_onnxruntime(model, {"x": X}).items():
+        np.testing.assert_array_equal(got[name], expected)
+    assert rewrite_model(result.model, [UnrollSingleRun]).applied == []
+
+
+@pytest.mark.parametrize("rewrites", [[UnrollSingleRun], REWRITES])
+def test_another_loop_without_sequences_is_left(rewrites):
+    assert rewrite_model(once(2), rewrites).applied == []

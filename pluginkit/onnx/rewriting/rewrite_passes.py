@@ -151,8 +151,10 @@ class RewritePasses:
             AppliedRewrite(_name(rewrite), *place, made, rewrite.cost) for place, made in changes
         )
         if changes:
-            if rewrite.plugin is not None:
-                import_domains(self._model, [rewrite.plugin.spec.plugin_namespace])
+            made = [] if rewrite.plugin is None else [rewrite.plugin.spec.plugin_namespace]
+            # ONNX Runtime takes bodies whose nodes are of domains that the model does not import.
+            moved = (node.domain for node in self._model.graph.node)
+            import_domains(self._model, {*made, *moved})
             self._forget()
             self._infer_types()
         return bool(changes)
