@@ -98,6 +98,7 @@ def test_every_rewrite_without_a_plugin_has_samples():
             "ExpandWindow",
             "GatherSlices",
             "GatherStridedSlices",
+            "CompareSizes",
             "MaskSlices",
             "QuantizeFloat8",
             "ReshapeSliceBounds",

@@ -93,6 +93,14 @@ _COMPLAINTS = (
         "model there, and run the rest as a second model.",
     ),
     _KnownComplaint(
+        r"dimensions have overflown",
+        lambda *_: False,
+        "a size follows from data, as from the largest of some integers, and TensorRT knows no "
+        "limit of it.",
+        "export the model with a size that is known: num_segments of a segment sum, maxlen of a "
+        "mask, minlength and maxlength of a count.",
+    ),
+    _KnownComplaint(
         r"equal ranks when condition is not a build-time constant",
         _is_if,
         "the branches of an If have different ranks, and TensorRT cannot tell which is taken.",

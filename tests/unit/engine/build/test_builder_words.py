@@ -70,6 +70,12 @@ MODEL = onnx.parser.parse_model(
             "",
             "combination of nodes",
         ),
+        (
+            "Myelin ([tensor_allocator.cpp:526: do_allocation] __mye2294-(f32[9223372036854775807,"
+            "1][1,1]so[1,0], mem_prop=0, align=128) dimensions have overflown;",
+            "",
+            "a size follows from data",
+        ),
         ("Error Code 4 (inner: at least 2 dimensions are required)", "node Relu 'inner'", ""),
     ],
 )
