@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import onnx_graphsurgeon as gs
 
 from pluginkit.onnx import (
@@ -23,9 +24,9 @@ _SCALAR = np.zeros(0, np.int64)
 class ExpandCropAndResize(Rewrite):
     """Resize(x, region, sizes) -> Gather(x, i) * (1 - w) + Gather(x, i + 1) * w, axis by axis.
 
-    For mode linear and coordinates of tf_crop_and_resize, where the region is no constant or the
-    size of the image is unknown; ExpandResize takes the others. The new sizes must be stored. An
-    axis of scale 1 is cropped as in ONNX; ONNX Runtime leaves it as it is.
+    Mode nearest takes the nearest element. For coordinates of tf_crop_and_resize, where the region
+    is no constant or the size of the image is unknown; ExpandResize takes the others. The new sizes
+    must be stored. An axis of scale 1 is cropped as in ONNX; ONNX Runtime leaves it as it is.
     """
 
     pattern = Op("Resize", "x", "region", Optional("scales"), Optional("sizes"))
@@ -36,8 +37,8 @@ class ExpandCropAndResize(Rewrite):
         if match.attribute("coordinate_transformation_mode") != "tf_crop_and_resize":
             return "its coordinates are not those of tf_crop_and_resize"
         shape, wanted = match.shape(x), None if sizes is None else match.value_from_shapes(sizes)
-        if match.attribute("mode", "nearest") != "linear" or match.attribute("antialias", 0):
-            return "its mode is not linear, or has antialias"
+        if match.attribute("mode", "nearest") == "cubic" or match.attribute("antialias", 0):
+            return "its mode is cubic, or has antialias"
         if shape is None or wanted is None or len(wanted) != len(shape):
             return "its rank is unknown, or its sizes are not stored, one for each axis"
         axes = match.attribute("axes", range(len(shape)))
@@ -63,12 +64,25 @@ class ExpandCropAndResize(Rewrite):
         value, shape = new.cast(x, "float32"), new.add("Shape", x)
         borders = new.cast(region, "float32")
         beyond = np.float32(match.attribute("extrapolation_value", 0.0))
+        rounding = match.attribute("nearest_mode", "round_prefer_floor")
+        if match.attribute("mode", "nearest") == "linear":
+            rounding = ""
         for axis, size in facts.items():
             start, end = (_element(new, borders, at) for at in (axis, axis + rank))
             length = new.cast(_element(new, shape, axis), "float32")
             last = new.add("Sub", length, np.float32(1))
             at = _places(new, start, end, last, size)
-            value = _between(new, value, at, last, axis, (size, *[1] * (rank - axis - 1)), beyond)
+            inside = new.add("Min", new.add("Max", at, np.float32(0)), last)
+            spread = np.array((size, *[1] * (rank - axis - 1)), np.int64)
+            if rounding:
+                nearest = new.cast(_rounded(new, inside, rounding), "int64")
+                y = new.add("Gather", value, nearest, axis=axis)
+            else:
+                y = _between(new, value, inside, last, axis, spread)
+            is_beyond = new.add(
+                "Or", new.add("Less", at, np.float32(0)), new.add("Greater", at, last)
+            )
+            value = new.add("Where", new.add("Reshape", is_beyond, spread), beyond, y)
         return new.end("Cast", value, to=match.dtype(x))
 
 
@@ -106,24 +120,29 @@ def _places(
 def _between(
     new: Replacement,
     value: NodeInput,
-    at: NodeInput,
+    inside: NodeInput,
     last: NodeInput,
     axis: int,
-    shape: tuple[int, ...],
-    beyond: np.float32,
+    spread: npt.NDArray[np.int64],
 ) -> NodeInput:
-    """Interpolate between the two elements around each place; outside it is another value."""
-    inside = new.add("Min", new.add("Max", at, np.float32(0)), last)
+    """Interpolate between the two elements around each place."""
     first = new.add("Floor", inside)
     second = new.add("Min", new.add("Add", first, np.float32(1)), last)
-    spread = np.array(shape, np.int64)
     weight = new.add("Reshape", new.add("Sub", inside, first), spread)
     low, high = (
         new.add("Gather", value, new.cast(each, "int64"), axis=axis) for each in (first, second)
     )
-    y = new.add("Add", low, new.add("Mul", new.add("Sub", high, low), weight))
-    is_outside = new.add("Or", new.add("Less", at, np.float32(0)), new.add("Greater", at, last))
-    return new.add("Where", new.add("Reshape", is_outside, spread), beyond, y)
+    return new.add("Add", low, new.add("Mul", new.add("Sub", high, low), weight))
+
+
+def _rounded(new: Replacement, place: NodeInput, nearest_mode: str) -> NodeInput:
+    """Return the nearest elements of places, as ``nearest_mode`` says."""
+    half = np.float32(0.5)
+    if nearest_mode == "round_prefer_floor":
+        return new.add("Ceil", new.add("Sub", place, half))
+    if nearest_mode == "round_prefer_ceil":
+        return new.add("Floor", new.add("Add", place, half))
+    return new.add("Ceil" if nearest_mode == "ceil" else "Floor", place)
 
 
 def _element(new: Replacement, vector: NodeInput, at: int) -> gs.Variable:

@@ -38,6 +38,18 @@ def test_numbers_are_those_of_onnxruntime(text, box):
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "nearest_mode", ["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
+)
+def test_nearest_elements_are_those_of_onnxruntime(nearest_mode):
+    text = CORNERS.replace('mode = "linear"', f'mode = "nearest", nearest_mode = "{nearest_mode}"')
+    feeds = {"x": X}
+    for box in BOXES:
+        feeds |= {"first": box[:2], "last": box[2:]}
+        (got,) = outputs_of(ExpandCropAndResize, parsed(text), feeds)
+        np.testing.assert_array_equal(got, run_onnxruntime(parsed(text), feeds)["y"])
+
+
 def test_axes_whose_borders_are_stored_and_whose_size_is_kept_are_left_alone():
     gathered = [
         sum(node.op_type == "Gather" for node in rewritten(ExpandCropAndResize, model).graph.node)
@@ -49,7 +61,7 @@ def test_axes_whose_borders_are_stored_and_whose_size_is_kept_are_left_alone():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (('"linear"', '"nearest"'), "its mode is not linear"),
+        (('"linear"', '"cubic"'), "its mode is cubic"),
         (('"tf_crop_and_resize"', '"half_pixel"'), "its coordinates are not those"),
         (("x, region, , sizes", "x, region, scales"), "its sizes are not stored"),
         (("0.5>", "0.5, axes = [0, 1, 3, 2]>"), "its axes are in another order"),
