@@ -108,6 +108,14 @@ _COMPLAINTS = (
         "the model with the branch taken.",
     ),
     _KnownComplaint(
+        r"broadcast dimensions must be conformable",
+        lambda *_: False,
+        "a node combines two tensors whose lengths differ at a size that the model allows; often "
+        "the export stored how many elements its example had, as the end of a Slice.",
+        "export with lengths that are read from tensors, not Python's numbers; or give --shapes "
+        "that leave the lengths equal.",
+    ),
+    _KnownComplaint(
         r"FP32 \w+ is not supported",
         lambda *_: False,
         "TensorRT-RTX has no float32 products for compute capability 7.5.",

@@ -55,6 +55,11 @@ MODEL = onnx.parser.parse_model(
             "different ranks",
         ),
         (
+            "Shape Error (broadcast dimensions must be conformable In op at shapeContext.cpp:2699)",
+            "",
+            "the export stored how many elements its example had",
+        ),
+        (
             "Could not find any implementation for node {ForeignNode[inner]}.",
             "main graph / If '/p/If'.then_branch, node Relu 'inner'",
             "no kernel",
