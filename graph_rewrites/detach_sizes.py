@@ -26,6 +26,7 @@ _SIZES = {
     "Pad": (1,),
     "Range": (0, 1, 2),
     "Reshape": (1,),
+    "Resize": (3,),
     "Slice": (1, 2),
     "Tile": (1,),
     "TopK": (1,),
@@ -49,7 +50,9 @@ class DetachSizes(GraphRewrite):
 
     TensorRT computes a size on the host, back to the inputs of the network, which must be integers
     then: "Network input d is a shape tensor and must have type Int32 or Int64". A CumSum is not
-    computed there, so that the size is one that depends on data. In the main graph, from opset 13.
+    computed there, so that the size is one that depends on data. A Resize gets the larger one of
+    that and 1, since TensorRT takes other sizes for negative ones. In the main graph, from
+    opset 13.
     """
 
     pattern = Op(tuple(_SIZES))
@@ -78,6 +81,8 @@ def _detach(graphs: Graphs, scope: Scope) -> list[Change]:
             if at < len(copy.input) and copy.input[at] in floating:
                 made = _Detaching(graphs, scope, makers, floating, detached)
                 copy.input[at] = made.value(copy.input[at])
+                if node.op_type == "Resize":
+                    copy.input[at] = made.positive(copy.input[at])
                 nodes += made.nodes
                 changes.append((place_of(scope, node), (*made.op_types, node.op_type)))
         nodes.append(copy)
@@ -137,4 +142,12 @@ class _Detaching:
             onnx.helper.make_node("CumSum", [wide, axis], [summed]),
             onnx.helper.make_node("Squeeze", [summed, axes], [new]),
         ]
+        return new
+
+    def positive(self, name: str) -> str:
+        """Return the larger one of each size and 1, which changes none that a Resize may have."""
+        one, new = (self._graphs.names.new_value(f"{name}_{each}") for each in ("one", "positive"))
+        tensor = onnx.helper.make_tensor(one, onnx.TensorProto.INT64, [1], [1])
+        self._scope.graph.initializer.append(tensor)
+        self.nodes.append(onnx.helper.make_node("Max", [name, one], [new]))
         return new

@@ -22,6 +22,11 @@ READERS = {
     "pad": ("p = Concat<axis = 0>(first, first, n, first) y = Pad(row, p)", "float[A, B]"),
     "slice": ("y = Slice(x, first, n, first)", "float[A, B]"),
     "top": ("y, i = TopK<axis = 0>(x, n)", "float[A, B]"),
+    "resize": (
+        "w = Unsqueeze(x, first) s = Concat<axis = 0>(one, n, three) "
+        'y = Resize<mode = "linear">(w, , , s)',
+        "float[A, B, C]",
+    ),
     "several": (
         "s = Concat<axis = 0>(n, three) z = Expand(row, s) p = Slice(x, first, n, first) "
         "y = Add(z, p)",

@@ -42,6 +42,7 @@ from pluginkit.onnx.running.onnxruntime_session import (
     check_feeds,
     run_onnxruntime,
 )
+from pluginkit.onnx.running.piece_model import FedValue, fed_value, piece_model
 
 __all__ = ["run_model", "run_onnxruntime"]
 
@@ -197,7 +198,7 @@ class _Piece:
         self._nodes = nodes
         self._outputs = outputs
         self._initializers = initializers
-        self._runners: dict[tuple[tuple[str, int], ...], LoadedModel] = {}
+        self._runners: dict[tuple[FedValue, ...], LoadedModel] = {}
         made = {name for node in nodes for name in node.output}
         self._read = sorted(set().union(*map(names_read, nodes)) - made)
 
@@ -206,43 +207,14 @@ class _Piece:
         if not self._outputs:
             return {}
         feeds = {name: known[name] for name in self._read if name in known}
-        types = tuple(
-            (name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype))
-            for name, array in feeds.items()
-        )
-        if types not in self._runners:
+        fed = tuple(fed_value(name, array) for name, array in feeds.items())
+        if fed not in self._runners:
             where = f"the piece from {describe(self._nodes[0])} to {describe(self._nodes[-1])}"
             folder, is_rounding = self._context.folder, self._context.is_rounding
-            self._runners[types] = LoadedModel(self._model(types), folder, where, is_rounding)
-        return self._runners[types].run(feeds)
-
-    def _model(self, types: Sequence[tuple[str, int]]) -> onnx.ModelProto:
-        """Make a model of only these nodes."""
-        model = self._context.model
-        fed = {name for name, _ in types}
-        stored = [
-            self._initializers[name]
-            for name in self._read
-            if name not in fed and name in self._initializers
-        ]
-        graph = onnx.helper.make_graph(
-            self._nodes,
-            "piece",
-            [onnx.helper.make_tensor_value_info(name, kind, None) for name, kind in types],
-            [onnx.ValueInfoProto(name=name) for name in self._outputs],
-            stored,
-        )
-        graph.sparse_initializer.extend(
-            sparse
-            for sparse in model.graph.sparse_initializer
-            if sparse.values.name in self._read and sparse.values.name not in fed
-        )
-        return onnx.helper.make_model(
-            graph,
-            opset_imports=model.opset_import,
-            functions=model.functions,
-            ir_version=model.ir_version,
-        )
+            stored = [self._initializers[name] for name in self._read if name in self._initializers]
+            model = piece_model(self._context.model, self._nodes, fed, self._outputs, stored)
+            self._runners[fed] = LoadedModel(model, folder, where, is_rounding)
+        return self._runners[fed].run(feeds)
 
 
 class _PythonNode:

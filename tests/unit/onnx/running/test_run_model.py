@@ -479,3 +479,15 @@ def test_an_operator_of_onnxruntime_alone_runs_inside_a_function():
     (got,) = run_onnxruntime(model, {"x": x, "w": w}).values()
     mean = np.square(x).mean(axis=-1, keepdims=True)
     np.testing.assert_allclose(got, x / np.sqrt(mean + 1e-5) * w, rtol=1e-5)
+
+
+def test_pieces_know_the_ranks_of_what_they_are_fed():
+    """Without them ONNX Runtime infers a tensor of 0 sizes, and refuses to load the piece."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 17]>
+        g (float[2, 2] x, int64[2] size) => (float[1, 1, H, W] y)
+        <int64[4] shape = {1, 1, 2, 2}, int64[2] ones = {1, 1}> {
+            w = Reshape(x, shape) s = Concat<axis = 0>(ones, size) y = Resize(w, , , s) }"""
+    )
+    feeds = {"x": np.ones((2, 2), np.float32), "size": np.int64([3, 4])}
+    assert run_model(model, feeds, {}, base_dir=None)["y"].shape == (1, 1, 3, 4)
