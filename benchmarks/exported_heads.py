@@ -295,3 +295,17 @@ def activations_in_float8() -> Made:
     """A layer whose inputs have 8 bits, as training for them rounds its inputs."""
     layer = nn.Linear(8, 6)
     return lambda x: layer((x * 4).to(torch.float8_e4m3fn).float() / 4), {"x": normal(4, 8)}
+
+
+@model(dynamic="masks:0", opset=17)
+def masks_of_an_image() -> Made:
+    """Segment Anything: masks without the padding, in the size of the image, a float32 input."""
+
+    def resize(masks: Any, size: Any) -> Any:
+        whole = F.interpolate(masks, (64, 64), mode="bilinear", align_corners=False)
+        height, width = torch.floor(64 / torch.max(size) * size + 0.5).long()
+        high, wide = size.long()
+        inner = whole[..., :height, :width]
+        return F.interpolate(inner, (high, wide), mode="bilinear", align_corners=False)
+
+    return resize, {"masks": normal(2, 1, 16, 16), "size": torch.tensor([37.0, 45.0])}
