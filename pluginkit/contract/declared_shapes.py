@@ -245,27 +245,6 @@ def widened(
     ]
 
 
-def evened(
-    opt: Sequence[Shape], ends: Sequence[Shape], widest: Callable[[Iterable[Any]], Any]
-) -> list[Shape]:
-    """Return one end of a profile, in which dimensions that are equal at opt are equal.
-
-    It is a guess where no names are declared: see ``widened``. Sizes that are those of opt stay.
-    """
-    found: dict[Dim, list[Dim]] = {}
-    for likely, sizes in zip(opt, ends, strict=True):
-        for at, size in zip(likely, sizes, strict=True):
-            if size != at:
-                found.setdefault(at, []).append(size)
-    return [
-        tuple(
-            size if size == at else widest(found[at])
-            for at, size in zip(likely, sizes, strict=True)
-        )
-        for likely, sizes in zip(opt, ends, strict=True)
-    ]
-
-
 def _by_label(
     labels: Sequence[tuple[AxisLabel, ...] | None], shapes: Sequence[Shape]
 ) -> Mapping[str, list[Dim]]:

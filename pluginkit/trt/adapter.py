@@ -28,6 +28,8 @@ Shapes = list[Shape]
 #: An adapter keeps the prepared enqueues of this many sets of shapes, so that a program which
 #: alternates between a few, such as batch sizes, prepares each once.
 _KEPT_SHAPES = 16
+#: The largest size that TensorRT says of a dimension of which it knows no bound.
+_UNBOUNDED = 2**63 - 1
 
 
 class AdapterCore:
@@ -157,25 +159,38 @@ class AdapterCore:
         # tensorrt_lean has no TensorFormat, and reading a descriptor's format raises there.
         return formats is None or desc.format == formats.LINEAR
 
-    def check_shapes(
-        self, shapes: Shapes, dtypes: list[DType], label: str, outputs: Sequence[tuple[int, ...]]
+    def check_profile(
+        self,
+        ends: Sequence[tuple[str, Shapes, Sequence[tuple[int, ...]]]],
+        dtypes: list[DType],
     ) -> None:
-        """Run the author's check and shape function on concrete input shapes.
+        """Run the author's check and shape function on the shapes of a profile.
+
+        Where data decide a size, TensorRT may know no bound of it, and even its opt is then none
+        that fits the other sizes: such shapes are checked when they are known, at an enqueue.
 
         Args:
-            shapes: the inputs' shapes.
-            dtypes: their dtypes.
-            label: what the shapes are, ``"profile's min"``, for the error.
-            outputs: the outputs' shapes from TensorRT.
+            ends: the name of each end, and TensorRT's shapes of inputs and outputs, the largest
+                last.
+            dtypes: the inputs' dtypes.
         """
-        if not are_known(shapes):
+        _, largest, _ = ends[-1]
+        if any(_UNBOUNDED in shape for shape in largest):
             return
+        for end, shapes, outputs in ends:
+            if are_known(shapes):
+                self._check_shapes(shapes, dtypes, end, outputs)
+
+    def _check_shapes(
+        self, shapes: Shapes, dtypes: list[DType], end: str, outputs: Sequence[tuple[int, ...]]
+    ) -> None:
         try:
             inputs = calls.describe_on_device(self.plugin, shapes, dtypes, lambda: outputs)
             calls.check(self.plugin, inputs)
             calls.describe_outputs(self.plugin, inputs)
         except TensorError as error:
-            error.where = f"the {label} shapes {', '.join(str(list(shape)) for shape in shapes)}"
+            texts = ", ".join(str(list(shape)) for shape in shapes)
+            error.where = f"the profile's {end} shapes {texts}"
             raise
 
     def bounds(self, inputs: Sequence[Any], bound: str) -> Shapes:

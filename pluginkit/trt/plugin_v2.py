@@ -72,8 +72,7 @@ class PluginV2Callbacks:
         dtypes = [self.core.flavour.dtype(dynamic.desc.type) for dynamic in inputs]
         self._smallest = [tuple(dynamic.min[:]) for dynamic in inputs]
         largest: Shapes = [tuple(dynamic.max[:]) for dynamic in inputs]
-        for ends, bound in ((self._smallest, "min"), (largest, "max")):
-            self.core.check_shapes(ends, dtypes, f"profile's {bound}", ())
+        self.core.check_profile([("min", self._smallest, ()), ("max", largest, ())], dtypes)
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:

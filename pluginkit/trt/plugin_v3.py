@@ -16,7 +16,6 @@ from pluginkit.trt.callbacks import guarded
 from pluginkit.trt.fields import CreatorCore, FieldBlock, wire_for_plan
 from pluginkit.trt.flavour import Flavour
 from pluginkit.trt.native_enqueue import native_v3
-from pluginkit.trt.profile_shapes import check_profile
 
 _callback = guarded("IPluginV3")
 
@@ -76,7 +75,11 @@ class PluginV3Callbacks:
     @_callback
     def configure_plugin(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         self.core.fix_types(False)  # a builder tries several
-        check_profile(self.core, inputs, outputs, self._dtypes(inputs))
+        ends = [
+            (end, self.core.bounds(inputs, end), [tuple(getattr(each, end)[:]) for each in outputs])
+            for end in ("min", "opt", "max")
+        ]
+        self.core.check_profile(ends, self._dtypes(inputs))
 
     @_callback
     def get_workspace_size(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> int:

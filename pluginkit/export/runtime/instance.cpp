@@ -1,6 +1,7 @@
 #include "instance.h"
 
 #include <algorithm>
+#include <limits>
 #include <type_traits>
 
 #include "log.h"
@@ -14,6 +15,10 @@ using nvinfer1::DataType;
 // For how many sets of shapes an instance keeps the launches. A program that alternates between a
 // few, such as batches of several lengths, then prepares each only once.
 constexpr std::size_t kKeptShapes = 16;
+
+// The largest size that TensorRT says of a dimension of which it knows no bound.
+constexpr std::int64_t kUnbounded =
+    std::numeric_limits<std::remove_extent_t<decltype(nvinfer1::Dims::d)>>::max();
 
 struct TypePair {
     DataType tensorrt;
@@ -264,10 +269,21 @@ bool Instance::supports(const std::vector<nvinfer1::PluginTensorDesc>& in_out,
     }
 }
 
-void Instance::check_shapes(const ProfileShapes& profile, const std::vector<Type>& types) {
-    if (!are_concrete(profile.shapes)) {
-        return;
+void Instance::check_profile(const std::vector<ProfileShapes>& ends,
+                             const std::vector<Type>& types) {
+    for (const Shape& shape : ends.back().shapes) {
+        if (std::find(shape.begin(), shape.end(), kUnbounded) != shape.end()) {
+            return;
+        }
     }
+    for (const ProfileShapes& end : ends) {
+        if (are_concrete(end.shapes)) {
+            check_shapes(end, types);
+        }
+    }
+}
+
+void Instance::check_shapes(const ProfileShapes& profile, const std::vector<Type>& types) {
     try {
         const Context context =
             node().concrete(reserved(profile.shapes), types, reserved(profile.trt_outputs), mTactic);

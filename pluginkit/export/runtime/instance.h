@@ -49,8 +49,9 @@ public:
     // Whether the plugin supports the type and format that TensorRT proposes for the last of
     // `in_out`; those before it are already decided.
     bool supports(const std::vector<nvinfer1::PluginTensorDesc>& in_out, std::int32_t input_count);
-    // Runs the author's check and shape function if all shapes are concrete.
-    void check_shapes(const ProfileShapes& profile, const std::vector<Type>& types);
+    // Runs the author's check and shape function on the shapes of a profile, the largest last. Where
+    // TensorRT knows no bound of a size, shapes are checked when they are known, at an enqueue.
+    void check_profile(const std::vector<ProfileShapes>& ends, const std::vector<Type>& types);
     std::int64_t workspace_bytes(const std::vector<ProfileShapes>& profiles,
                                  const std::vector<Type>& types);
     void set_tactic(std::int32_t tactic);
@@ -97,6 +98,8 @@ private:
 
     void fail(Failure failure, const char* callback, const char* reason) noexcept;
     void refuse_after_failure() const;
+    // Runs the author's check and shape function on shapes that are concrete.
+    void check_shapes(const ProfileShapes& profile, const std::vector<Type>& types);
     // The input types. Before TensorRT has stated them, types that the library has kernels for.
     std::vector<Type> known_types() const;
 

@@ -112,8 +112,7 @@ public:
             for (std::int32_t i = 0; i < input_count; ++i) {
                 types.push_back(need_type(in[i].desc.type));
             }
-            mInstance.check_shapes(least, types);
-            mInstance.check_shapes(most, types);
+            mInstance.check_profile({least, most}, types);
             return true;
         });
     }

@@ -153,11 +153,8 @@ public:
                                  const DynamicPluginTensorDesc* out,
                                  std::int32_t output_count) noexcept override {
         return mInstance.guarded(Failure::kPersistent, "IPluginV3.configurePlugin", -1, [&] {
-            const std::vector<Type> types = types_of(in, input_count);
-            const auto profiles = profile_shapes(in, input_count, out, output_count);
-            for (const ProfileShapes& profile : profiles) {
-                mInstance.check_shapes(profile, types);
-            }
+            mInstance.check_profile(profile_shapes(in, input_count, out, output_count),
+                                    types_of(in, input_count));
             return 0;
         });
     }

@@ -11,7 +11,7 @@ from pluginkit import FLOAT_TYPES, Case, Input, Output, Plugin, float32
 from pluginkit.checking.checks.shape_checks import sizes_of
 from pluginkit.checking.plugin_under_test import Subject
 from pluginkit.contract import calls
-from pluginkit.contract.declared_shapes import DeclaredShape, evened, widened
+from pluginkit.contract.declared_shapes import DeclaredShape, widened
 from pluginkit.contract.dims import DimExpr, InputDim
 from pluginkit.errors import DeclarationError, TensorError
 
@@ -182,10 +182,3 @@ def test_the_wider_bounds_of_dimensions_that_are_equal_hold_for_each():
     assert widened(declared, opt, least, min) == [(1, 4), (0,), (5,), (0, 1)]
     opt[0] = (21, 4)  # not equal: an error that the check of opt tells
     assert widened(declared, opt, most, max) == most
-
-
-def test_dimensions_that_are_equal_at_opt_are_made_equal_at_an_end():
-    opt, most = [(5,), (14, 1), (14, 3)], [(20,), (99, 1), (56, 3)]
-    assert evened(opt, most, max) == [(20,), (99, 1), (99, 3)]
-    assert evened(opt, [(2,), (0, 1), (7, 3)], min) == [(2,), (0, 1), (0, 3)]
-    assert evened(opt, [(2,), (14, 1), (7, 3)], min) == [(2,), (14, 1), (7, 3)]
