@@ -124,8 +124,9 @@ def _element(match: Match, name: str, at: int, count: int) -> _Number | None:
         number = float(stored.flat[at if stored.size > 1 else 0])
         return _Number(int(number)) if number.is_integer() else None
     node = match.producer(name)
-    given = list(node.input) if node is not None and is_op(node, node.op_type) else []
-    op_type = node.op_type if node is not None and given else ""
+    if node is None or not is_op(node, node.op_type):
+        return _Number(0, name) if count == 1 else None
+    op_type, given = node.op_type, list(node.input)
     if op_type in _MOVES or (op_type == "Cast" and node.attribute[0].i in _WIDE):
         return _element(match, given[0], at, count)
     if op_type == "Where":

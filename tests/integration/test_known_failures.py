@@ -208,6 +208,19 @@ def test_a_refused_operator_comes_with_the_command_that_goes_on(tmp_path: Path) 
     assert f"begin a plugin for it with {command}" in str(caught.value.fix)
     own = new_plugin_command("my_op", "a.b", Path("m.onnx"), "a node")
     assert own == "pluginkit new MyMyOp --from 'm.onnx:a node'"
+    left = new_plugin_command("Erfc", "", Path("m.onnx"), "erfc")
+    assert left == "pluginkit new MyErfc --from m.onnx:erfc"
+
+
+def test_a_function_that_an_exporter_left_as_it_is_has_a_reason(tmp_path: Path) -> None:
+    made = model(
+        [helper.make_node("Erfc", ["x"], ["y"], "erfc")], [value("x", [3])], [value("y", [3])]
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(made, path)
+    with pytest.raises(ParseError, match="PK520") as caught:
+        build_engine(path, options=RTX)
+    assert "an exporter left a function of its framework as it is" in str(caught.value.cause)
 
 
 def _if(node: onnx.NodeProto, inputs: Any, output: Any, *before: onnx.NodeProto) -> onnx.ModelProto:

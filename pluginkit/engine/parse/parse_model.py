@@ -101,9 +101,11 @@ def new_plugin_command(op_type: str, domain: str, path: Path, node: str) -> str:
 
     One of ONNX's operators has a schema that says more than the node.
     """
+    import onnx.defs
+
     words = re.findall("[A-Za-z0-9]+", op_type)
     name = "".join(word[:1].upper() + word[1:] for word in words)
-    if domain in ("", "ai.onnx"):
+    if domain in ("", "ai.onnx") and onnx.defs.has(op_type):
         return f"pluginkit new My{name} --onnx-op {op_type}"
     return f"pluginkit new My{name} --from {shlex.quote(f'{path}:{node}')}"
 

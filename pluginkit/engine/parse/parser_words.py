@@ -14,6 +14,12 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"input has type (\w+) but must have type", _TYPE),
         (r"current (?:input )?type is (\w+)", _TYPE),
         (
+            r"Plugin not found, are the plugin name",
+            "TensorRT has no operator {op}, and there is no plugin of that name. If ONNX has none "
+            "either, an exporter left a function of its framework as it is, as tf2onnx does: write "
+            "it with other functions before the export, or begin a plugin.",
+        ),
+        (
             r"Pre-opset 7 broadcasting",
             "TensorRT has no {op} of opsets before 7. Convert the model to a later one.",
         ),

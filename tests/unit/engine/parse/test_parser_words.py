@@ -47,6 +47,11 @@ from pluginkit.engine.parse.parser_words import in_onnx_terms
             "IDeconvolutionLayer number of channels in `input` tensor must not be dynamic.",
             "TensorRT needs the channels and the sizes of the kernel of each ConvTranspose",
         ),
+        (
+            "Erfc",
+            'creator && "Plugin not found, are the plugin name, version, and namespace correct?"',
+            "TensorRT has no operator Erfc",
+        ),
         ("", "Unknown activation type: Affine", "TensorRT has no Affine as an activation"),
         ("ReduceMax", "at least 1 dimensions are required for input.", "TensorRT has no ReduceMax"),
     ],
