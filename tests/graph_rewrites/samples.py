@@ -33,6 +33,7 @@ from pluginkit.graph_rewrites.expand_dynamic_dft import ExpandDynamicDft
 from pluginkit.graph_rewrites.expand_dynamic_resize import ExpandDynamicResize
 from pluginkit.graph_rewrites.expand_elu import ExpandElu
 from pluginkit.graph_rewrites.expand_eye_like import ExpandEyeLike
+from pluginkit.graph_rewrites.expand_hardmax import ExpandHardmax
 from pluginkit.graph_rewrites.expand_integer_convolutions import (
     ExpandConvInteger,
     ExpandQLinearConv,
@@ -633,6 +634,9 @@ def _other_samples() -> dict[str, Sample]:
         ),
         "elu of signals": replace(
             sample(ExpandElu, "Elu", {"x": normal(2, 3, 8)}, alpha=0.5), is_refused=False
+        ),
+        "hardmax of unknown sizes": sample(
+            ExpandHardmax, "Hardmax", {"x": normal(2, 3, 4)}, dims={"x": (2, 3, "n")}
         ),
         "softmax of a vector": sample(ExpandVectorOperator, "Softmax", {"x": normal(5)}, axis=0),
         "argmax of a vector": sample(ExpandVectorOperator, "ArgMax", {"x": normal(5)}),
