@@ -66,6 +66,7 @@ from pluginkit.graph_rewrites.expand_quantized_products import (
     ExpandQGemm,
 )
 from pluginkit.graph_rewrites.expand_rotary_embedding import ExpandRotaryEmbedding
+from pluginkit.graph_rewrites.expand_unfold_tensor import ExpandUnfoldTensor
 from pluginkit.graph_rewrites.rename_microsoft_operators import (
     ExpandCDist,
     ExpandExpandDims,
@@ -115,6 +116,9 @@ def _of_floats() -> dict[str, Sample]:
     erf = np.vectorize(math.erf)
     gated = total[0] * total[1] * (0.5 + 0.5 * erf(total[1] / math.sqrt(2)))
     found = {
+        "unfold": microsoft_sample(
+            ExpandUnfoldTensor, "UnfoldTensor", {"x": x}, {"y": ("float32", 4)}, dims=dims, size=4
+        ),
         "gelu": microsoft_sample(ExpandGelu, "Gelu", {"x": x}, y, dims=dims),
         "bias gelu": microsoft_sample(ExpandBiasGelu, "BiasGelu", {"x": x, "b": bias}, y),
         "fast gelu": microsoft_sample(ExpandFastGelu, "FastGelu", {"x": x, "b": bias}, y),

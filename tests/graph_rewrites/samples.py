@@ -67,6 +67,7 @@ from pluginkit.graph_rewrites.expand_vector_operators import (
 )
 from pluginkit.graph_rewrites.rename_einsum_letters import RenameEinsumLetters
 from pluginkit.graph_rewrites.spread_sizes import SpreadSizes
+from pluginkit.graph_rewrites.widen_range import WidenRange
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
@@ -638,6 +639,15 @@ def _other_samples() -> dict[str, Sample]:
         "hardmax of unknown sizes": sample(
             ExpandHardmax, "Hardmax", {"x": normal(2, 3, 4)}, dims={"x": (2, 3, "n")}
         ),
+        **{
+            f"range of {np.dtype(dtype)}": sample(
+                WidenRange,
+                "Range",
+                {name: np.array(number, dtype) for name, number in [("a", 6), ("b", 1), ("c", -2)]},
+                ranks={"y": 1},
+            )
+            for dtype in (np.float16, ml_dtypes.bfloat16)
+        },
         "softmax of a vector": sample(ExpandVectorOperator, "Softmax", {"x": normal(5)}, axis=0),
         "argmax of a vector": sample(ExpandVectorOperator, "ArgMax", {"x": normal(5)}),
         "integers' einsum": sample(
