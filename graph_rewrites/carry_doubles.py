@@ -10,6 +10,7 @@ import onnx
 import onnx.defs
 import onnx.numpy_helper
 
+from pluginkit.graph_rewrites._spelled_out import MICROSOFT
 from pluginkit.onnx import CarriedNode, Change, GraphRewrite, Graphs, Op, elem_type, retype
 
 _DOUBLE, _FLOAT = elem_type("float64"), elem_type("float32")
@@ -25,6 +26,10 @@ _TYPED = frozenset(
 )
 
 
+#: Operators of ONNX Runtime's that compute float64 and float32 alike.
+_MICROSOFT = frozenset(["CDist", "FusedMatMul", "Inverse", "Trilu", "UnfoldTensor"])
+
+
 class CarriedDoubles:
     """The rules by which float64 is carried in float32."""
 
@@ -33,7 +38,7 @@ class CarriedDoubles:
 
     def carries(self, node: CarriedNode) -> bool:
         """Whether the node works on float32, as all of ONNX's nodes for float64 do."""
-        if not _is_known(node.op_type):
+        if not _is_known(node):
             return False
         if node.op_type in ("Cast", "CastLike") and node.input_dtypes[0] == "float64":
             is_double = node.output_dtypes[0] == "float64"
@@ -53,7 +58,7 @@ class CarriedDoubles:
     def _is_wanted(self, node: CarriedNode) -> bool:
         """Whether a node that works on float32 reads the first output."""
         return node.leaves_body(0) or any(
-            _is_known(each.op_type) and each.op_type != "Cast" for each in node.readers(0)
+            _is_known(each) and each.op_type != "Cast" for each in node.readers(0)
         )
 
 
@@ -76,8 +81,10 @@ class CarryDoubles(GraphRewrite):
         return retype(graphs, CarriedDoubles())
 
 
-def _is_known(op_type: str) -> bool:
-    return bool(op_type) and bool(onnx.defs.has(op_type))
+def _is_known(node: CarriedNode) -> bool:
+    if node.proto.domain == MICROSOFT:
+        return node.proto.op_type in _MICROSOFT
+    return bool(node.op_type) and bool(onnx.defs.has(node.op_type))
 
 
 def _is_double(attribute: onnx.AttributeProto) -> bool:

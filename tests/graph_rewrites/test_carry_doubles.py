@@ -8,7 +8,7 @@ from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
 X = np.random.default_rng(3).standard_normal((3, 4))
-HEADER = '<ir_version: 10, opset_import: ["" : 18]>'
+HEADER = '<ir_version: 10, opset_import: ["" : 18, "com.microsoft" : 1]>'
 #: In each model x is float64[3, 4]; the texts of the nodes between.
 MODELS = {
     "border": "t (double[3, 4] x) => (double[3, 4] y) { y = Neg(x) }",
@@ -31,6 +31,8 @@ MODELS = {
             => (bool go2, double[3, 4] t) {
             go2 = Identity(go) f = Cast<to = 11>(i) h = Constant<value = double {0.5}>()
             m = Mul(s, h) t = Add(m, f) }> }""",
+    "onnxruntime": """t (double[3, 4] x) => (double[3, 3] y) {
+        d = com.microsoft.CDist<metric = "euclidean">(x, x) y = Neg(d) }""",
     "mask": """t (double[3, 4] x) => (double[3, 4] y) <double least = {-1.7976931348623157e308}> {
         z = Constant<value = double {0.0}>() p = Greater(x, z) m = Where(p, x, least)
         y = Softmax<axis = -1>(m) }""",
