@@ -165,8 +165,15 @@ def resized_axes(
     is_cropped = mode == "tf_crop_and_resize"
     if is_cropped and (roi is None or roi.size != 2 * len(axes)):
         return "its region is not two numbers for each axis"
+    region = [0.0] * len(axes) + [1.0] * len(axes)
+    if is_cropped and roi is not None:
+        region = roi.tolist()
+    borders = [*zip(region[: len(axes)], region[len(axes) :], strict=True)]
     # An axis that keeps its elements may be of any size.
-    is_kept = [sizes is None and not is_cropped and scale == 1 for scale in wanted]
+    is_kept = [
+        sizes is None and scale == 1 and each == (0, 1)
+        for scale, each in zip(wanted, borders, strict=True)
+    ]
     before = [1 if kept else shape[axis] for axis, kept in zip(axes, is_kept, strict=True)]
     old = [size for size in before if size is not None]
     if len(old) < len(before):
@@ -179,13 +186,8 @@ def resized_axes(
     else:
         policy = match.attribute("keep_aspect_ratio_policy", "stretch")
         factors, resized = _fit_sizes(old, [int(size) for size in sizes], policy)
-    region = [0.0] * len(axes) + [1.0] * len(axes)
-    if is_cropped and roi is not None:
-        region = roi.tolist()
     return {
-        axis: ResizedAxis(
-            old[at], resized[at], factors[at], region[at], region[len(axes) + at], mode
-        )
+        axis: ResizedAxis(old[at], resized[at], factors[at], *borders[at], mode)
         for at, axis in enumerate(axes)
     }
 

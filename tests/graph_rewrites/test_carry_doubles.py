@@ -32,7 +32,7 @@ MODELS = {
             go2 = Identity(go) f = Cast<to = 11>(i) h = Constant<value = double {0.5}>()
             m = Mul(s, h) t = Add(m, f) }> }""",
     "onnxruntime": """t (double[3, 4] x) => (double[3, 3] y) {
-        d = com.microsoft.CDist<metric = "euclidean">(x, x) y = Neg(d) }""",
+        a = Neg(x) y = com.microsoft.CDist<metric = "euclidean">(a, a) }""",
     "mask": """t (double[3, 4] x) => (double[3, 4] y) <double least = {-1.7976931348623157e308}> {
         z = Constant<value = double {0.0}>() p = Greater(x, z) m = Where(p, x, least)
         y = Softmax<axis = -1>(m) }""",

@@ -37,6 +37,16 @@ def test_crops_are_those_of_onnxruntime(mode, size):
     assert (got == 9.5).any() or size < 7
 
 
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
+def test_an_axis_that_a_crop_keeps_whole_may_have_any_size(mode):
+    inputs = {"roi": f32(0, 0, -0.2, 0.31, 1, 1, 0.9, 1.17), "scales": f32(1, 1, 0.5, 1.5)}
+    x, dims = normal(2, 3, 6, 11), {"x": ("n", "c", 6, 11)}
+    model = resize_model(x, inputs=inputs, mode=mode, dims=dims, **CROP)
+    (got,) = outputs_of(ExpandResize, model, {"x": x})
+    expected = run_onnxruntime(model, {"x": x})["y"]
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
 def test_what_is_kept_whole_is_not_touched():
     """A crop of everything to the same size is the input, NaN and infinities included."""
     x = normal(1, 2, 4, 4)
