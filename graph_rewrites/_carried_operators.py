@@ -49,7 +49,8 @@ _ON_BITS = frozenset(
             "Concat",
         ),
         *("DepthToSpace", "Equal", "Expand", "Flatten", "Gather", "GatherElements", "GatherND"),
-        *("Identity", "Mul", "Pad", "Reshape", "ScatterElements", "ScatterND", "Shape", "Size"),
+        *("Identity", "Mul", "NonZero", "Pad", "Reshape", "ReverseSequence", "ScatterElements"),
+        *("ScatterND", "Shape", "Size"),
         *("Slice", "SpaceToDepth", "Split", "Squeeze", "Sub", "Tile", "Transpose", "Trilu"),
         *("Unsqueeze", "Where"),
     }

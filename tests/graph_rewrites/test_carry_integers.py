@@ -354,6 +354,16 @@ def test_uint64_that_may_exceed_int64_is_not_ordered_wrongly():
     assert rewrite_model(model, [CarryIntegers]).applied == []
 
 
+def test_uint64_that_may_exceed_int64_is_moved_and_compared_with_zero():
+    x = np.array([[0, 2**63, 1], [2**64 - 1, 0, 2**63 + 1]], np.uint64)
+    moved = node_model("ReverseSequence", {"x": x, "n": i64(2, 1, 2)}, stored=["n"])
+    (got,) = ReferenceEvaluator(carried(moved)).run(None, {"x": x})
+    np.testing.assert_array_equal(got, [[2**64 - 1, 2**63, 2**63 + 1], [0, 0, 1]])
+    assert got.dtype == np.uint64
+    (places,) = ReferenceEvaluator(carried(node_model("NonZero", {"x": x}))).run(None, {"x": x})
+    np.testing.assert_array_equal(places, [[0, 0, 1, 1], [1, 2, 0, 2]])
+
+
 def test_every_output_of_the_type_comes_back():
     x = full_range(np.uint8, 2, 6)
     model = node_model("Split", {"x": x}, outputs=("a", "b"), axis=1, num_outputs=2, opset=18)
