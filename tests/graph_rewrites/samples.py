@@ -13,6 +13,7 @@ from onnx.reference import ReferenceEvaluator
 
 from pluginkit.graph_rewrites.carry_integers import CarryIntegers
 from pluginkit.graph_rewrites.decode_weights import DecodeWeights
+from pluginkit.graph_rewrites.detach_sizes import DetachSizes
 from pluginkit.graph_rewrites.drop_dropout import DropDropout
 from pluginkit.graph_rewrites.drop_optional import DropOptional
 from pluginkit.graph_rewrites.expand_affine_grid import ExpandAffineGrid
@@ -640,11 +641,17 @@ def _other_samples() -> dict[str, Sample]:
             ExpandHardmax, "Hardmax", {"x": normal(2, 3, 4)}, dims={"x": (2, 3, "n")}
         ),
         **{
-            f"range of {np.dtype(dtype)}": sample(
-                WidenRange,
-                "Range",
-                {name: np.array(number, dtype) for name, number in [("a", 6), ("b", 1), ("c", -2)]},
-                ranks={"y": 1},
+            f"range of {np.dtype(dtype)}": replace(
+                sample(
+                    WidenRange,
+                    "Range",
+                    {
+                        name: np.array(number, dtype)
+                        for name, number in [("a", 6), ("b", 1), ("c", -2)]
+                    },
+                    ranks={"y": 1},
+                ),
+                also=[DetachSizes],
             )
             for dtype in (np.float16, ml_dtypes.bfloat16)
         },
