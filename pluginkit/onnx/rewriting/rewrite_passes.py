@@ -153,8 +153,7 @@ class RewritePasses:
         if changes:
             made = [] if rewrite.plugin is None else [rewrite.plugin.spec.plugin_namespace]
             # ONNX Runtime takes bodies whose nodes are of domains that the model does not import.
-            moved = (node.domain for node in self._model.graph.node)
-            import_domains(self._model, {*made, *moved})
+            import_domains(self._model, {*made, *(node.domain for node in self._model.graph.node)})
             self._forget()
             self._infer_types()
         return bool(changes)
@@ -238,8 +237,7 @@ class RewritePasses:
             returned = rewrite.rewrite_match(match, found)
             note = rewrite.note(match)
             new = edit.export(returned, match, _name(rewrite))
-            lacking = missing_operator(new.nodes, new.constants, match.onnx_opset)
-            if lacking is not None:
+            if lacking := missing_operator(new.nodes, new.constants, match.onnx_opset):
                 return f"opset {match.onnx_opset} has no {lacking}; export with a later opset"
             place = edit.position_for(root, bindings, new)
             if place is None:
