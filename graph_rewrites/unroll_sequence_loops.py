@@ -114,7 +114,7 @@ def _runs(graphs: Graphs, scope: Scope, node: onnx.NodeProto) -> int | None:
         start = bool(condition.item())
     runs = int(count.item()) if start else 0
     scanned = len(body.output) - 1 - (len(node.input) - 2)
-    if runs == 0 and scanned:
+    if scanned < 0 or (runs == 0 and scanned):  # an invalid body has too few outputs
         return None
     stays = runs <= 1 or _stays_true(body, values)
     return runs if stays and runs * len(body.node) <= _MOST_NODES else None

@@ -8,11 +8,11 @@
 #include "places.cuh"
 
 // From combined_elements.py.
-using pluginkit::BATCH, pluginkit::COMBINED_CELLS, pluginkit::COMBINING_BLOCK, pluginkit::DATA_BLOCK;
+using pluginkit::COMBINED_BATCH, pluginkit::COMBINED_CELLS, pluginkit::COMBINING_BLOCK, pluginkit::DATA_BLOCK;
 using pluginkit::PATIENCE, pluginkit::VECTOR_BYTES;
 
 constexpr int FEW_MEET = COMBINING_BLOCK / 16;  // of an update of each thread, which make combining worth while
-constexpr int BATCH_UPDATES = BATCH * COMBINING_BLOCK;
+constexpr int BATCH_UPDATES = COMBINED_BATCH * COMBINING_BLOCK;
 
 __device__ __forceinline__ int hashed(unsigned int target) { return __umulhi(target * 0x9E3779B1u, COMBINED_CELLS); }
 
@@ -81,12 +81,12 @@ __global__ void __launch_bounds__(COMBINING_BLOCK, 2048 / COMBINING_BLOCK)
     Offset* next_begins = reinterpret_cast<Offset*>(shared);
     Offset* targets = next_begins + 2;
     Sum* sums = reinterpret_cast<Sum*>(targets + COMBINED_CELLS);
-    Tind index[BATCH];
-    T update[BATCH];
+    Tind index[COMBINED_BATCH];
+    T update[COMBINED_BATCH];
     const auto place = [](Offset begin, int k) { return begin + k * COMBINING_BLOCK + threadIdx.x; };
     const auto load = [&](Offset begin) {
 #pragma unroll
-        for (int k = 0; k < BATCH; ++k) {
+        for (int k = 0; k < COMBINED_BATCH; ++k) {
             const Offset at = place(begin, k);
             if (at >= count) break;
             index[k] = __ldcs(indices + at);
@@ -138,7 +138,7 @@ __global__ void __launch_bounds__(COMBINING_BLOCK, 2048 / COMBINING_BLOCK)
         }
         meets = false;
 #pragma unroll
-        for (int k = 0; k < BATCH; ++k) {
+        for (int k = 0; k < COMBINED_BATCH; ++k) {
             const Offset target = target_of(place(begin, k), index[k]);
             Sum value = static_cast<Sum>(update[k]);
             if (may_meet(target) && !combine_equal_cells<R>(target, value)) {

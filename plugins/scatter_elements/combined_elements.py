@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: shared memory as well, they fill every multiple of a KiB.
 _COMBINED_CELLS = 2**12 - 2
 #: The threads of a block that does so, and how many updates each of them loads together.
-_COMBINING_BLOCK, _BATCH = 512, 4
+_COMBINING_BLOCK, _COMBINED_BATCH = 512, 4
 #: So many batches in which few updates meet do not end the combining.
 _PATIENCE = 4
 #: The most such blocks: so many run at once on an H200.
@@ -43,7 +43,7 @@ _TAKEN_BYTES = 2 * VECTOR_BYTES
 #: The constants that the kernels share with Python.
 DEFINES = {
     **row_lists.DEFINES,
-    "BATCH": _BATCH,
+    "COMBINED_BATCH": _COMBINED_BATCH,
     "COMBINED_CELLS": _COMBINED_CELLS,
     "COMBINING_BLOCK": _COMBINING_BLOCK,
     "DATA_BLOCK": _DATA_BLOCK,
@@ -92,7 +92,7 @@ def combined_elements(
     taken = workspace.first(_TAKEN_BYTES)
     sums = workspace.at(_TAKEN_BYTES) if is_wide else output
     data_blocks = groups_of(size * problem.itemsize, _DATA_BLOCK * VECTOR_BYTES)
-    batches = groups_of(problem.updates_size, _BATCH * _COMBINING_BLOCK)
+    batches = groups_of(problem.updates_size, _COMBINED_BATCH * _COMBINING_BLOCK)
     yield Launch(
         plugin.begin_sums,
         grid=at_least(1, data_blocks),

@@ -7,8 +7,7 @@ to float16.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import onnx
@@ -104,35 +103,24 @@ def _declared_values(scope: Scope) -> Iterator[onnx.ValueInfoProto]:
         yield from scope.graph.output
 
 
-def verified_types(
-    model: onnx.ModelProto, plugins: Collection[str], sizes: Mapping[str, int]
-) -> Types:
+def verified_types(model: onnx.ModelProto, plugins: Collection[str]) -> Types:
     """Infer the types that follow from the inputs, from the nodes and from plugins alone.
 
     Args:
         model: the model.
         plugins: the op_types of plugins, whose outputs' declarations have been checked.
-        sizes: the sizes of dimensions that the model's inputs name.
     """
 
     def of_plugins(scope: Scope) -> set[str]:
         nodes = [node for node in scope.graph.node if node.op_type in plugins]
         return {name for node in nodes for name in node.output}
 
-    return _types_from_nodes(model, of_plugins, sizes)
+    return _types_from_nodes(model, of_plugins)
 
 
-def _types_from_nodes(
-    model: onnx.ModelProto,
-    trusted: Callable[[Scope], set[str]],
-    sizes: Mapping[str, int] = MappingProxyType({}),
-) -> Types:
+def _types_from_nodes(model: onnx.ModelProto, trusted: Callable[[Scope], set[str]]) -> Types:
     """Infer all types without the declarations of values but those that are trusted."""
     light = skeleton_for_inference(model)
-    for value in light.graph.input:
-        for dim in dims_of(value.type) or ():
-            if dim.dim_param in sizes:
-                dim.dim_value = sizes[dim.dim_param]
     for scope in scopes(light):
         if is_in_function(scope):
             continue

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 from typing import ClassVar, NoReturn, TypeAlias
 
 import onnx
@@ -68,17 +67,14 @@ class Graphs:
     def _scopes(self) -> list[Scope]:
         return list(scopes(self.model))
 
-    def types_of_shapes(self, sizes: Mapping[str, int] = MappingProxyType({})) -> Types:
+    def types_of_shapes(self) -> Types:
         """Return the types to read sizes from: those that follow from inputs and nodes alone.
 
         What a model declares of other values may be wrong, and would be stored for good.
-
-        Args:
-            sizes: the sizes of named dimensions.
         """
         if self.operators.isdisjoint(("Shape", "Size")):
             return Types()
-        return verified_types(self.model, {name for name, _, _ in self.plugins}, sizes)
+        return verified_types(self.model, {name for name, _, _ in self.plugins})
 
 
 class GraphRewrite(Rewrite, abstract=True):

@@ -31,16 +31,13 @@ def take_known_branches(graphs: Graphs) -> list[Change]:
     A condition is known if it follows from constants and shapes, for all the sizes that named
     dimensions can have. An If in a branch is looked at when the outer one has been replaced.
     """
-    sizes = {name: low for name, (low, high) in graphs.extents.items() if low == high}
-    types = graphs.types_of_shapes(sizes)
-    # A branch that these sizes never take need not be valid with them.
-    inside = graphs.types_of_shapes() if sizes and graphs.has_bodies else types
+    types = graphs.types_of_shapes()
     roots = [each for each in scopes(graphs.model) if each.outer is None]
-    return [change for root in roots for change in _take(root, None, types, inside, graphs)]
+    return [change for root in roots for change in _take(root, None, types, graphs)]
 
 
 def _take(
-    scope: Scope, outer: KnownValues | None, types: Types, inside: Types, graphs: Graphs
+    scope: Scope, outer: KnownValues | None, types: Types, graphs: Graphs
 ) -> Iterator[Change]:
     inner = list(inner_scopes(scope))
     if not inner:
@@ -54,8 +51,8 @@ def _take(
         if is_op(node, "If") and (body := _branch(node, dict(bodies), values)) is not None
     }
     for node, bodies in inner:
-        for _, branch in () if id(node) in taken else bodies:
-            yield from _take(branch, values, inside, inside, graphs)
+        for _, inside in () if id(node) in taken else bodies:
+            yield from _take(inside, values, types, graphs)
     if not taken:
         return
     before = index.readers.copy()

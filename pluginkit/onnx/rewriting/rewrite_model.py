@@ -132,7 +132,8 @@ def rewrite_model(
     has_new_import = _import_onnx(result)
     may_be_wrong = _repair(result, extents)
     signature = signature_of(result.graph)
-    original = skeleton_for_inference(model) if in_place else model
+    # With the sizes that are fixed, which a branch that is never taken may not fit.
+    original = skeleton_for_inference(result) if in_place or extents else model
     for scope in scopes(result):
         order = sorted_nodes(scope)
         if order is not None:

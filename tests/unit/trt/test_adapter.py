@@ -21,11 +21,14 @@ def check_profile(*ends):
 @pytest.mark.parametrize("opt", [14, 2**31 - 1])
 def test_sizes_of_which_no_bound_is_known_are_not_checked(opt):
     """As of indices whose number data decide, of as many updates as an input has."""
-    check_profile(
+    ends = [
         ("min", [(2,), (0, 1), (7,)]),
         ("opt", [(5,), (opt, 1), (14,)]),
         ("max", [(9,), (2**63 - 1, 1), (56,)]),
-    )
+    ]
+    check_profile(*ends)
+    with pytest.raises(TensorError, match="expected updates of shape"):
+        check_profile(*ends[:2])
 
 
 def test_an_end_that_does_not_fit_is_refused():
