@@ -11,7 +11,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx import GraphIndex, Graphs, dims_of, dtype_of_elem_type, is_op
+from pluginkit.onnx import GraphIndex, Graphs, axis_sizes, dtype_of_elem_type, is_op
 
 #: The sizes of a value's axes: a number, a name, or None where nothing is known.
 AxisSizes: TypeAlias = list[int | str | None]
@@ -67,12 +67,7 @@ class Upstream:
 
     def known_dims(self, name: str) -> AxisSizes | None:
         """Return the sizes of a value's axes; None if its rank is unknown."""
-        dims = dims_of(self.graphs.types.find(self.index.scope, name))
-        if dims is None:
-            return None
-        return [
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims
-        ]
+        return axis_sizes(self.graphs.types.find(self.index.scope, name))
 
     def dtype(self, name: str) -> str:
         """Return the name of a value's dtype; "" if it is unknown."""

@@ -19,8 +19,8 @@ from pluginkit.onnx import (
     Graphs,
     Op,
     Scope,
+    axis_sizes,
     bodies,
-    dims_of,
     dtype_of_elem_type,
     inner_scopes,
     is_op,
@@ -153,11 +153,7 @@ def _is_total(node: onnx.NodeProto, index: GraphIndex, graphs: Graphs) -> bool:
 
 
 def _shape(graphs: Graphs, scope: Scope, name: str) -> list[int | str | None] | None:
-    """Return a value's dimensions, numbers, names or None; None if the rank is unknown."""
-    dims = dims_of(graphs.types.find(scope, name))
-    if dims is None:
-        return None
-    return [one.dim_value if one.HasField("dim_value") else one.dim_param or None for one in dims]
+    return axis_sizes(graphs.types.find(scope, name))
 
 
 def _is_scalar(graphs: Graphs, scope: Scope, name: str) -> bool:

@@ -19,13 +19,13 @@ from pluginkit.onnx import (
     Graphs,
     Op,
     Scope,
+    collects_without_limit,
     inner_scopes,
     is_op,
     place_of,
     replace_nodes,
 )
 
-_MOST = np.iinfo(np.int64).max
 _COMPARED = {"Less": (0, 1), "Greater": (1, 0)}
 _WIDE = (
     onnx.TensorProto.DOUBLE,
@@ -56,7 +56,9 @@ class LimitCountedLoop(GraphRewrite):
             if not is_op(node, "Loop") or scope.opsets.get("", 0) < 13:  # Max of integers: 12
                 continue
             body = bodies[id(node)]
-            if not isinstance(body.graph, onnx.GraphProto) or not _has_no_limit(index, node, body):
+            if not (
+                isinstance(body.graph, onnx.GraphProto) and collects_without_limit(index, node)
+            ):
                 continue
             inside = _Values(GraphIndex(body), graphs)
             found = _counted(_Values(index, graphs), inside, node, body.graph)
@@ -76,14 +78,6 @@ class _Counted:
     first: _Value
     end: _Value
     is_begun: bool
-
-
-def _has_no_limit(index: GraphIndex, node: onnx.NodeProto, body: Scope) -> bool:
-    """Whether a Loop collects values and only its condition ends it."""
-    if len(body.graph.output) - 1 <= len(node.input) - 2:
-        return False
-    limit = _Values.stored(index, node.input[0])
-    return not node.input[0] or (limit is not None and limit.item() == _MOST)
 
 
 class _Values:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.inference.element_types import dtype_of_elem_type as dtype_of_elem_type
     from pluginkit.onnx.inference.element_types import elem_type as elem_type
     from pluginkit.onnx.inference.static_values import StaticValues as StaticValues
+    from pluginkit.onnx.inference.value_types import axis_sizes as axis_sizes
     from pluginkit.onnx.inference.value_types import dims_of as dims_of
     from pluginkit.onnx.model.graphs import Scope as Scope
     from pluginkit.onnx.model.graphs import bodies as bodies
@@ -48,6 +49,9 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.known_branches import take_known_branches as take_known_branches
     from pluginkit.onnx.rewriting.lift_nodes import lift_nodes as lift_nodes
     from pluginkit.onnx.rewriting.lift_nodes import rename_reads as rename_reads
+    from pluginkit.onnx.rewriting.loop_limits import (
+        collects_without_limit as collects_without_limit,
+    )
     from pluginkit.onnx.rewriting.mask_counts import count_by_non_zero as count_by_non_zero
     from pluginkit.onnx.rewriting.masked_assignment import select_by_masks as select_by_masks
     from pluginkit.onnx.rewriting.match import Match as Match
@@ -92,7 +96,9 @@ _HOME_OF = {
     "UNUSED_WORD": "model.words",
     "WIDER_TYPES": "inference.element_types",
     "bodies": "model.graphs",
+    "collects_without_limit": "rewriting.loop_limits",
     "defined_names": "model.graphs",
+    "axis_sizes": "inference.value_types",
     "dims_of": "inference.value_types",
     "count_by_non_zero": "rewriting.mask_counts",
     "dtype_of_elem_type": "inference.element_types",

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 import onnx.numpy_helper
 
 from pluginkit.contract.plugin import Plugin, Plugins
-from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope, bodies, defined_names, describe, is_op, scopes
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
+from pluginkit.onnx.rewriting.loop_limits import collects_without_limit
 
 #: Operators of which these inputs are shapes or sizes, by position.
 _SHAPE_INPUTS = {
@@ -179,23 +178,13 @@ def _reason_of_loop(node: onnx.NodeProto) -> str | None:
 
 def _reason_of_limit(node: onnx.NodeProto, index: GraphIndex) -> str | None:
     """Return why a Loop is not built; None unless it collects, and only a condition ends it."""
-    carried = len(node.input) - 2
-    for _, body in bodies(node):
-        if len(body.output) - 1 > carried and _is_unlimited(node.input[0], index):
-            return (
-                "it collects a value of each run, and TensorRT needs to know how many there are "
-                "at most. Let the loop run a known number of times, as 'for ... in range' without "
-                "break or return does, and cut the result where the condition was first met."
-            )
-    return None
-
-
-def _is_unlimited(limit: str, index: GraphIndex) -> bool:
-    """Whether a Loop's limit is none: it is absent, or the largest integer."""
-    stored = index.constant(limit) if limit else None
-    if stored is None or is_external(stored):
-        return not limit
-    return bool((onnx.numpy_helper.to_array(stored) == np.iinfo(np.int64).max).all())
+    if not collects_without_limit(index, node):
+        return None
+    return (
+        "it collects a value of each run, and TensorRT needs to know how many there are at most. "
+        "Let the loop run a known number of times, as 'for ... in range' without break or return "
+        "does, and cut the result where the condition was first met."
+    )
 
 
 def _reason_in_body(plugin: Plugin | None, *, likely: bool) -> str | None:

@@ -119,3 +119,14 @@ def dims_of(value_type: onnx.TypeProto | None) -> list[Any] | None:
     if value_type is None or not value_type.tensor_type.HasField("shape"):
         return None
     return list(value_type.tensor_type.shape.dim)
+
+
+def axis_sizes(value_type: onnx.TypeProto | None) -> list[int | str | None] | None:
+    """Return the sizes of a tensor's axes: numbers, names, or None where nothing is known.
+
+    None at all if the rank is unknown.
+    """
+    dims = dims_of(value_type)
+    return dims and [
+        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims
+    ]

@@ -16,7 +16,7 @@ from onnx_graphsurgeon.importers.onnx_importer import OnnxImporter, get_numpy_ty
 from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.util.misc import SynchronizedList
 
-from pluginkit.onnx.inference.value_types import dims_of
+from pluginkit.onnx.inference.value_types import axis_sizes
 
 _T = TypeVar("_T")
 #: The field of a node that holds the tensor, for each list of nodes that a tensor has.
@@ -85,10 +85,7 @@ class _Variable(_Lazy, gs.Variable):  # type: ignore[misc]
             return _gs_dtype(self._value_type.tensor_type.elem_type)
         if name != "shape":
             return super()._make(name)
-        dims = dims_of(self._value_type)
-        return dims and [
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims
-        ]
+        return axis_sizes(self._value_type)
 
 
 class _Constant(_Lazy, gs.Constant):  # type: ignore[misc]

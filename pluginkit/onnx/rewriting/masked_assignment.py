@@ -9,6 +9,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
+from pluginkit.onnx.inference.value_types import axis_sizes
 from pluginkit.onnx.model.graphs import Scope, is_op, place_of, scopes
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
@@ -156,10 +157,7 @@ class _Assignment:
         if found is None or not found.tensor_type.HasField("shape"):
             stored = self._index.constant(name)
             return None if stored is None else list(stored.dims)
-        return [
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
-            for dim in found.tensor_type.shape.dim
-        ]
+        return axis_sizes(found)
 
     def _elem_type(self, name: str) -> int:
         found = self._types.find(self._index.scope, name)
