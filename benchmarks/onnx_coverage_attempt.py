@@ -98,7 +98,8 @@ def is_importable(model: onnx.ModelProto) -> bool:
 
 def make_attempt(attempt: Attempt) -> Outcome:
     """Rewrite, build and, if the model was rewritten, run and compare."""
-    test = base_tests()[attempt.test]
+    name = attempt.test
+    test = base_tests()[name]
     if attempt.is_stored and len(test.model.graph.input) < 2:
         return Outcome("it has no second input to store.")
     model, feeds = _model_and_feeds(test, attempt.is_stored)

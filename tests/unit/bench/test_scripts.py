@@ -1,6 +1,7 @@
 """The scripts in benchmarks/: each says what it does, and the report is made from their results."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -18,10 +19,20 @@ def test_there_are_scripts() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_a_script_answers_help(script: str) -> None:
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / script, "--help"], capture_output=True, text=True
-    )
+def test_a_script_answers_help(
+    script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    monkeypatch.setattr(sys, "path", [*sys.path])  # to which scripts add folders
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: ")
+
+
+def test_a_script_is_a_process(tmp_path: Path) -> None:
+    command = [sys.executable, BENCHMARKS / "rms_norm.py", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("usage: ")
 
