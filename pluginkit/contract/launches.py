@@ -5,7 +5,9 @@ This module needs neither cupy, numba nor a GPU.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import stat
 import string
 import sys
 from collections.abc import Mapping, Sequence
@@ -28,6 +30,36 @@ _LOCAL_INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"\n]+)"', re.MULTILINE)
 KernelConstant = int | bool | str
 _NO_CONSTANTS: Mapping[str, KernelConstant] = MappingProxyType({})
 KernelArgument = TensorDesc | Workspace | Scalar | Dim | float | bool | None
+
+
+#: A file's number, when it was written, and its size in bytes; None where there is no file.
+_Stamp = tuple[int, int, int] | None
+
+
+def _stamp(place: Path) -> _Stamp:
+    try:
+        status = place.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _local_files(source: Path) -> tuple[dict[Path, bytes], dict[Path, _Stamp]]:
+    """Return what a source and its local headers hold, and the stamp of each place looked at."""
+    contents, stamps, files = dict[Path, bytes](), {source: _stamp(source)}, [source]
+    for file in files:  # grows
+        contents[file] = file.read_bytes()
+        for name in _LOCAL_INCLUDE.findall(contents[file].decode("utf-8")):
+            # The compiler looks in the including file's folder, then in the source's.
+            for place in (folder / name for folder in (file.parent, source.parent)):
+                stamps[place] = _stamp(place)
+                if stamps[place] is not None:
+                    if (found := place.resolve()) not in files:
+                        files.append(found)
+                    break
+    return contents, stamps
 
 
 @dataclass(eq=False)
@@ -63,6 +95,9 @@ class CudaKernel:
     overlaps: bool = False
     path: Path | None = field(default=None, init=False)
     _module_file: Path | None = field(default=None, init=False)
+    _read: tuple[Mapping[Path, bytes], Mapping[Path, _Stamp]] | None = field(
+        default=None, init=False, repr=False
+    )
 
     def locate(self, owner: type) -> None:
         """Find the source file in the folder of the plugin class that declares the kernel."""
@@ -96,15 +131,19 @@ class CudaKernel:
     @property
     def files(self) -> tuple[Path, ...]:
         """The source file, then the headers that it includes in quotes, and those they include."""
-        files = [self.path] if self.path else []
-        for file in files:  # grows
-            for name in _LOCAL_INCLUDE.findall(file.read_text(encoding="utf-8")):
-                # The compiler looks in the including file's folder, then in the source's.
-                places = (folder / name for folder in (file.parent, files[0].parent))
-                found = next((place.resolve() for place in places if place.is_file()), None)
-                if found is not None and found not in files:
-                    files.append(found)
-        return tuple(files)
+        return tuple(self._contents())
+
+    @property
+    def headers_digest(self) -> str:
+        """The hash of what the headers hold, "" where there is none."""
+        _, *headers = self._contents().values() or [b""]
+        return hashlib.sha256(b"\0".join(headers)).hexdigest() if headers else ""
+
+    def _contents(self) -> Mapping[Path, bytes]:
+        """Return what the files hold, which are read again where one has changed."""
+        if self._read is None or any(_stamp(place) != was for place, was in self._read[1].items()):
+            self._read = _local_files(self.path) if self.path else ({}, {})
+        return self._read[0]
 
     @cached_property
     def placeholders(self) -> frozenset[str]:

@@ -5,7 +5,6 @@ A specialisation holds everything that a compiler needs, and is the key of the c
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,11 +98,9 @@ def cuda_specialisation(kernel: CudaKernel, expression: str) -> CudaSpecialisati
         code = (
             f'{kernel.definitions()}#line 1 "{name}"\n{code}'  # so the log counts the file's lines
         )
-    headers = kernel.files[1:]
-    if headers:
+    if digest := kernel.headers_digest:
         # Caches of compiled code compare the source text, so headers must change it.
-        digest = hashlib.sha256(b"\0".join(header.read_bytes() for header in headers))
-        code += f"\n// headers {digest.hexdigest()}\n"
+        code += f"\n// headers {digest}\n"
     return CudaSpecialisation(
         code, expression, kernel.options, folder, *kernel.origin, kernel.overlaps
     )

@@ -118,9 +118,9 @@ def test_an_example_that_is_broken_fails_its_test(example: list[str], project: P
     broken = ("> np.float32(", ">= np.float32(") if example else ("np.float32(self", "(0 * self")
     assert broken[0] in text
     module.write_text(text.replace(*broken))
-    tested = run("pytest", "-q", "-p", "no:cacheprovider", "tests")
+    tested = run("pytest", "-q", "-p", "no:cacheprovider", "tests", "-k", "test_the_numbers")
     assert tested.returncode == 1
-    assert "test_the_numbers" in tested.stdout
+    assert "FAILED tests/test_my_scale.py::test_the_numbers" in tested.stdout
 
 
 @pytest.mark.slow

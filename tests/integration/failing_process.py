@@ -4,11 +4,17 @@
 raises. ``load FLAVOUR INTERFACE FAILS``: a driven build, load and run. ``read_damaged FLAVOUR
 INTERFACE``: a plugin made from a damaged payload.
 Prints what the caller of pluginkit got; the exit code is 0 unless the process dies.
+
+``serve`` reads such arguments, a JSON list in each line, and forks a process for each: it has
+imported what they need, and no TensorRT. The first of a line is the file for what it prints; the
+answer is its exit code, negative for a signal.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import sys
 
 import numpy as np
@@ -30,6 +36,7 @@ from tests.integration.test_traps import build_with_rtx
 #: others may survive to the end of the process.
 HELD = (plugin_registry, plugin_v2, plugin_v3)
 
+SECONDS = 120  # after which a process that does not end is ended
 SIZES = {"min": 1, "opt": 4, "max": 8}  # the profile of build_with_rtx
 
 
@@ -132,8 +139,25 @@ def read_damaged(flavour_name: str, interface: str) -> str:
     return "read"
 
 
+def forked() -> list[str]:
+    """Return the arguments of each line of stdin, in a process that ends as this one would."""
+    for line in sys.stdin:
+        output, *arguments = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(SECONDS)
+            file = os.open(output, os.O_WRONLY | os.O_CREAT)
+            for stream in (sys.stdout, sys.stderr):
+                os.dup2(file, stream.fileno())
+            return arguments
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+    sys.exit()
+
+
 if __name__ == "__main__":
-    command, *arguments = sys.argv[1:]
+    command, *arguments = forked() if sys.argv[1:] == ["serve"] else sys.argv[1:]
     try:
         said = {"build": build, "load": load, "read_damaged": read_damaged}[command](*arguments)
     except BaseException as error:

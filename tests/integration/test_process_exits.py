@@ -1,7 +1,10 @@
 """A process in which a callback failed reports the failure and then exits like any other."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -37,29 +40,50 @@ LOAD_FAILURES = {
 }
 
 
-def outcome(*arguments: str) -> tuple[int, str]:
-    """Run failing_process.py; return its exit code, negative for a signal, and its last line."""
-    command = [sys.executable, "-m", "tests.integration.failing_process", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    return done.returncode, (done.stdout.splitlines() or [done.stderr[-2000:]])[-1]
+COMMAND = [sys.executable, "-m", "tests.integration.failing_process"]
+Outcome = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
+    """Return a function that runs failing_process.py; it returns the exit code and last line."""
+    folder, numbers = tmp_path_factory.mktemp("exits"), count()
+
+    def run(*arguments: str) -> tuple[int, str]:
+        printed = folder / str(next(numbers))
+        server.stdin.write(json.dumps([str(printed), *arguments]) + "\n")
+        server.stdin.flush()
+        return int(server.stdout.readline()), printed.read_text().splitlines()[-1]
+
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*COMMAND, "serve"], cwd=ROOT, **pipes) as server:
+        yield run
+
+
+def test_in_a_process_that_is_not_forked(rtx) -> None:
+    done = subprocess.run(
+        [*COMMAND, "build", "check", "0"], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.startswith(BUILD_FAILURES["check"])
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("index", ["0", "2"])
 @pytest.mark.parametrize("fails", BUILD_FAILURES)
-def test_after_a_build(rtx, fails: str, index: str) -> None:
+def test_after_a_build(rtx, outcome, fails: str, index: str) -> None:
     code, said = outcome("build", fails, index)
     assert said.startswith(BUILD_FAILURES[fails])
     assert code == 0
 
 
 @pytest.mark.parametrize("fails", LOAD_FAILURES)
-def test_after_a_driven_load(flavour, interface, fails: str) -> None:
+def test_after_a_driven_load(flavour, interface, outcome, fails: str) -> None:
     code, said = outcome("load", flavour.name, interface, fails)
     assert said.startswith(LOAD_FAILURES[fails])
     assert code == 0
 
 
-def test_after_a_damaged_payload(flavour, interface) -> None:
+def test_after_a_damaged_payload(flavour, interface, outcome) -> None:
     code, said = outcome("read_damaged", flavour.name, interface)
     assert said.startswith("CallbackError PK204 FailsOnce: ")
     assert code == 0

@@ -14,6 +14,7 @@ from pluginkit import (
     float32,
     int64,
 )
+from pluginkit.contract import launches
 from pluginkit.errors import KernelError
 from pluginkit.kernels.specialise import (
     cuda_specialisation,
@@ -148,6 +149,25 @@ def test_included_headers_change_the_code_and_others_do_not(tmp_path):
         header.write_text(header.read_text() + "// more\n")
         codes.add(cuda_specialisation(kernel, "f").code)
         assert len(codes) == number
+
+
+def test_headers_are_read_again_only_when_one_changes_or_appears(tmp_path, monkeypatch):
+    read = []
+    find = launches._local_files
+    monkeypatch.setattr(launches, "_local_files", lambda path: read.append(path) or find(path))
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    kernel = CudaKernel("k.cu", "f")
+    kernel.path = tmp_path / "k.cu"
+    kernel.path.write_text('#include "shared/a.cuh"\n')
+    (shared / "a.cuh").write_text('#include "b.cuh"\n')
+    (tmp_path / "b.cuh").write_text("// beside the source\n")
+    codes = [cuda_specialisation(kernel, "f").code for _ in range(3)]
+    assert len(set(codes)) == len(read) == 1
+    (shared / "b.cuh").write_text("// beside the header, which is nearer\n")
+    codes.append(cuda_specialisation(kernel, "f").code)
+    assert kernel.files == (kernel.path, shared / "a.cuh", shared / "b.cuh")
+    assert len(set(codes)) == len(read) == 2
 
 
 def test_a_changed_define_is_another_specialisation(tmp_path):
