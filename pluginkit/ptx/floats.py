@@ -23,7 +23,7 @@ ROUNDINGS = ("rn", "rz", "rm", "rp", "rna")
 def flush(x: Value) -> Value:
     """Replace denormal float32 or float64 numbers by zeros of the same sign."""
     is_small = np.abs(x) < (_TINY32 if x.dtype == F32 else _TINY64)
-    if not np.any(is_small):
+    if not is_small.any():
         return x
     return np.where(is_small, np.copysign(x.dtype.type(0), x), x)
 
@@ -42,7 +42,7 @@ def flush_rounded(x: Value, exact: Callable[[], Value], mode: str) -> Value:
     """
     x = flush(x)
     is_edge = np.abs(x) == _TINY32
-    if not np.any(is_edge):
+    if not is_edge.any():
         return x
     scale = 2.0**64  # far from the denormals, where float32 has all 24 bits
     is_tiny = np.abs(round32(exact() * scale, mode)) < np.float32(2.0**-126 * scale)
@@ -52,7 +52,7 @@ def flush_rounded(x: Value, exact: Callable[[], Value], mode: str) -> Value:
 def to_odd(total: Value, rest: Value) -> Value:
     """Return ``total + rest`` rounded to odd: a sum rounded to nearest, and its exact error."""
     is_inexact = (rest != 0) & np.isfinite(total)
-    if not np.any(is_inexact):
+    if not is_inexact.any():
         return total
     total, rest, is_inexact = np.broadcast_arrays(total, rest, is_inexact)
     bits = np.array(total).view(S64)
@@ -97,7 +97,7 @@ def fma32(a: Value, b: Value, c: Value) -> Value:
     total = a.astype(F64) * b.astype(F64) + c.astype(F64)
     bits = total.view(U64)
     is_tie = (bits & U64.type(0x1FFFFFFF)) == U64.type(0x10000000)
-    if np.any(is_tie | (np.abs(total) < 2.0**-125)):  # only then can a second rounding differ
+    if (is_tie | (np.abs(total) < 2.0**-125)).any():  # only then can a second rounding differ
         return fma_odd(a, b, c).astype(F32)
     return total.astype(F32)
 
@@ -270,7 +270,7 @@ def minimum(a: Value, b: Value) -> Value:
     """Return the smaller one, or the number where the other is NaN; -0 is below +0."""
     result = np.fmin(a, b)
     both_zero = (a == 0) & (b == 0)
-    if np.any(both_zero):
+    if both_zero.any():
         zero = np.where(np.signbit(a) | np.signbit(b), -result.dtype.type(0), result.dtype.type(0))
         result = np.where(both_zero, zero, result)
     return result

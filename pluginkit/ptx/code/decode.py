@@ -95,9 +95,9 @@ def _checking_divisor(
 
     def run(frame: Frame) -> None:
         is_zero = divisor(frame) == 0
-        if np.any(is_zero) and guard is not None:
+        if is_zero.any() and guard is not None:
             is_zero = is_zero & guard(frame)
-        if np.any(is_zero):
+        if is_zero.any():
             frame.machine.report(
                 "division", instruction, frame.ids[broadcast(is_zero, frame.size)],
                 "an integer is divided by zero",

@@ -49,7 +49,7 @@ def use(slots: Slots, instruction: Instruction) -> Operation:
         undefined = np.False_
         for read in reads:
             undefined = undefined | read(frame)
-        if np.any(undefined):
+        if undefined.any():
             ids, places = choose(frame)
             _report(frame, instruction, ids[values_at(undefined, frame, places)])
 

@@ -53,7 +53,7 @@ def shift(instruction: Instruction) -> Compute:
         last = np.minimum(amount, bits - U32.type(1)).astype(dtype)
         result = operation(a, last)
         is_beyond = amount >= bits
-        if not np.any(is_beyond):
+        if not is_beyond.any():
             return result
         filling = a >> dtype.type(bits - 1) if is_arithmetic else zero
         return np.where(is_beyond, filling, result)

@@ -89,7 +89,7 @@ def _float_to_integer(instruction: Instruction, to: str, source: str) -> Compute
         below, above = x < float(low), x >= float(high) + (bits < 64)
         is_outside = below | above | np.isnan(x)
         inside = np.where(is_outside, 0.0, x).astype(dtype)
-        if not np.any(is_outside):
+        if not is_outside.any():
             return inside
         ends = np.where(below, dtype.type(low), dtype.type(high))
         return np.where(np.isnan(x), of_nan, np.where(is_outside, ends, inside))

@@ -34,7 +34,7 @@ def _flush_rounded(bits: Value, exact: Value, kind: str) -> Value:
     """Flush results; like float32, float16 is judged by its value after rounding to 11 bits."""
     bits = _flush(bits, kind)
     is_edge = bits & U16.type(0x7FFF) == _LEAST_NORMAL
-    if kind != "f16" or not np.any(is_edge):
+    if kind != "f16" or not is_edge.any():
         return bits
     scaled = floats.half_from_float(exact * exact.dtype.type(2.0**8)) & U16.type(0x7FFF)
     is_tiny = scaled < _LEAST_NORMAL + U16.type(8 << 10)
