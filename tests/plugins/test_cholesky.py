@@ -33,8 +33,7 @@ def test_numpy_agrees(shape, upper):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("upper", [False, True])
-@pytest.mark.parametrize("size", [97, 163])
+@pytest.mark.parametrize(("size", "upper"), [(97, False), (163, True)])
 def test_many_blocks_take_a_matrix_larger_than_shared_memory(size, upper):
     x = positive_definite(2, size, size)
     factor, info = on_machine(np.triu(x) if upper else np.tril(x), upper=upper)

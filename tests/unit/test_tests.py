@@ -1,11 +1,18 @@
 """Every test can fail, and helpers are imported one way."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
 #: Calls that fail a test, by the beginning of their name: pytest's, numpy's and the helpers'.
 CHECKS = ("assert_", "raises", "fail", "warns")
+
+
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """Every node of a file's syntax tree."""
+    return tuple(ast.walk(ast.parse(path.read_text())))
 
 
 def checks_something(function: ast.FunctionDef) -> bool:
@@ -30,7 +37,7 @@ def test_every_test_checks_something() -> None:
     functions = {
         f"{path.relative_to(TESTS)}::{node.name}": node
         for path in TESTS.rglob("test_*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     }
     assert len(functions) > 1000
@@ -41,7 +48,7 @@ def test_helpers_are_imported_from_tests_and_never_from_a_conftest() -> None:
     imports = [
         (str(path.relative_to(TESTS)), node)
         for path in TESTS.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path)
         if isinstance(node, ast.ImportFrom)
     ]
     ours = [(path, node) for path, node in imports if (node.module or "").startswith("tests.")]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pluginkit.errors import KernelError
+from pluginkit.ptx.code import inline
 from tests.unit.ptx.run_case import run_words
 
 WORDS = np.arange(96, dtype=np.uint32)
@@ -83,11 +84,12 @@ def test_recursion() -> None:
 @pytest.mark.parametrize(
     ("source", "needs"),
     [
-        (RECURSIVE.replace("DEPTH", "40"), "a deeper recursion of 'fibonacci'"),
+        (RECURSIVE.replace("DEPTH", "9"), "a deeper recursion of 'fibonacci'"),
         (UNKNOWN, "a call through a pointer to an unknown function"),
     ],
 )
-def test_what_cannot_be_inlined_is_not_run_and_says_where(source, needs) -> None:
+def test_what_cannot_be_inlined_is_not_run_and_says_where(source, needs, monkeypatch) -> None:
+    monkeypatch.setattr(inline, "_COPIES", 64)  # of a function that calls itself twice: 6 deep
     with pytest.raises(KernelError, match="PK351") as caught:
         run_words(source, 1, 96, WORDS, 96)
     assert needs in str(caught.value)
