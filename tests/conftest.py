@@ -1,3 +1,4 @@
+import gc
 import resource
 import shutil
 import signal
@@ -15,6 +16,20 @@ from tests.browser import COMMANDS, Browser
 #: A test that takes more CPU seconds, its child processes included, is marked ``slow``.
 SLOW_CPU_S = 2.0
 _STARTED = pytest.StashKey[float]()
+#: How many objects are made before Python looks for cycles. The PTX machine makes many that stay:
+#: to look every 700 objects takes a quarter of its time.
+_COLLECTED_AFTER = 50_000
+
+
+def pytest_configure() -> None:
+    gc.set_threshold(_COLLECTED_AFTER)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Leave the tests and their modules, which stay, out of every search for cycles."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
