@@ -1,6 +1,7 @@
 """pluginkit export and build --standalone: what is written, what is refused, what is said."""
 
 import ctypes
+import dataclasses
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from pluginkit.cli.main import main
 from pluginkit.engine.deploy.export_folder import Deployment, _missing
 from pluginkit.engine.plan.manifest import manifest_path, read_manifest
 from pluginkit.errors import ExportError
+from pluginkit.export import export_library
 from pluginkit.export.compile import compiler
 from pluginkit.export.prove.compare import Proof
 from pluginkit.onnx.model.plugin_nodes import plugin_node
@@ -163,7 +165,11 @@ class TestModel:
         )
         assert b"max_batch_size: 16" in files["padded/config.pbtxt"]
 
-    def test_a_tensorrt_older_than_the_rewrites(self, tmp_path: Path, capsys: Capture):
+    def test_a_tensorrt_older_than_the_rewrites(
+        self, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    ):
+        unoptimised = dataclasses.replace(compiler.find_compiler(), optimization="-O0")
+        monkeypatch.setattr(export_library, "find_compiler", lambda arch=None: unoptimised)
         model = save_model(tmp_path / "padded.onnx")
         folder = tmp_path / "deploy"
         assert main(["export", str(model), "-o", str(folder), "--tensorrt", "8.6", *CC]) == 0

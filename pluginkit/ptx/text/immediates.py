@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from pluginkit.ptx.types import F32, F64, is_float
 
 
+@lru_cache(maxsize=4096)
 def number(text: str, dtype: np.dtype[Any], kind: str) -> Any:
     """Return an immediate operand as a scalar of ``dtype`` for an instruction of type ``kind``.
 

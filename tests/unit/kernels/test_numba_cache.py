@@ -1,6 +1,4 @@
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -96,26 +94,3 @@ def test_the_folder_follows_the_environment(monkeypatch) -> None:
     assert cache_folder() == Path("/somewhere/pluginkit")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "pluginkit"
-
-
-CHILD = """
-import sys
-from pathlib import Path
-from pluginkit import TensorDesc, float32
-from pluginkit.kernels.arguments import argument_types
-from pluginkit.kernels.numba_cache import compiled_numba
-from pluginkit.kernels.specialise import NumbaSpecialisation
-from pluginkit.contract.tensors import Slot
-x = TensorDesc("x", (4,), float32, Slot("input"))
-wanted = NumbaSpecialisation(Path(sys.argv[1]), "scale", argument_types("scale", (x, 2.0)))
-print(len(compiled_numba(wanted, "80").cubin))
-"""
-
-
-@pytest.mark.slow
-def test_processes_share_the_folder(wanted) -> None:
-    command = [sys.executable, "-c", CHILD, str(wanted.path)]
-    children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    sizes = {child.communicate(timeout=120)[0] for child in children}
-    assert sizes == {f"{len(compiled_numba(wanted, '80').cubin)}\n"}
-    assert [file.suffix for file in cache_folder().iterdir()] == [".kernel"]
