@@ -60,7 +60,7 @@ def share_of(every: list[CudaSpecialisation], arch: str) -> list[CudaSpecialisat
     return every if arch == oldest else every[others.index(arch) :: len(others)]
 
 
-def few_of_each(every: list[CudaSpecialisation], count: int = 2) -> list[CudaSpecialisation]:
+def few_of_each(every: list[CudaSpecialisation], count: int = 1) -> list[CudaSpecialisation]:
     """Return the given number of specialisations of every function, spread over all of them."""
     few = []
     for function in sorted({function_of(each) for each in every}):
@@ -89,7 +89,7 @@ def assert_all_are_read(wanted: list[CudaSpecialisation], arch: str) -> None:
     assert len(symbols) == len(wanted) > 0
 
 
-def assert_kernels_compile(every: list[CudaSpecialisation], arch: str, count: int = 2) -> None:
+def assert_kernels_compile(every: list[CudaSpecialisation], arch: str, count: int = 1) -> None:
     """Compile all, or for QUICK the given number of each function and read the others."""
     if arch == QUICK:
         assert_all_are_read(every, arch)
