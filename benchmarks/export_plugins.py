@@ -50,7 +50,7 @@ ALSO = {
 def exported(plugin: str, options: list[str]) -> dict[str, Any]:
     """Export a plugin in a process of its own; return what it took and what came out."""
     with tempfile.TemporaryDirectory() as scratch:
-        command = [sys.executable, "-m", "pluginkit.cli", "export", plugin, *options, "--json"]
+        command = [sys.executable, "-m", "pluginkit", "export", plugin, *options, "--json"]
         began = time.perf_counter()
         said, errors = Path(scratch, "said"), Path(scratch, "errors")
         with said.open("w") as output, errors.open("w") as error:

@@ -17,12 +17,12 @@ RUNS = 15
 COMMANDS = {
     "python -c pass": (["-c", "pass"], None),
     "import pluginkit": (["-c", "import pluginkit"], 0.15),
-    "pluginkit --help": (["-m", "pluginkit.cli", "--help"], 0.3),
+    "pluginkit --help": (["-m", "pluginkit", "--help"], 0.3),
     "pluginkit --help, without a parent that survives crashes": (
         ["-c", "from pluginkit.cli.main import main; main(['--help'])"],
         None,
     ),
-    "pluginkit list": (["-m", "pluginkit.cli", "list"], None),
+    "pluginkit list": (["-m", "pluginkit", "list"], None),
 }
 
 

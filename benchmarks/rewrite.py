@@ -198,7 +198,7 @@ def ways_of(model: Path, script: str) -> dict[str, list[str]]:
     output = str(model.with_name("rewritten.onnx"))
     return {
         "pluginkit rewrite": [
-            sys.executable, "-m", "pluginkit.cli", "rewrite", str(model), "-o", output,
+            sys.executable, "-m", "pluginkit", "rewrite", str(model), "-o", output,
         ],
         PLAIN_WAY: [sys.executable, "-c", script, str(model), output],
     }  # fmt: skip

@@ -91,7 +91,7 @@ def build_options(args: argparse.Namespace, **further: Any) -> BuildOptions:
 def print_plan(built: BuiltPlan) -> None:
     """Print the shapes of a plan, its size and its GPUs."""
     from pluginkit.cli.terminal_output import print_line, print_table
-    from pluginkit.engine.build.shape_ranges import text_from_shape
+    from pluginkit.onnx.inference.shape_ranges import text_from_shape
 
     for number, profile in enumerate(built.profiles):
         if not profile.ranges:

@@ -68,7 +68,7 @@ def _document(models: tuple[Path, Path], comparison: Comparison) -> dict[str, An
 
 
 def _tables(comparison: Comparison) -> list[ReportTable]:
-    from pluginkit.engine.build.shape_ranges import text_from_shape
+    from pluginkit.onnx.inference.shape_ranges import text_from_shape
 
     each = comparison.runs // len(comparison.cases)
     tables: list[ReportTable] = []
@@ -106,7 +106,7 @@ def _columns(first: str) -> Sequence[str]:
 
 
 def _rows(found: Sequence[OutputComparison]) -> list[tuple[str, ...]]:
-    from pluginkit.engine.build.shape_ranges import text_from_shape
+    from pluginkit.onnx.inference.shape_ranges import text_from_shape
 
     return [
         (

@@ -107,7 +107,7 @@ def compute_capabilities(args: argparse.Namespace) -> list[tuple[int, int]]:
 
 
 def add_shapes(parser: argparse.ArgumentParser, purpose: str = "") -> None:
-    """Add ``--shapes``, for commands that build."""
+    """Add ``--shapes``, for commands that rewrite or build."""
     parser.add_argument(
         "--shapes",
         action="append",

@@ -237,7 +237,7 @@ def _array_summary(array: npt.NDArray[Any]) -> dict[str, Any]:
 def print_outputs(outputs: Mapping[str, Mapping[str, Any]]) -> None:
     """Print what :func:`output_rows` has."""
     from pluginkit.cli.terminal_output import print_table
-    from pluginkit.engine.build.shape_ranges import text_from_shape
+    from pluginkit.onnx.inference.shape_ranges import text_from_shape
 
     rows = []
     for name, one in outputs.items():

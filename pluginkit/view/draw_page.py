@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.errors import PluginkitError, UsageError
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
@@ -32,6 +34,7 @@ def draw_models(
     rewrites: Sequence[type[Rewrite]],
     plugins: Plugins,
     choice: RewriteChoice = RewriteChoice(),
+    shapes: Mapping[str, ShapeSpec] = MappingProxyType({}),
     parser: Callable[[Path, onnx.ModelProto], Verdicts] | None = None,
 ) -> list[dict[str, Any]]:
     """Return the documents of one model, or of two that are compared.
@@ -41,6 +44,7 @@ def draw_models(
         rewrites: the rewrites whose matches are marked.
         plugins: the plugins whose nodes are marked.
         choice: which rewrites apply, and for which TensorRT.
+        shapes: the ranges of dynamic inputs, as for ``build_engine``.
         parser: returns the verdicts of TensorRT's parser; None for no verdicts of a parser.
 
     Errors:
@@ -52,7 +56,7 @@ def draw_models(
         notes: list[str] = []
         sources: list[Verdicts] = [verdicts_from_plugins(model, plugins)]
         try:
-            result = rewrite_model(model, rewrites, choice=choice, plugins=plugins)
+            result = rewrite_model(model, rewrites, choice, plugins=plugins, shapes=shapes)
             sources.insert(0, verdicts_from_rewrites(model, result))
         except UsageError:  # a name that is no rewrite's
             raise

@@ -183,7 +183,7 @@ class TestModel:
         other = tmp_path / "elsewhere" / "deploy"
         (tmp_path / "scratch").mkdir()
         subprocess.run(
-            [sys.executable, "-m", "pluginkit.cli", "export", str(exported / "padded.onnx"),
+            [sys.executable, "-m", "pluginkit", "export", str(exported / "padded.onnx"),
              "-o", str(other), "--source", *CC, "--tensorrt", "10.16"],
             check=True,
             cwd=tmp_path,

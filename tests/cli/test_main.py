@@ -23,7 +23,7 @@ def run(*argv: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]
     """Run the command in a process."""
     root = str(Path(pluginkit.__file__).parents[1])
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "pluginkit.cli", *argv],
+        [sys.executable, "-W", "error", "-m", "pluginkit", *argv],
         capture_output=True,
         text=True,
         check=False,
@@ -168,7 +168,7 @@ def test_control_characters_of_a_file_name_do_not_reach_the_terminal(capsys: Cap
 def test_a_closed_pipe_is_no_traceback(options: list[str]) -> None:
     root = str(Path(pluginkit.__file__).parents[1])
     process = subprocess.Popen(
-        [sys.executable, "-m", "pluginkit.cli", "list", *options],
+        [sys.executable, "-m", "pluginkit", "list", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -66,6 +66,49 @@ def test_build_prints_its_choices_and_nothing_else(relu: Path, capfd: Capture) -
     assert captured.err == ""
 
 
+SQUEEZED = """<ir_version: 10, opset_import: ["" : 18]>
+g (float[N, 3] x) => (y) <int64 at = {0}, int64 one = {1}> {
+    s = Shape(x)
+    n = Gather(s, at)
+    c = Equal(n, one)
+    y = If (c) <
+        then_branch = t () => (u) { axis = Constant<value_ints=[0]>() u = Squeeze(x, axis) },
+        else_branch = e () => (v) { v = Relu(x) }
+    >
+}"""
+
+
+@pytest.mark.parametrize("shapes", ["x:4x3", "x:2x3,4x3,9x3"])
+def test_rewrite_knows_the_sizes_that_it_is_given(
+    shapes: str, tmp_path: Path, capsys: Capture
+) -> None:
+    model, rewritten = str(tmp_path / "a.onnx"), str(tmp_path / "b.onnx")
+    onnx.save(onnx.parser.parse_model(SQUEEZED), model)
+    assert main(["rewrite", model, "-o", rewritten]) == 0
+    assert "Nothing was rewritten" in capsys.readouterr().out
+    assert main(["rewrite", model, "-o", rewritten, "--shapes", shapes]) == 0
+    assert f"It is for {shapes} only" in capsys.readouterr().out
+    assert "If" not in {node.op_type for node in onnx.load(rewritten).graph.node}
+    assert main(["compare", model, rewritten]) == 0
+    assert main(["compare", model, rewritten, "--shapes", shapes]) == 0
+    page = str(tmp_path / "a.html")
+    capsys.readouterr()
+    assert main(["view", model, "-o", page, "--no-scan", "--shapes", shapes, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["models"][0]["counts"]["rewritten"]
+
+
+@pytest.mark.parametrize("command", ["rewrite", "scan", "build", "view"])
+def test_shapes_are_checked_alike(relu: Path, command: str, capsys: Capture) -> None:
+    for given, code in (
+        ("x", "PK500"),
+        ("z:1x4", "PK501"),
+        ("x:1x5", "PK502"),
+        ("x:2x4,1x4,1x4", "PK503"),
+    ):
+        assert main([command, str(relu), "--shapes", given]) == 2
+        assert capsys.readouterr().err.startswith(code)
+
+
 def test_build_prints_every_profile(relu: Path, capsys: Capture) -> None:
     assert main(["build", str(relu), "--shapes", "x:1x4/1x4,8x4,64x4", *RTX]) == 0
     printed = capsys.readouterr().out

@@ -98,7 +98,7 @@ def test_an_example_passes_its_checks_and_its_test(
     assert "Left to write" not in printed
     assert_tidy(project / "plugins")
 
-    checked = run("pluginkit.cli", "check", "MyScale", "--json")
+    checked = run("pluginkit", "check", "MyScale", "--json")
     assert checked.returncode == 0, checked.stdout
     results = {one["check"]: one["status"] for one in json.loads(checked.stdout)["results"]}
     assert results["reference"] == results["shape_function"] == results["compile"] == "passed"
@@ -130,7 +130,7 @@ def test_the_kernels_of_an_example_are_compared_with_its_reference(project: Path
     text = kernel.read_text()
     assert "place += kept[other]" in text
     kernel.write_text(text.replace("place += kept[other]", "place += 1"))
-    checked = run("pluginkit.cli", "check", "MySelect", "--only", "kernel_types", "--json")
+    checked = run("pluginkit", "check", "MySelect", "--only", "kernel_types", "--json")
     assert checked.returncode == 1, checked.stdout
     (result,) = json.loads(checked.stdout)["results"]
     assert (result["check"], result["status"]) == ("kernel_types", "failed")
@@ -210,7 +210,7 @@ def test_an_operators_declaration_is_that_of_its_schema(
 @pytest.mark.slow
 def test_what_is_left_to_write_raises_and_fails_its_check(project: Path) -> None:
     assert main(["new", "MyElu", "--onnx-op", "Elu"]) == 0
-    checked = run("pluginkit.cli", "check", "MyElu")
+    checked = run("pluginkit", "check", "MyElu")
     assert checked.returncode == 1
     assert "NotImplementedError: MyElu.cases: yield Case" in checked.stdout
     (project / "cases.py").write_text(

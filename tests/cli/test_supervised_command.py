@@ -188,7 +188,7 @@ def test_a_crash_in_a_build_leaves_no_plan(tmp_path: Path) -> None:
         " g (float[2] x) => (float[2] y) { y = pluginkit.Deadly_PK (x) }"
     )
     onnx.save(model, tmp_path / "model.onnx")
-    command = [sys.executable, "-m", "pluginkit.cli", "build", "model.onnx", "--plugins", "."]
+    command = [sys.executable, "-m", "pluginkit", "build", "model.onnx", "--plugins", "."]
     done = subprocess.run(
         [*command, "--tensorrt", "tensorrt_rtx", "--compute-capability", "8.9"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},

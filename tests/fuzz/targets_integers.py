@@ -102,7 +102,7 @@ def build(case: integer_models.Case, path: Path) -> str:
 
 def _build_error(path: Path) -> dict[str, str] | None:
     """Build a model; return the fields of the error, or None."""
-    command = [sys.executable, "-m", "pluginkit.cli", "build", str(path), "--json"]
+    command = [sys.executable, "-m", "pluginkit", "build", str(path), "--json"]
     done = subprocess.run(  # this interpreter, a module of ours
         [*command, "--tensorrt", "tensorrt_rtx", "--compute-capability", "8.9"],
         capture_output=True,

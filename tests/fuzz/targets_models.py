@@ -140,10 +140,10 @@ def _parsed(box: Sandbox, path: Path) -> str:
 
 def _parse(flavour: Any, source: Any) -> None:
     from pluginkit.engine.build.model_plugins import check_known
-    from pluginkit.engine.build.network_inputs import inputs_of
     from pluginkit.engine.build.profiles import resolve_profiles
     from pluginkit.engine.parse.parse_model import parse_model
     from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
+    from pluginkit.onnx.inference.network_inputs import inputs_of
     from pluginkit.trt.callbacks import callback_errors
     from pluginkit.trt.plugin_registry import register
 

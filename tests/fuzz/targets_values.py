@@ -32,11 +32,11 @@ from pluginkit.cli.commands import compare
 from pluginkit.contract import calls
 from pluginkit.contract.attributes import AttributeSpec
 from pluginkit.engine.build.compute_capabilities import parse_capability
-from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import resolve_profiles
-from pluginkit.engine.build.shape_ranges import parse_shapes
 from pluginkit.errors import UsageError
 from pluginkit.kernels.enqueue_steps import enqueue_steps
+from pluginkit.onnx.inference.network_inputs import NetworkInput
+from pluginkit.onnx.inference.shape_ranges import parse_shapes
 from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_of_node
 from pluginkit.trt.fields import FieldBlock, wire_from_fields
 from pluginkit.trt.flavour import load_flavour

@@ -20,7 +20,7 @@ from tests.fuzz import models, targets_files
 pytestmark = pytest.mark.trt
 
 RTX = ["--tensorrt", "tensorrt_rtx", "--compute-capability", "8.9"]
-PLUGINKIT = [sys.executable, "-m", "pluginkit.cli"]
+PLUGINKIT = [sys.executable, "-m", "pluginkit"]
 
 
 @pytest.fixture

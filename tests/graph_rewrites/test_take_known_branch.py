@@ -38,6 +38,11 @@ SIZES = """ g (float[N, 3] x, float[M, 3] z) => (float[K, 3] y)
 }"""
 
 
+def rows(**sizes):
+    """Return the ranges of inputs with three columns, from the ranges of their rows."""
+    return {name: ",".join(f"{size}x3" for size in each.split(",")) for name, each in sizes.items()}
+
+
 def taken(model, **options):
     """Apply the rewrite twice; the second time must change nothing."""
     result = rewrite_model(model, [TakeKnownBranch], **options)
@@ -59,31 +64,31 @@ def test_a_squeeze_of_a_known_axis():
 
 def test_a_condition_on_a_dynamic_size_is_left():
     model = model_of(SQUEEZE.replace("AT", "0"))
-    for extents in ({}, {"N": (1, 8)}, {"M": (2, 8)}):
-        result = rewrite_model(model, [TakeKnownBranch], extents=extents)
+    for shapes in ({}, {"x": "1x1x3,2x1x3,8x1x3"}):
+        result = rewrite_model(model, [TakeKnownBranch], shapes=shapes)
         assert result.applied == []
         assert result.model == model
 
 
 @pytest.mark.parametrize(
-    ("condition", "extents", "op_type"),
+    ("condition", "sizes", "op_type"),
     [
-        ("Equal(n, limit)", {"N": (1, 7)}, "Neg"),
-        ("Equal(n, limit)", {"N": (8, 8)}, "Relu"),
-        ("Equal(n, limit)", {"N": (1, 8)}, "If"),
-        ("Greater(n, limit)", {"N": (9, 20)}, "Relu"),
-        ("Greater(n, limit)", {"N": (8, 20)}, "If"),
-        ("Less(n, m)", {"N": (1, 4), "M": (5, 9)}, "Relu"),
-        ("GreaterOrEqual(n, m)", {"N": (9, 9), "M": (5, 9)}, "Relu"),
-        ("LessOrEqual(n, m)", {"N": (1, 4), "M": (4, 9)}, "Relu"),
-        ("LessOrEqual(n, m)", {"N": (1, 5), "M": (4, 9)}, "If"),
-        ("Equal(n, m)", {"N": (1, 4), "M": (5, 9)}, "Neg"),
+        ("Equal(n, limit)", {"x": "1,1,7"}, "Neg"),
+        ("Equal(n, limit)", {"x": "8,8,8"}, "Relu"),
+        ("Equal(n, limit)", {"x": "1,1,8"}, "If"),
+        ("Greater(n, limit)", {"x": "9,9,20"}, "Relu"),
+        ("Greater(n, limit)", {"x": "8,8,20"}, "If"),
+        ("Less(n, m)", {"x": "1,1,4", "z": "5,5,9"}, "Relu"),
+        ("GreaterOrEqual(n, m)", {"x": "9,9,9", "z": "5,5,9"}, "Relu"),
+        ("LessOrEqual(n, m)", {"x": "1,1,4", "z": "4,4,9"}, "Relu"),
+        ("LessOrEqual(n, m)", {"x": "1,1,5", "z": "4,4,9"}, "If"),
+        ("Equal(n, m)", {"x": "1,1,4", "z": "5,5,9"}, "Neg"),
         ("GreaterOrEqual(n, zero)", {}, "Relu"),
     ],
 )
-def test_what_holds_for_all_sizes_is_known(condition, extents, op_type):
+def test_what_holds_for_all_sizes_is_known(condition, sizes, op_type):
     model = model_of(SIZES.replace("CONDITION", condition))
-    found = op_types(rewrite_model(model, [TakeKnownBranch], extents=extents).model)
+    found = op_types(rewrite_model(model, [TakeKnownBranch], shapes=rows(**sizes)).model)
     assert op_type in found
     assert (op_type == "If") == ("If" in found)
 
@@ -95,9 +100,9 @@ def test_arithmetic_of_sizes():
     d = Mul(n, two) e = Sub(d, m) total = Add(e, one)
     c = """
     model = model_of(SIZES.replace("c = CONDITION", steps + condition))
-    extents = {"N": (9, 20), "M": (1, 9)}
-    assert op_types(taken(model, extents=extents)) == ["Relu"]
-    assert rewrite_model(model, [TakeKnownBranch], extents=extents | {"M": (1, 11)}).applied == []
+    assert op_types(taken(model, shapes=rows(x="9,9,20", z="1,1,9"))) == ["Relu"]
+    shapes = rows(x="9,9,20", z="1,1,11")
+    assert rewrite_model(model, [TakeKnownBranch], shapes=shapes).applied == []
 
 
 #: What is left of x after a convolution is squeezed if that is one element.
@@ -119,12 +124,12 @@ CONVOLVED = """ g (float[1, 1, T] x, bool c) => (float y)
 @pytest.mark.parametrize(("size", "op_type"), [(4, "Squeeze"), (8, "Relu")])
 def test_the_one_size_that_is_given_is_followed_through_nodes(size, op_type):
     model = model_of(CONVOLVED)
-    result = taken(model, extents={"T": (size, size)})
+    result = taken(model, shapes={"x": f"1x1x{size}"})
     assert op_types(result)[-2] == op_type
     x = X.reshape(1, 1, -1)[..., :size]
     expected, found = (run(each, {"x": x, "c": np.array(True)})[0] for each in (model, result))
     np.testing.assert_array_equal(found, expected)
-    assert rewrite_model(model, [TakeKnownBranch], extents={"T": (4, 8)}).applied == []
+    assert rewrite_model(model, [TakeKnownBranch], shapes={"x": "1x1x4,1x1x4,1x1x8"}).applied == []
 
 
 def test_a_branch_that_does_not_fit_the_one_size_that_is_given_is_not_refused():
@@ -137,7 +142,7 @@ def test_a_branch_that_does_not_fit_the_one_size_that_is_given_is_not_refused():
             else_branch = b () => (o) {{ o = ReduceSum <keepdims = 0> (x) }}
         >
     }}"""
-    result = rewrite_model(model_of(outer), [TakeKnownBranch], extents={"T": (8, 8)})
+    result = rewrite_model(model_of(outer), [TakeKnownBranch], shapes={"x": "1x1x8"})
     assert [each.made for each in result.applied] == [("Relu",)]
 
 

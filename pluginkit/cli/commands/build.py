@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.progress_bars import shown_progress
     from pluginkit.cli.terminal_output import print_json
     from pluginkit.engine import build_engine
-    from pluginkit.engine.build.shape_ranges import parse_shapes
+    from pluginkit.onnx.inference.shape_ranges import parse_shapes
 
     shapes = parse_shapes(args.shapes)
     build = build_options(

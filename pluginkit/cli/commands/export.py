@@ -144,10 +144,10 @@ def _check_together(args: argparse.Namespace, models: list[str]) -> None:
 
 def _export_model(args: argparse.Namespace, report: Report) -> Deployment:
     from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
-    from pluginkit.engine.build.shape_ranges import parse_shapes
     from pluginkit.engine.deploy.deployed_model import deployed_model
     from pluginkit.engine.deploy.export_folder import export_model_folder
     from pluginkit.engine.deploy.triton_plan import triton_plan
+    from pluginkit.onnx.inference.shape_ranges import parse_shapes
 
     chosen, target = _options(args), _target(args)
     plugins, rewrites = plugins_of(args), rewrites_of(args)
@@ -173,8 +173,8 @@ def _export_model(args: argparse.Namespace, report: Report) -> Deployment:
 def _export_plugins(args: argparse.Namespace, report: Report) -> Deployment:
     from pluginkit.cli.found_classes import plugins_of
     from pluginkit.contract.plugin_names import plugin_named
-    from pluginkit.engine.build.shape_ranges import parse_shapes
     from pluginkit.engine.deploy.export_folder import export_plugin_folder
+    from pluginkit.onnx.inference.shape_ranges import parse_shapes
 
     found = plugins_of(args)
     classes = list(dict.fromkeys(plugin_named(name, found) for name in args.what))

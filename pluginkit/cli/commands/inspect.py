@@ -84,7 +84,7 @@ def _document(
 
 def _print_manifest(plan: Path, manifest: Manifest, machine: Sequence[MachineHere]) -> None:
     from pluginkit.cli.terminal_output import print_line, print_table
-    from pluginkit.engine.build.shape_ranges import text_from_shape
+    from pluginkit.onnx.inference.shape_ranges import text_from_shape
 
     later = " and later versions" if manifest.is_version_compatible else ""
     print_line(

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.progress_bars import shown_progress
     from pluginkit.cli.terminal_output import print_json
     from pluginkit.engine import build_network
-    from pluginkit.engine.build.shape_ranges import parse_shapes
+    from pluginkit.onnx.inference.shape_ranges import parse_shapes
 
     shapes, build = parse_shapes(args.shapes), build_options(args)
     with shown_progress() as observer:

@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """Refit a plan."""
     from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.terminal_output import print_line
-    from pluginkit.engine.build.shape_ranges import parse_shapes
     from pluginkit.engine.plan.refit_plan import refit_plan
+    from pluginkit.onnx.inference.shape_ranges import parse_shapes
 
     output = args.output or args.plan.parent / f"{args.plan.stem}.refitted.plan"
     manifest = refit_plan(

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the new model (default: NAME.plugins.onnx or NAME.PRECISION.onnx in its folder)",
     )
+    options.add_shapes(parser, " for which the new model is")
     parser.add_argument("--dry-run", action="store_true", help="report, and write nothing")
     options.add_choice(parser)
     parser.add_argument(
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     """Rewrite a model."""
     from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.terminal_output import print_json, print_line
+    from pluginkit.onnx.inference.shape_ranges import parse_shapes
     from pluginkit.onnx.model.model_file import load_model, save_model
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
     from pluginkit.trt.target import installed_target, target_from_text
@@ -80,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         rewrites,
         choice=choice_of(args, target),
         plugins=plugins,
+        shapes=parse_shapes(args.shapes),
         explain=args.explain or args.explain_all,
         in_place=True,
     )
@@ -95,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         save_model(result.model, written, args.model)
     if args.json:
         document = {"model": args.model, "output": written, "target": target and str(target)}
+        document |= {"shapes": args.shapes}
         made = {} if report is None else {"precision": dataclasses.asdict(report)}
         print_json({**document, **report_of(result), **made})
         return 0
@@ -114,6 +118,10 @@ def run(args: argparse.Namespace) -> int:
         print_precision(report)
     if written is not None:
         print_line(f"Wrote {written}.")
+        if args.shapes:
+            print_line(
+                f"It is for {', '.join(args.shapes)} only: give build and compare these --shapes."
+            )
     elif is_changed:
         print_line(f"Dry run: {output} was not written.")
     elif args.output is not None:

@@ -36,13 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also build what parses, to find nodes that parse but do not build",
     )
-    options.add_shapes(parser, " for --build")
-    parser.add_argument(
-        "--compute-capability",
-        action="append",
-        default=[],
-        metavar="CC",
-        help="a GPU to build for with --build, as in 8.9 (default: one that fits)",
+    options.add_shapes(parser, ", for what rewrites know and for --build")
+    options.add_compute_capability(
+        parser, "a GPU to build for with --build, as in 8.9", "one that fits"
     )
     options.add_flavour(parser)
     options.add_discovery(parser)
@@ -53,11 +49,9 @@ def run(args: argparse.Namespace) -> int:
     """Scan a model; 1 when something is left."""
     from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.terminal_output import print_json
-    from pluginkit.engine.build.compute_capabilities import parse_capability
-    from pluginkit.engine.build.shape_ranges import parse_shapes
     from pluginkit.engine.scan.scan_model import scan
+    from pluginkit.onnx.inference.shape_ranges import parse_shapes
 
-    texts = [text for given in args.compute_capability for text in given.split(",")]
     report = scan(
         args.model,
         plugins=plugins_of(args),
@@ -66,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         flavour=args.tensorrt,
         build=args.build,
         shapes=parse_shapes(args.shapes),
-        compute_capabilities=[parse_capability(text) for text in texts],
+        compute_capabilities=options.compute_capabilities(args),
     )
     if args.json:
         print_json(_document(report))

@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-scan", action="store_true", help="do not ask TensorRT which nodes it takes"
     )
+    options.add_shapes(parser, ", for what rewrites know")
     options.add_choice(parser)
     options.add_flavour(parser)
     options.add_discovery(parser)
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.found_classes import choice_of, plugins_of, rewrites_of
     from pluginkit.cli.terminal_output import print_json, print_line
     from pluginkit.engine.scan.scan_model import scan
+    from pluginkit.onnx.inference.shape_ranges import parse_shapes
     from pluginkit.trt.target import installed_target
     from pluginkit.view.draw_page import draw_models
     from pluginkit.view.node_status import verdicts_from_scan
@@ -64,10 +66,18 @@ def run(args: argparse.Namespace) -> int:
     models = [args.model] if args.after is None else [args.model, args.after]
     plugins, rewrites = plugins_of(args), rewrites_of(args)
     choice = choice_of(args, installed_target(args.tensorrt))
+    shapes = parse_shapes(args.shapes)
 
     def ask(path: Path, model: onnx.ModelProto) -> Verdicts:
         return verdicts_from_scan(
-            scan(path, plugins=plugins, rewrites=rewrites, choice=choice, flavour=args.tensorrt)
+            scan(
+                path,
+                plugins=plugins,
+                rewrites=rewrites,
+                choice=choice,
+                flavour=args.tensorrt,
+                shapes=shapes,
+            )
         )
 
     documents = draw_models(
@@ -75,6 +85,7 @@ def run(args: argparse.Namespace) -> int:
         rewrites=rewrites,
         plugins=plugins,
         choice=choice,
+        shapes=shapes,
         parser=None if args.no_scan else ask,
     )
     _write(output, page_from_documents(documents))

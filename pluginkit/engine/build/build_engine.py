@@ -19,16 +19,16 @@ from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
 from pluginkit.engine.build.linked_dims import link_inputs
 from pluginkit.engine.build.mark_values import mark_values
 from pluginkit.engine.build.model_plugins import check_known
-from pluginkit.engine.build.network_inputs import inputs_of
 from pluginkit.engine.build.profile_checks import ProfileChecks
 from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.engine.build.serialize_network import serialize_network
-from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import parse_model
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
 from pluginkit.engine.plan.manifest import manifest_path
 from pluginkit.engine.plan.output_files import check_target, write_together
 from pluginkit.errors import BuildError, ParseError
+from pluginkit.onnx.inference.network_inputs import inputs_of
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.trt.collected_calls import collected_calls
 from pluginkit.trt.flavour import Flavour, load_flavour
 from pluginkit.trt.target import installed_target
@@ -95,7 +95,7 @@ def build_engine(
         model_path: the ONNX model; pluginkit never reads its external data.
         plan_path: where the plan goes; by default into the model's folder.
         shapes: the ranges of each dynamic input, ``{"x": "1x16,64x16,1024x16"}``, see
-            ``pluginkit.engine.build.shape_ranges``; defaults fill the rest.
+            ``pluginkit.onnx.inference.shape_ranges``; defaults fill the rest.
         options: how to build: for which GPUs, with which precision and memory.
         plugins: the plugins that may be used; by default all that are found.
         rewrites: the rewrites that may be used; by default all that are found.
@@ -164,7 +164,6 @@ def _rewrite(
     options: BuildOptions,
 ) -> _Source:
     from pluginkit.discovery import find_plugins
-    from pluginkit.engine.build.named_ranges import given_extents
     from pluginkit.onnx.model.graphs import describe
     from pluginkit.onnx.model.model_file import load_model
     from pluginkit.onnx.model.plugin_nodes import plugin_nodes
@@ -173,10 +172,8 @@ def _rewrite(
 
     choice = (choice or RewriteChoice()).for_target(installed_target(options.flavour))
     found = find_plugins() if plugins is None else plugins
-    model = load_model(path)
-    extents = given_extents(model, shapes)
     result = rewrite_model(
-        model, rewrites, choice=choice, plugins=found, extents=extents, in_place=True
+        load_model(path), rewrites, choice=choice, plugins=found, shapes=shapes, in_place=True
     )
     report = None
     if options.precision is not None:

@@ -13,16 +13,16 @@ from pluginkit.engine.build.build_options import BuildOptions, ResolvedOptions, 
 from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.built_engine import BuiltEngine, BuiltPlan, built_engine, manifest_of
 from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
-from pluginkit.engine.build.network_inputs import inputs_of
 from pluginkit.engine.build.network_script import NetworkScript
 from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.engine.build.serialize_network import serialize_network
-from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import ParsedNetwork
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
 from pluginkit.engine.plan.manifest import manifest_path
 from pluginkit.engine.plan.output_files import check_target, write_together
 from pluginkit.errors import UsageError
+from pluginkit.onnx.inference.network_inputs import inputs_of
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.trt.collected_calls import collected_calls
 from pluginkit.trt.flavour import Flavour, load_flavour
 from pluginkit.trt.parsed_layers import ParsedLayers

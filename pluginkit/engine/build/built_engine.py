@@ -13,11 +13,11 @@ from pluginkit.contract.plugin import Plugin
 from pluginkit.engine.build.build_options import ResolvedOptions
 from pluginkit.engine.build.compute_capabilities import text_from_capability
 from pluginkit.engine.build.model_plugins import plugin_records
-from pluginkit.engine.build.network_inputs import inputs_of
 from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.engine.plan.library_record import LibraryRecord
 from pluginkit.engine.plan.manifest import Manifest, Range, Tensor
 from pluginkit.engine.plan.output_files import sha256_of
+from pluginkit.onnx.inference.network_inputs import inputs_of
 from pluginkit.trt.collected_calls import CollectedCalls
 from pluginkit.trt.flavour import Flavour
 

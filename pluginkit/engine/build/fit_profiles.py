@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import (
     DefaultDim,
     OptimizationProfile,
     default_dims,
     resolve_profiles,
 )
-from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.errors import BuildError
 from pluginkit.onnx.inference.dimension_names import Extent
+from pluginkit.onnx.inference.network_inputs import NetworkInput
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 
 #: Builds with these profiles; raises BuildError.
 Build = Callable[[Sequence[OptimizationProfile]], bytes]

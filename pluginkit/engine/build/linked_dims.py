@@ -14,9 +14,9 @@ import onnx
 from pluginkit.contract.calls import present_ports
 from pluginkit.contract.declared_shapes import AxisLabel
 from pluginkit.contract.plugin import Plugins
-from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import DefaultDim
 from pluginkit.onnx.inference.dimension_names import Extent, names_in
+from pluginkit.onnx.inference.network_inputs import NetworkInput
 from pluginkit.onnx.model.graphs import is_op
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from pluginkit.contract.plugin import Plugins
 from pluginkit.current_work import scratch_prefix
 from pluginkit.engine.build.build_options import ResolvedOptions
-from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.plan.library_record import LibraryRecord, library_record
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.trt.flavour import Flavour
 
 if TYPE_CHECKING:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.build.linked_dims import link_inputs
-from pluginkit.engine.build.named_ranges import given_extents, named_ranges
-from pluginkit.engine.build.network_inputs import NetworkInput
+from pluginkit.engine.build.named_ranges import named_ranges
 from pluginkit.engine.build.profiles import OptimizationProfile, resolve_profiles
-from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.export.variant import Variant
+from pluginkit.onnx.inference.network_inputs import inputs_of_model
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.trt.target import Target
 
 if TYPE_CHECKING:
@@ -97,15 +97,13 @@ def deployed_model(
     found = find_plugins() if plugins is None else plugins
     wanted = (choice or RewriteChoice()).for_target(target)
     model = load_model(path)
-    extents = given_extents(model, shapes)
-    result = rewrite_model(model, rewrites, wanted, plugins=found, extents=extents, in_place=True)
+    result = rewrite_model(model, rewrites, wanted, plugins=found, shapes=shapes, in_place=True)
     ranges = named_ranges(result.model, result.plugins, shapes)
     variants = model_variants(result.model, result.plugins, ranges)
     graph = result.model.graph
     weights = {tensor.name for tensor in graph.initializer}
     inputs = tuple(_tensor(value) for value in graph.input if value.name not in weights)
-    network = [NetworkInput(one.name, one.shape or ()) for one in inputs]
-    linked = link_inputs(result.model, result.plugins, network)
+    linked = link_inputs(result.model, result.plugins, inputs_of_model(result.model, shapes))
     profiles = resolve_profiles(linked.inputs, shapes, linked.fixed)
     outputs = tuple(map(_tensor, graph.output))
     _use_domain(result.model, result.plugins)
@@ -117,15 +115,12 @@ def deployed_model(
 def _tensor(value: onnx.ValueInfoProto) -> ModelTensor:
     import onnx
 
-    from pluginkit.onnx.inference.value_types import dims_of
+    from pluginkit.onnx.inference.value_types import axis_sizes
 
-    dims = dims_of(value.type)
+    sizes = axis_sizes(value.type)
+    shape = None if sizes is None else tuple("" if size is None else size for size in sizes)
     dtype = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type)
-    return ModelTensor(value.name, dtype, None if dims is None else tuple(map(_size_or_name, dims)))
-
-
-def _size_or_name(dim: Any) -> int | str:
-    return int(dim.dim_value) if dim.HasField("dim_value") else str(dim.dim_param)
+    return ModelTensor(value.name, dtype, shape)
 
 
 def _use_domain(model: onnx.ModelProto, plugins: Plugins) -> None:

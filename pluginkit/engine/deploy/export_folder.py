@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pluginkit
 from pluginkit.current_work import scratch_prefix
-from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.deploy.deployed_model import DeployedModel
 from pluginkit.engine.deploy.plugin_variants import plugin_variants
 from pluginkit.engine.deploy.readme_text import readme_text
@@ -26,6 +25,7 @@ from pluginkit.errors import UsageError
 from pluginkit.export.export_library import ExportOptions, ExportResult, export_library
 from pluginkit.export.progress import Report, silent
 from pluginkit.export.variant import Variant
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugin

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pluginkit.engine.build.profiles import OptimizationProfile
-from pluginkit.engine.build.shape_ranges import text_from_shape
+from pluginkit.onnx.inference.shape_ranges import text_from_shape
 
 NOT_RUN = (
     "Not run by the authors: an engine inside TensorRT, Triton, DeepStream, ONNX Runtime's "

@@ -11,9 +11,9 @@ from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType, dtype_from_numpy
 from pluginkit.contract.plugin import Case, Plugin
 from pluginkit.contract.spec import Port
-from pluginkit.engine.build.shape_ranges import ShapeSpec, parse_ranges
 from pluginkit.errors import TensorError, UsageError
 from pluginkit.export.variant import ANY, DimRange, Variant, merged
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec, parse_ranges
 
 
 def plugin_variants(

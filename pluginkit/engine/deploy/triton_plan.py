@@ -12,7 +12,7 @@ from pluginkit.current_work import scratch_prefix
 from pluginkit.device.gpus import find_gpu
 from pluginkit.engine.build.build_engine import build_engine
 from pluginkit.engine.build.build_options import BuildOptions
-from pluginkit.engine.build.shape_ranges import ShapeSpec
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.trt.flavour import installed_version, numbers
 from pluginkit.trt.target import Target
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pluginkit.engine.build.shape_ranges import text_from_shape
 from pluginkit.engine.plan.manifest import Range, Tensor
 from pluginkit.errors import UsageError
+from pluginkit.onnx.inference.shape_ranges import text_from_shape
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.current_work import DESERIALIZING, working
-from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parser_log import parser_path
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log, meaningful
 from pluginkit.engine.plan.manifest import Manifest, manifest_path, read_manifest
 from pluginkit.engine.plan.open_engine import check_here, known_plugins, load_engine
 from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_together
 from pluginkit.errors import PlanError
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.trt.flavour import load_flavour
 from pluginkit.trt.target import installed_target
 
@@ -91,17 +91,14 @@ def _rewritten(
     choice: RewriteChoice | None,
     precision: Precision | Quantization | None,
 ) -> bytes:
-    from pluginkit.engine.build.named_ranges import given_extents
     from pluginkit.onnx.model.model_file import load_model
     from pluginkit.onnx.precision.apply_precision import apply_precision
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 
     choice = (choice or RewriteChoice()).for_target(installed_target(flavour))
-    model = load_model(weights)
-    extents = given_extents(model, shapes)
     result = rewrite_model(
-        model, rewrites, choice=choice, plugins=plugins, extents=extents, in_place=True
+        load_model(weights), rewrites, choice=choice, plugins=plugins, shapes=shapes, in_place=True
     )
     if precision is not None:
         apply_precision(result.model, precision, result.plugins, weights.parent)

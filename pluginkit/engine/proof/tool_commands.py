@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pluginkit.engine.build.shape_ranges import text_from_shape
 from pluginkit.engine.deploy.export_folder import library_name
 from pluginkit.engine.plan.fitting_profile import fitting_profile
 from pluginkit.engine.plan.manifest import Manifest
 from pluginkit.engine.plan.output_files import check_writable, write_together
 from pluginkit.engine.proof.compare_plan import PlanRuns, in_plan_types, with_default
+from pluginkit.onnx.inference.shape_ranges import text_from_shape
 from pluginkit.onnx.model.words import NumberedWords
 from pluginkit.onnx.running.output_error import Tolerance, tolerance_of
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.build.builder_words import complaint_in
 from pluginkit.engine.build.compute_capabilities import Capability
-from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.known_failures import KnownFailure, known_failures
 from pluginkit.engine.parse.traceable_model import NodeId, node_ids, with_labels
 from pluginkit.engine.scan.scan_report import NodeReport, NodeStatus, ScanReport
 from pluginkit.engine.scan.scan_session import ScanAnswer, ask
 from pluginkit.engine.scan.scan_worker import ScanQuestion
 from pluginkit.isolation.class_location import location_of
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.onnx.model.graphs import Place, names_read, scopes
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
@@ -68,7 +68,6 @@ def scan(
             plugin.  PK511, PK512: it cannot build here.
     """
     from pluginkit.discovery import find_plugins
-    from pluginkit.engine.build.named_ranges import given_extents
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
     from pluginkit.trt.flavour import load_flavour
 
@@ -77,8 +76,8 @@ def scan(
     loaded = load_model(path)
     target = installed_target(flavour) or Target(load_flavour(flavour).name)
     found = find_plugins() if plugins is None else plugins
-    choice, extents = choice.for_target(target), given_extents(loaded, shapes or {})
-    result = rewrite_model(loaded, rewrites, choice, plugins=found, extents=extents)
+    choice = choice.for_target(target)
+    result = rewrite_model(loaded, rewrites, choice, plugins=found, shapes=shapes or {})
     question = ScanQuestion(flavour, path, (), build, tuple(compute_capabilities), shapes or {})
     answer, before, after = _ask_twice(question, loaded, result, target)
     ids = node_ids(result.model)

@@ -20,10 +20,8 @@ from pluginkit.engine.build.build_progress import BuildObserver
 from pluginkit.engine.build.compute_capabilities import Capability, choose_capabilities
 from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
 from pluginkit.engine.build.linked_dims import link_inputs
-from pluginkit.engine.build.network_inputs import inputs_of
 from pluginkit.engine.build.profile_checks import ProfileChecks
 from pluginkit.engine.build.serialize_network import serialize_network
-from pluginkit.engine.build.shape_ranges import ShapeSpec
 from pluginkit.engine.parse.parse_model import try_parse
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
 from pluginkit.engine.parse.refused_nodes import SearchObserver, find_refusals
@@ -31,6 +29,8 @@ from pluginkit.engine.parse.single_node_model import Signatures
 from pluginkit.engine.parse.traceable_model import PrunedModel, nodes_inside
 from pluginkit.errors import BuildError, CallbackError, MissingDependencyError, PluginkitError
 from pluginkit.isolation.class_location import ClassLocation
+from pluginkit.onnx.inference.network_inputs import inputs_of
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.onnx.model.graphs import is_op
 from pluginkit.onnx.model.model_file import inline_functions
 from pluginkit.trt.callbacks import callback_errors

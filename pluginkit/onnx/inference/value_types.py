@@ -128,5 +128,8 @@ def axis_sizes(value_type: onnx.TypeProto | None) -> list[int | str | None] | No
     """
     dims = dims_of(value_type)
     return dims and [
-        dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in dims
+        dim.dim_value
+        if dim.HasField("dim_value") and dim.dim_value >= 0  # some exporters write -1
+        else dim.dim_param or None
+        for dim in dims
     ]

@@ -9,7 +9,7 @@ of outer graphs into bodies.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -21,6 +21,7 @@ from pluginkit.contract.plugin import Plugin
 from pluginkit.errors import RewriteError
 from pluginkit.onnx.inference.annotations import correct_annotations
 from pluginkit.onnx.inference.infer_types import infer_types
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.onnx.inference.validate_model import (
     check_rewritten,
     complete_value_info,
@@ -32,7 +33,7 @@ from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.plugin_nodes import PluginKey, Plugins, complete_plugin_nodes
 from pluginkit.onnx.model.weightless_model import skeleton_for_inference
 from pluginkit.onnx.rewriting.empty_inputs import drop_last_empty_inputs
-from pluginkit.onnx.rewriting.fixed_sizes import fix_sizes
+from pluginkit.onnx.rewriting.fixed_sizes import fix_sizes, given_extents
 from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite
 from pluginkit.onnx.rewriting.known_values import Extents
 from pluginkit.onnx.rewriting.needed_inlining import inline_needed
@@ -83,7 +84,7 @@ def rewrite_model(
     choice: RewriteChoice = RewriteChoice(),
     *,
     plugins: Plugins | None = None,
-    extents: Extents = MappingProxyType({}),
+    shapes: Mapping[str, ShapeSpec] = MappingProxyType({}),
     explain: bool = False,
     in_place: bool = False,
 ) -> RewriteResult:
@@ -92,7 +93,7 @@ def rewrite_model(
     The main graph and every body of an If, Loop or Scan are rewritten. Local functions that hold a
     node to rewrite are inlined first, because their values have types only where they are called.
     Graph inputs and outputs keep their names and order, and their types unless no engine has such
-    inputs and outputs; a named dimension with one size in ``extents`` gets that size. What a model
+    inputs and outputs; a dynamic dimension to which ``shapes`` gives one size gets it. What a model
     declares is corrected where its nodes say otherwise: an output gets the right shape, and stale
     types of values between nodes are removed. The outputs of every
     plugin node get a type, and a shape if it can be known.
@@ -104,14 +105,14 @@ def rewrite_model(
         rewrites: the rewrites; by default all that discovery finds.
         choice: which of them to apply.
         plugins: further plugin classes whose nodes the model may hold, by registry key.
-        extents: the least and the greatest size of named dimensions that the engine is built for;
-            what they decide holds in the new model for these sizes only.
+        shapes: the ranges of dynamic inputs, as for ``build_engine``; what they decide holds in the
+            new model for these sizes only.
         explain: whether to find out why patterns do not match (``RewriteResult.mismatched``).
         in_place: whether to change ``model`` itself, which saves the memory of a copy. After an
             error the model is unusable.
 
     Errors:
-        PK425: the choice names a rewrite that does not exist.
+        PK425: the choice names a rewrite that does not exist.  PK500 to PK504: shapes.
         PK403, PK408: the model is invalid.
         PK421: a rewrite failed or returned something wrong.  PK422: a rewrite never ends.
         PK423, PK424: the result is invalid; the message names the node.
@@ -127,13 +128,14 @@ def rewrite_model(
     if not in_place:
         result = onnx.ModelProto()
         result.CopyFrom(model)
+    extents = given_extents(result, shapes)
     had_to_inline = inline_needed(result, _looked_for(chosen.rewrites, known))
     complete_plugin_nodes(result, known)
     has_new_import = _import_onnx(result)
     may_be_wrong = _repair(result, extents)
     signature = signature_of(result.graph)
     # With the sizes that are fixed, which a branch that is never taken may not fit.
-    original = skeleton_for_inference(result) if in_place or extents else model
+    original = skeleton_for_inference(result) if in_place or shapes else model
     for scope in scopes(result):
         order = sorted_nodes(scope)
         if order is not None:
@@ -164,7 +166,7 @@ def rewrite_model(
         check_rewritten(signature, original, result)
     elif not in_place and not had_to_inline and len(result.functions) < len(model.functions):
         result.CopyFrom(model)  # no function had to be inlined after all
-        _repair(result, extents)
+        _repair(result, given_extents(result, shapes))
     return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)
 
 

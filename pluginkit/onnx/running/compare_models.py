@@ -12,6 +12,7 @@ import onnxruntime
 from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.inference.annotations import correct_annotations
 from pluginkit.onnx.inference.element_types import WIDER_TYPES, dtype_of_elem_type
+from pluginkit.onnx.inference.value_types import dims_of
 from pluginkit.onnx.model.graphs import output_names
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
@@ -185,6 +186,7 @@ def _sides(
     before, after = load_model(original), load_model(rewritten)
     correct_annotations(before)  # as a rewrite did with those of the other model
     _check_signatures(before, after)
+    _fix_sizes_like(before, after)
     if plugins is None:
         from pluginkit.discovery import find_plugins
 
@@ -201,6 +203,14 @@ def _sides(
             NumberedWords(words_of(after)),
         ),
     ), substituted
+
+
+def _fix_sizes_like(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:
+    """Fix the sizes of the original's inputs that a rewrite for given shapes has fixed."""
+    for one, other in zip(original.graph.input, rewritten.graph.input, strict=True):
+        for dim, fixed in zip(dims_of(one.type) or (), dims_of(other.type) or (), strict=False):
+            if fixed.HasField("dim_value") and not dim.HasField("dim_value"):
+                dim.dim_value = fixed.dim_value
 
 
 def _execute(use_gpu: bool, use_machine: bool) -> ExecutePlugin | None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from pluginkit.engine.build.fit_profiles import build_with_fitting_defaults
-from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import OptimizationProfile
 from pluginkit.errors import BuildError
+from pluginkit.onnx.inference.network_inputs import NetworkInput
 
 TEXT = NetworkInput("ids", ("batch", "seq"))
 AUDIO = NetworkInput("audio", ("batch", "samples"))

@@ -5,8 +5,8 @@ import pytest
 
 from pluginkit import Input, Output, Plugin, float32
 from pluginkit.engine.build.linked_dims import link_inputs
-from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import resolve_profiles
+from pluginkit.onnx.inference.network_inputs import NetworkInput
 
 
 class Weighted(Plugin):

@@ -1,9 +1,9 @@
 import pytest
 
-from pluginkit.engine.build.network_inputs import NetworkInput
 from pluginkit.engine.build.profiles import ShapeRange, resolve_profiles
-from pluginkit.engine.build.shape_ranges import ShapeSpec, text_from_shape
 from pluginkit.errors import UsageError
+from pluginkit.onnx.inference.network_inputs import NetworkInput
+from pluginkit.onnx.inference.shape_ranges import ShapeSpec, text_from_shape
 
 X = NetworkInput("x", ("n", 16))
 EDGES = NetworkInput("edge_index", (2, "e"))

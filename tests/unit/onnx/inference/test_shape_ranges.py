@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pluginkit.engine.build.shape_ranges import parse_ranges, parse_shapes
 from pluginkit.errors import UsageError
+from pluginkit.onnx.inference.shape_ranges import parse_ranges, parse_shapes
 
 
 @pytest.mark.parametrize(

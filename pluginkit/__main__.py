@@ -1,4 +1,4 @@
-"""``python -m pluginkit.cli`` is the ``pluginkit`` command."""
+"""``python -m pluginkit`` is the ``pluginkit`` command."""
 
 from pluginkit.cli.supervised_command import main
 
