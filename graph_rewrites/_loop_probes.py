@@ -14,7 +14,7 @@ import onnx.numpy_helper
 import onnx_graphsurgeon as gs
 from onnx.reference import ReferenceEvaluator
 
-from pluginkit.onnx import Match, bodies, dims_of, is_op
+from pluginkit.onnx import Match, axis_sizes, bodies, is_op, source_of
 
 #: The most nodes of a body that is run.
 _MOST_NODES = 400
@@ -147,9 +147,7 @@ def stays_true(
     producers: Mapping[str, onnx.NodeProto],
 ) -> bool:
     """Whether a Loop's condition is stored and true at the start, and stays so."""
-    name = body.output[0].name
-    while name in producers and producers[name].op_type in ("Cast", "Identity"):
-        name = producers[name].input[0]
+    name = source_of(body.output[0].name, producers.get, is_condition=True)
     given = loop.input[1]
     stored = match.constant_called(given) if given else np.array(True)
     if stored is None or not stored.all():
@@ -262,10 +260,8 @@ def _outer_values(
 
 def shape_called(match: Match, name: str) -> list[int | None] | None:
     """Return the sizes of a value, None for each that varies; None if its rank is unknown."""
-    dims = dims_of(match.value_type(gs.Variable(name)))
-    if dims is None:
-        return None
-    return [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
+    sizes = axis_sizes(match.value_type(gs.Variable(name)))
+    return sizes and [size if isinstance(size, int) else None for size in sizes]
 
 
 def stored_value(match: Match, name: str) -> Array | None:

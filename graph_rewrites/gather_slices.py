@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite, is_op
+from pluginkit.onnx import (
+    FLOATS,
+    Match,
+    NodeInput,
+    Op,
+    Optional,
+    Replacement,
+    Rewrite,
+    is_op,
+    source_of,
+)
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
-_MOVES = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 #: What a reduction gives of no elements.
 _EMPTY = {"ReduceMax": -np.inf, "ReduceMean": 0.0, "ReduceMin": np.inf, "ReduceSum": 0.0}
 
@@ -141,10 +150,9 @@ def _is_one_element(match: Match, starts: str, ends: str) -> bool:
 def _root(match: Match, name: str) -> tuple[str, int]:
     """Return the value that a number is computed from, and what is added to it in integers."""
     offset = 0
-    while (node := match.producer(name)) is not None and is_op(node, node.op_type):
-        if node.op_type in _MOVES:
-            name = node.input[0]
-            continue
+    while (node := match.producer(name := source_of(name, match.producer))) is not None:
+        if not is_op(node, node.op_type):
+            break
         stored = [match.constant_called(each) for each in node.input]
         known = [at for at, each in enumerate(stored) if each is not None and each.size == 1]
         is_shift = node.op_type == "Add" or (node.op_type == "Sub" and known == [1])

@@ -7,18 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 import onnx_graphsurgeon as gs
 
-from pluginkit.onnx import Match, Op, Optional, Replacement, Rewrite, is_op
+from pluginkit.onnx import Match, Op, Optional, Replacement, Rewrite, is_op, source_of
 
 #: An end or a step beyond every axis, as tf2onnx writes 1000000000 for a bound that is left out.
 _FAR = 2**29
-_MOVES = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
-_WIDE = (
-    *(onnx.TensorProto.DOUBLE, onnx.TensorProto.FLOAT),
-    *(onnx.TensorProto.INT32, onnx.TensorProto.INT64),
-)
 
 
 @dataclass(frozen=True)
@@ -119,6 +113,7 @@ def _element(match: Match, name: str, at: int, count: int) -> _Number | None:
 
     Of a maximum with a number beyond every axis it gives that number.
     """
+    name = source_of(name, match.producer)
     stored = match.constant_called(name)
     if stored is not None:
         number = float(stored.flat[at if stored.size > 1 else 0])
@@ -127,8 +122,6 @@ def _element(match: Match, name: str, at: int, count: int) -> _Number | None:
     if node is None or not is_op(node, node.op_type):
         return _Number(0, name) if count == 1 else None
     op_type, given = node.op_type, list(node.input)
-    if op_type in _MOVES or (op_type == "Cast" and node.attribute[0].i in _WIDE):
-        return _element(match, given[0], at, count)
     if op_type == "Where":
         chosen = _truth(match, given[0], at)
         return None if chosen is None else _element(match, given[1 if chosen else 2], at, count)

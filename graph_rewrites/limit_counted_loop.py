@@ -24,15 +24,10 @@ from pluginkit.onnx import (
     is_op,
     place_of,
     replace_nodes,
+    source_of,
 )
 
 _COMPARED = {"Less": (0, 1), "Greater": (1, 0)}
-_WIDE = (
-    onnx.TensorProto.DOUBLE,
-    onnx.TensorProto.FLOAT,
-    onnx.TensorProto.INT32,
-    onnx.TensorProto.INT64,
-)
 #: A stored number, or the name of a value.
 _Value: TypeAlias = npt.NDArray[Any] | str
 
@@ -81,7 +76,7 @@ class _Counted:
 
 
 class _Values:
-    """Looks values of a scope up, through what does not change them."""
+    """Looks values of a scope up."""
 
     def __init__(self, index: GraphIndex, graphs: Graphs) -> None:
         self.index = index
@@ -99,13 +94,8 @@ class _Values:
         )
 
     def source(self, name: str) -> str:
-        """Return the value that casts and identities make a value of."""
-        while (node := self.maker(name)) is not None:
-            is_wide = is_op(node, "Cast") and node.attribute[0].i in _WIDE
-            if not is_wide and not is_op(node, "Identity"):
-                break
-            name = node.input[0]
-        return name
+        """Return the value whose number a value is."""
+        return source_of(name, self.maker)
 
     def maker(self, name: str) -> onnx.NodeProto | None:
         """Return the node that makes a value."""

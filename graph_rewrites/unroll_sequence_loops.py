@@ -24,6 +24,7 @@ from pluginkit.onnx import (
     is_op,
     place_of,
     scopes,
+    source_of,
 )
 
 #: The most runs of a loop, and nodes of all its runs, for which it is unrolled.
@@ -139,12 +140,10 @@ def _carries_sequence(graphs: Graphs, scope: Scope, node: onnx.NodeProto) -> boo
 
 def _stays_true(body: onnx.GraphProto, outside: StaticValues) -> bool:
     """Whether the body returns true as its condition, or its input condition."""
-    name, given = body.output[0].name, body.input[1].name
     producers = {each: node for node in body.node for each in node.output}
     stored = {tensor.name: tensor for tensor in body.initializer}
-    while name in producers and producers[name].op_type in ("Identity", "Cast"):
-        name = producers[name].input[0]
-    if name == given:
+    name = source_of(body.output[0].name, producers.get, is_condition=True)
+    if name == body.input[1].name:
         return True
     if name in producers:
         return stores_true(producers[name])

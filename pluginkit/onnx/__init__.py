@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.model.graphs import place_of as place_of
     from pluginkit.onnx.model.graphs import producer_of as producer_of
     from pluginkit.onnx.model.graphs import scopes as scopes
+    from pluginkit.onnx.model.graphs import source_of as source_of
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
     from pluginkit.onnx.model.words import UNUSED_WORD as UNUSED_WORD
     from pluginkit.onnx.model.words import NumberedWords as NumberedWords
@@ -124,6 +125,7 @@ _HOME_OF = {
     "retype": "rewriting.retyping",
     "select_by_masks": "rewriting.masked_assignment",
     "scopes": "model.graphs",
+    "source_of": "model.graphs",
     "store_words": "model.words",
     "stored_words": "model.words",
     "take_known_branches": "rewriting.known_branches",

@@ -77,7 +77,8 @@ def imports() -> dict[str, set[str]]:
     return {
         module_name(path): set(imported_modules(path)) - {"pluginkit"}
         for path in paths
-        if module_name(path) != "pluginkit"  # the facade, which loads everything when it is used
+        # The facade loads everything when it is used; the other is the command.
+        if module_name(path) not in ("pluginkit", "pluginkit.__main__")
     }
 
 

@@ -8,7 +8,7 @@ is lost.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -28,6 +28,8 @@ MAIN_GRAPH = "main graph"
 _GRAPH, _GRAPHS = onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS
 _BODIES = frozenset((_GRAPH, _GRAPHS))
 _TENSOR, _TENSORS = onnx.AttributeProto.TENSOR, onnx.AttributeProto.TENSORS
+_SAME_NUMBERS = ("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
+_WIDE = tuple(getattr(onnx.TensorProto, name) for name in ("DOUBLE", "FLOAT", "INT32", "INT64"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +179,27 @@ def defined_names(graph: Nodes) -> set[str]:
 def producer_of(graph: Nodes, name: str) -> onnx.NodeProto | None:
     """Return the node of this graph itself that makes a value; None if it has none."""
     return next((node for node in graph.node if name in node.output), None)
+
+
+def source_of(
+    name: str, producer: Callable[[str], onnx.NodeProto | None], *, is_condition: bool = False
+) -> str:
+    """Return the value whose numbers a value has, in another shape or type.
+
+    A cast to 32 bits or more keeps whole numbers up to 2^24, the largest that float32 counts to.
+
+    Args:
+        name: the value.
+        producer: returns the node that makes a value, or None.
+        is_condition: whether only the truth of the value matters, which casts to bool keep too.
+    """
+    types = (*_WIDE, onnx.TensorProto.BOOL) if is_condition else _WIDE
+    while (node := producer(name)) is not None and is_op(node, node.op_type):
+        is_kept = node.op_type == "Cast" and node.attribute[0].i in types
+        if not is_kept and node.op_type not in _SAME_NUMBERS:
+            break
+        name = node.input[0]
+    return name
 
 
 def names_read(node: onnx.NodeProto) -> set[str]:
