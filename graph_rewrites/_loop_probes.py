@@ -14,7 +14,7 @@ import onnx.numpy_helper
 import onnx_graphsurgeon as gs
 from onnx.reference import ReferenceEvaluator
 
-from pluginkit.onnx import Match, axis_sizes, bodies, is_op, source_of
+from pluginkit.onnx import Match, bodies, is_op, known_sizes, source_of
 
 #: The most nodes of a body that is run.
 _MOST_NODES = 400
@@ -173,9 +173,8 @@ def size_in_loop(match: Match, name: str, axis: int, otherwise: int) -> int:
         axis: the axis.
         otherwise: what to take if the model does not know the size; the body reads it then.
     """
-    known = match.value_type(gs.Variable(name))
-    dims = [] if known is None else list(known.tensor_type.shape.dim)
-    return (dims[axis].dim_value if len(dims) == 4 else 0) or otherwise
+    sizes = shape_called(match, name) or ()
+    return (sizes[axis] if len(sizes) == 4 else 0) or otherwise
 
 
 def appended(
@@ -260,8 +259,7 @@ def _outer_values(
 
 def shape_called(match: Match, name: str) -> list[int | None] | None:
     """Return the sizes of a value, None for each that varies; None if its rank is unknown."""
-    sizes = axis_sizes(match.value_type(gs.Variable(name)))
-    return sizes and [size if isinstance(size, int) else None for size in sizes]
+    return known_sizes(match.value_type(gs.Variable(name)))
 
 
 def stored_value(match: Match, name: str) -> Array | None:

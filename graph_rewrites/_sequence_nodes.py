@@ -11,7 +11,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx import Graphs, Scope, dims_of
+from pluginkit.onnx import Graphs, Scope, known_sizes
 
 #: The most elements that a sequence is split into.
 _MOST = 1024
@@ -84,12 +84,12 @@ class SequenceNodes:
                 return None
             if given.ndim == 1:
                 return [int(each) for each in given]
-        dims = dims_of(self._graphs.types.find(self._scope, node.input[0]))
-        if not dims or not -len(dims) <= axis < len(dims) or given is None or given.size != 1:
+        sizes = known_sizes(self._graphs.types.find(self._scope, node.input[0]))
+        if not sizes or not -len(sizes) <= axis < len(sizes) or given is None or given.size != 1:
             return None
-        if not dims[axis].HasField("dim_value") or int(given.item()) < 1:
+        length, size = sizes[axis], int(given.item())
+        if length is None or size < 1:
             return None
-        length, size = int(dims[axis].dim_value), int(given.item())
         return [min(size, length - start) for start in range(0, length, size)]
 
     def _split_nodes(

@@ -14,8 +14,8 @@ from pluginkit.onnx import (
     Optional,
     Replacement,
     Rewrite,
-    dims_of,
     is_op,
+    known_sizes,
 )
 
 _SCALAR = np.zeros(0, np.int64)
@@ -95,11 +95,11 @@ def _stored(match: Match, region: gs.Tensor) -> list[float | None]:
     found: list[float | None] = []
     for name in joined.input if joined is not None and is_op(joined, "Concat") else ():
         part = match.constant_called(name)
-        dims = dims_of(match.value_type(gs.Variable(name)))
+        sizes = known_sizes(match.value_type(gs.Variable(name)))
         if part is not None:
             found += part.tolist()
-        elif dims and dims[0].HasField("dim_value"):
-            found += [None] * dims[0].dim_value
+        elif sizes and sizes[0] is not None:
+            found += [None] * sizes[0]
         else:
             break
     return found

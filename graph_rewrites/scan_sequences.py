@@ -19,9 +19,9 @@ from pluginkit.onnx import (
     Scope,
     bodies,
     defined_names,
-    dims_of,
     inner_scopes,
     is_op,
+    known_sizes,
     names_read,
     output_names,
     place_of,
@@ -172,13 +172,13 @@ def _inserts(node: onnx.NodeProto, given: str) -> bool:
 
 def _joins(graphs: Graphs, node: onnx.NodeProto, body: Scope, append: _Append) -> bool:
     """Whether a node joins tensors that all have one shape along the axis, in a known place."""
-    dims = dims_of(graphs.types.find(body, append.element))
-    if dims is None or not is_op(node, "ConcatFromSequence"):
+    sizes = known_sizes(graphs.types.find(body, append.element))
+    if sizes is None or not is_op(node, "ConcatFromSequence"):
         return False
-    axis, is_new = _axis(node, len(dims))
+    axis, is_new = _axis(node, len(sizes))
     if is_new:
-        return 0 <= axis <= len(dims)
-    is_known = 0 <= axis < len(dims) and dims[axis].HasField("dim_value")
+        return 0 <= axis <= len(sizes)
+    is_known = 0 <= axis < len(sizes) and sizes[axis] is not None
     return is_known and not append.condition
 
 
@@ -194,7 +194,7 @@ def _collected(graphs: Graphs, index: GraphIndex, found: _Growing) -> Iterator[C
     """Change a Loop and the nodes that join what it collects."""
     node, graph = index.nodes[found.loop], found.body.graph
     append = found.append
-    rank = len(dims_of(graphs.types.find(found.body, append.element)) or ())
+    rank = len(known_sizes(graphs.types.find(found.body, append.element)) or ())
     name = node.output[found.at]
     yield place_of(index.scope, node), ("Loop",)
     _remove_append(graph, found.at)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import onnx
 
@@ -14,7 +13,7 @@ from pluginkit.contract.spec import Port
 from pluginkit.errors import ExportError
 from pluginkit.export.variant import ANY, DimRange, Variant, merged
 from pluginkit.onnx.inference.infer_types import infer_types
-from pluginkit.onnx.inference.value_types import Types, dims_of
+from pluginkit.onnx.inference.value_types import Types, axis_sizes
 from pluginkit.onnx.model.graphs import Scope, describe, scopes
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 
@@ -56,7 +55,7 @@ def _variants_of(
     dims: list[tuple[DimRange, ...]] = []
     for port, name in zip(ports, filter(None, node.input), strict=True):
         found = types.find(scope, name)
-        shape = dims_of(found)
+        shape = axis_sizes(found)
         if found is None or not found.tensor_type.elem_type or shape is None:
             raise _unknown(scope, node, plugin, port)
         dtypes.append(dtype_from_onnx(found.tensor_type.elem_type))
@@ -65,12 +64,11 @@ def _variants_of(
     yield Variant(plugin, tuple(dtypes), tuple(dims))
 
 
-def _ranges_of(dims: Sequence[Any], ranges: Mapping[str, DimRange]) -> tuple[DimRange, ...]:
+def _ranges_of(
+    sizes: Sequence[int | str | None], ranges: Mapping[str, DimRange]
+) -> tuple[DimRange, ...]:
     return tuple(
-        (dim.dim_value, dim.dim_value)
-        if dim.HasField("dim_value")
-        else ranges.get(dim.dim_param, ANY)
-        for dim in dims
+        (size, size) if isinstance(size, int) else ranges.get(size or "", ANY) for size in sizes
     )
 
 

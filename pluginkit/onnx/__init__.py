@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.inference.static_values import StaticValues as StaticValues
     from pluginkit.onnx.inference.value_types import axis_sizes as axis_sizes
     from pluginkit.onnx.inference.value_types import dims_of as dims_of
+    from pluginkit.onnx.inference.value_types import known_sizes as known_sizes
     from pluginkit.onnx.model.graphs import Scope as Scope
     from pluginkit.onnx.model.graphs import bodies as bodies
     from pluginkit.onnx.model.graphs import defined_names as defined_names
@@ -110,6 +111,7 @@ _HOME_OF = {
     "inner_scopes": "model.graphs",
     "is_in_function": "model.graphs",
     "is_op": "model.graphs",
+    "known_sizes": "inference.value_types",
     "lacks_default": "model.words",
     "lift_empty_guards": "rewriting.empty_guards",
     "lift_nodes": "rewriting.lift_nodes",

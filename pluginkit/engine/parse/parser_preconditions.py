@@ -18,7 +18,7 @@ from pluginkit.errors import ModelError
 from pluginkit.onnx.inference.annotations import type_by_schema
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.inference.infer_types import infer_types
-from pluginkit.onnx.inference.value_types import Types, dims_of
+from pluginkit.onnx.inference.value_types import Types, known_sizes
 from pluginkit.onnx.model.graphs import (
     Scope,
     bodies,
@@ -243,10 +243,9 @@ def _condition_problem(
 def _shape_problem(scope: Scope, node: onnx.NodeProto, types: Types) -> str | None:
     for at, (expected, is_right) in _SHAPES[node.op_type].items():
         name = node.input[at] if at < len(node.input) else ""
-        dims = dims_of(types.find(scope, name)) if name else None
-        if dims is None:
+        sizes = known_sizes(types.find(scope, name)) if name else None
+        if sizes is None:
             continue
-        sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
         if not is_right(sizes):
             got = ", ".join("?" if size is None else str(size) for size in sizes)
             return f"has input '{name}' of shape ({got}); expected {expected}"

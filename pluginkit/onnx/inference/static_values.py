@@ -13,7 +13,7 @@ import onnx.helper
 import onnx.numpy_helper
 import onnx.reference
 
-from pluginkit.onnx.inference.value_types import Types, dims_of
+from pluginkit.onnx.inference.value_types import Types, known_sizes
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope, is_op
 
@@ -57,10 +57,9 @@ class StaticValues:
             is_stored = not any(is_external(attribute.t) for attribute in node.attribute)
             return self._run(node, {}) if is_stored else None
         if is_op(node, "Shape") or is_op(node, "Size"):
-            dims = dims_of(self._types.find(self._scope, node.input[0]))
-            if dims is None or not all(dim.HasField("dim_value") for dim in dims):
+            shape = known_sizes(self._types.find(self._scope, node.input[0]))
+            if shape is None or None in shape:
                 return None
-            shape = [dim.dim_value for dim in dims]
             return self._run(node, {node.input[0]: np.broadcast_to(np.float32(0), shape)})
         if node.domain or node.op_type not in self._OPS:
             return None

@@ -133,3 +133,9 @@ def axis_sizes(value_type: onnx.TypeProto | None) -> list[int | str | None] | No
         else dim.dim_param or None
         for dim in dims
     ]
+
+
+def known_sizes(value_type: onnx.TypeProto | None) -> list[int | None] | None:
+    """Return the sizes of a tensor's axes, None for each that varies; None for an unknown rank."""
+    sizes = axis_sizes(value_type)
+    return sizes and [size if isinstance(size, int) else None for size in sizes]

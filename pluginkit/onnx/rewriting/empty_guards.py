@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import onnx
 import onnx.numpy_helper
 
-from pluginkit.onnx.inference.value_types import Types
+from pluginkit.onnx.inference.value_types import Types, known_sizes
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import (
     Scope,
@@ -156,13 +156,8 @@ def _stored_shape(scope: Scope, name: str) -> list[int] | None:
 
 def _fits(shape: list[int], value_type: onnx.TypeProto | None) -> bool:
     """Whether an empty value of a type has this shape, which has one zero."""
-    if value_type is None or not value_type.tensor_type.HasField("shape"):
-        return False
-    dims = value_type.tensor_type.shape.dim
-    return len(dims) == len(shape) and all(
-        dim.dim_value == size if dim.HasField("dim_value") else size == 0
-        for dim, size in zip(dims, shape, strict=True)
-    )
+    known = known_sizes(value_type)
+    return known is not None and [size or 0 for size in known] == shape
 
 
 def _lifted(

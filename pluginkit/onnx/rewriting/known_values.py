@@ -16,7 +16,7 @@ import onnx.helper
 import onnx.numpy_helper
 
 from pluginkit.onnx.inference.static_values import run_node
-from pluginkit.onnx.inference.value_types import Types, dims_of
+from pluginkit.onnx.inference.value_types import Types, axis_sizes, known_sizes
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import defined_names, is_op
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
@@ -215,14 +215,12 @@ class KnownValues:
         return _exactly(value) if value.size <= _LARGEST else None
 
     def _of_shape(self, node: onnx.NodeProto) -> KnownRange | None:
-        dims = dims_of(self._types.find(self._index.scope, node.input[0]))
-        if dims is None:
+        axes = axis_sizes(self._types.find(self._index.scope, node.input[0]))
+        if axes is None:
             return None
         sizes = [
-            (dim.dim_value, dim.dim_value)
-            if dim.HasField("dim_value")
-            else self._extents.get(dim.dim_param, _ANY_SIZE)
-            for dim in dims
+            (size, size) if isinstance(size, int) else self._extents.get(size or "", _ANY_SIZE)
+            for size in axes
         ]
         if node.op_type == "Shape":
             given = {each.name: each.i for each in node.attribute}
@@ -272,14 +270,13 @@ class KnownValues:
         if value_type is None:
             return True
         elem_type = value_type.tensor_type.elem_type
-        dims = dims_of(value_type)
+        sizes = known_sizes(value_type)
         if elem_type and elem_type != onnx.helper.np_dtype_to_tensor_dtype(found.low.dtype):
             return False
-        return dims is None or (
-            len(dims) == found.low.ndim
+        return sizes is None or (
+            len(sizes) == found.low.ndim
             and all(
-                not dim.HasField("dim_value") or dim.dim_value == size
-                for dim, size in zip(dims, found.low.shape, strict=True)
+                known in (None, size) for known, size in zip(sizes, found.low.shape, strict=True)
             )
         )
 

@@ -19,6 +19,7 @@ import onnx.helper
 
 from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.inference.dimension_names import names_in, range_of, range_of_factor
+from pluginkit.onnx.inference.value_types import axis_sizes
 from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.model_file import inline_functions, load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
@@ -112,7 +113,7 @@ class _DrawnSizes:
                 self._by_name.setdefault(name, (quotient, by))
 
     def _bind(self, value: onnx.ValueInfoProto, given: Sequence[int | None]) -> None:
-        dims = _declared(value)
+        dims = axis_sizes(value.type)
         if dims is None:
             return
         fits = len(dims) == len(given)
@@ -142,7 +143,7 @@ class _DrawnSizes:
         Errors:
             PK445: neither the model nor an option gives its rank.
         """
-        dims = _declared(value)
+        dims = axis_sizes(value.type)
         if value.name in self._shapes:
             given = self._shapes[value.name]
             open_dims = dims or [None] * len(given)
@@ -167,16 +168,6 @@ class _DrawnSizes:
 
 def _text(shape: Sequence[int | None]) -> str:
     return "(" + ", ".join("?" if size is None else str(size) for size in shape) + ")"
-
-
-def _declared(value: onnx.ValueInfoProto) -> list[int | str | None] | None:
-    tensor = value.type.tensor_type
-    if not tensor.HasField("shape"):
-        return None
-    return [
-        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or None
-        for dim in tensor.shape.dim
-    ]
 
 
 class _Draw:
