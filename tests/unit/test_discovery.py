@@ -55,6 +55,17 @@ def test_what_ships_is_found_without_a_list():
     assert "ReplaceScatterElements" in [rewrite.__name__ for rewrite in find_rewrites()]
 
 
+def test_the_first_word_of_a_shipped_rewrites_module_says_whether_it_gives_a_plugin():
+    gives = {True: set(), False: set()}
+    for rewrite in find_rewrites():
+        package, _, module = rewrite.__module__.rpartition(".")
+        if package == "pluginkit.graph_rewrites":
+            gives[rewrite.plugin is not None].add(module.partition("_")[0])
+    assert gives[True] == {"fuse", "reduce", "replace"}
+    assert "expand" in gives[False]
+    assert gives[True] & gives[False] == set()
+
+
 def test_a_folder_on_the_path_keeps_its_name(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     write(tmp_path / "ops" / "first.py", PLUGIN.format(name="First"))
