@@ -62,26 +62,22 @@ class FuseChunkedScan(GraphRewrite):
     pattern = Op("Einsum")
 
     def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
-        return _fuse(scope, graphs)
-
-
-def _fuse(scope: Scope, graphs: Graphs) -> Iterator[Change]:
-    index, graph = GraphIndex(scope), scope.graph
-    if not isinstance(graph, onnx.GraphProto):
-        return
-    up = Upstream(index, graphs)
-    new: dict[int, list[onnx.NodeProto]] = {}
-    for position in index.positions.get("Reshape", ()):
-        found = _ChunkedScan.ending_in(index.nodes[position], up)
-        if found is None or not _computes_a_scan(found, up):
-            continue
-        # The last state may be taken before the outputs are complete.
-        made = [index.producers[name] for name in (found.out, found.last_state) if name]
-        new |= {each: [] for each in made}
-        new[min(made)] = found.nodes(graphs, graph)
-        yield place_of(scope, index.nodes[position]), tuple(n.op_type for n in new[min(made)])
-    if new:
-        replace_nodes(index, new)
+        index, graph = GraphIndex(scope), scope.graph
+        if not isinstance(graph, onnx.GraphProto):
+            return
+        up = Upstream(index, graphs)
+        new: dict[int, list[onnx.NodeProto]] = {}
+        for position in index.positions.get("Reshape", ()):
+            found = _ChunkedScan.ending_in(index.nodes[position], up)
+            if found is None or not _computes_a_scan(found, up):
+                continue
+            # The last state may be taken before the outputs are complete.
+            made = [index.producers[name] for name in (found.out, found.last_state) if name]
+            new |= {each: [] for each in made}
+            new[min(made)] = found.nodes(graphs, graph)
+            yield place_of(scope, index.nodes[position]), tuple(n.op_type for n in new[min(made)])
+        if new:
+            replace_nodes(index, new)
 
 
 @dataclass(frozen=True)

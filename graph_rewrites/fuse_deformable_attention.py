@@ -53,24 +53,20 @@ class FuseMultiScaleDeformableAttention(GraphRewrite):
     pattern = Op("GridSample")
 
     def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
-        return _fuse(scope, graphs)
-
-
-def _fuse(scope: Scope, graphs: Graphs) -> Iterator[Change]:
-    index = GraphIndex(scope)
-    graph = scope.graph
-    if "GridSample" not in index.positions or not isinstance(graph, onnx.GraphProto):
-        return
-    new: dict[int, list[onnx.NodeProto]] = {}
-    for position in index.positions.get("Transpose", ()):
-        tail = index.nodes[position]
-        found = _Candidate(Upstream(index, graphs)).attention(tail)
-        if found is not None:
-            made = found.nodes(graphs, graph, tail)
-            yield place_of(scope, tail), tuple(each.op_type for each in made)
-            new[position] = made
-    if new:
-        replace_nodes(index, new)
+        index = GraphIndex(scope)
+        graph = scope.graph
+        if "GridSample" not in index.positions or not isinstance(graph, onnx.GraphProto):
+            return
+        new: dict[int, list[onnx.NodeProto]] = {}
+        for position in index.positions.get("Transpose", ()):
+            tail = index.nodes[position]
+            found = _Candidate(Upstream(index, graphs)).attention(tail)
+            if found is not None:
+                made = found.nodes(graphs, graph, tail)
+                yield place_of(scope, tail), tuple(each.op_type for each in made)
+                new[position] = made
+        if new:
+            replace_nodes(index, new)
 
 
 @dataclass(frozen=True)

@@ -49,29 +49,25 @@ class FuseSelectiveScan(GraphRewrite):
     pattern = Op("Concat")
 
     def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
-        return _fuse(scope, graphs)
-
-
-def _fuse(scope: Scope, graphs: Graphs) -> Iterator[Change]:
-    index, graph = GraphIndex(scope), scope.graph
-    if not isinstance(graph, onnx.GraphProto):
-        return
-    upstream = Upstream(index, graphs)
-    new: dict[int, list[onnx.NodeProto]] = {}
-    for position in index.positions.get("Concat", ()):
-        node = index.nodes[position]
-        recurrence = _Recurrence.ending_in(node, upstream)
-        found = None if recurrence is None else _scan(recurrence, upstream)
-        if recurrence is None or found is None:
-            continue
-        # The place where the last state was computed, which may be read before the outputs are.
-        last = index.producers[recurrence.last_state]
-        if all(index.producers.get(name, -1) < last for name in found.inputs):
-            new[position] = []
-            new[last] = found.nodes(graphs, graph, node.output[0], recurrence.last_state)
-            yield place_of(scope, node), tuple(each.op_type for each in new[last])
-    if new:
-        replace_nodes(index, new)
+        index, graph = GraphIndex(scope), scope.graph
+        if not isinstance(graph, onnx.GraphProto):
+            return
+        upstream = Upstream(index, graphs)
+        new: dict[int, list[onnx.NodeProto]] = {}
+        for position in index.positions.get("Concat", ()):
+            node = index.nodes[position]
+            recurrence = _Recurrence.ending_in(node, upstream)
+            found = None if recurrence is None else _scan(recurrence, upstream)
+            if recurrence is None or found is None:
+                continue
+            # The place where the last state was computed, which may be read before the outputs are.
+            last = index.producers[recurrence.last_state]
+            if all(index.producers.get(name, -1) < last for name in found.inputs):
+                new[position] = []
+                new[last] = found.nodes(graphs, graph, node.output[0], recurrence.last_state)
+                yield place_of(scope, node), tuple(each.op_type for each in new[last])
+        if new:
+            replace_nodes(index, new)
 
 
 @dataclass(frozen=True)

@@ -102,11 +102,6 @@ def fma32(a: Value, b: Value, c: Value) -> Value:
     return total.astype(F32)
 
 
-def fma64(a: Value, b: Value, c: Value) -> Value:
-    """``a * b + c`` in float64, rounded once, to nearest even."""
-    return round64(*_fma64_parts(a, b, c), "rn")
-
-
 def fma64_rounded(a: Value, b: Value, c: Value, mode: str) -> Value:
     """``a * b + c`` in float64 in one of the rounding modes."""
     nearest, left = _fma64_parts(a, b, c)

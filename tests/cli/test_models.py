@@ -291,7 +291,7 @@ def test_compare_runs_a_whole_profile_and_taps_name_the_culprit(
     capsys.readouterr()
     report = tmp_path / "report.json"
     argv = ["compare", str(model), str(tmp_path / "model.plugins.onnx"), *own[:2], "--taps"]
-    profile = ["--shapes", "x:1x4,2x4,3x?"]
+    profile = ["--shapes", "x:1x4/2x4/3x?"]
     assert main([*argv, *profile, "--range", "x:1,2", "--report", str(report)]) == 1
     printed = " ".join(capsys.readouterr().out.split())
     assert "First to differ: 's', produced by Softsign 'softsign', now Twice" in printed
@@ -361,8 +361,8 @@ def test_compare_runs_kernels_and_says_what_is_wrong_with_them(
         (["--range", "x:1"], "PK612"),
         (["--range", "x:2,1"], "PK612"),
         (["--range", "1,2"], "PK612"),
-        (["--shapes", "x:1x"], "PK612"),
-        (["--shapes", "x:1x2,3x4"], "PK612"),
+        (["--shapes", "x:1x"], "PK500"),
+        (["--shapes", "x:1x2,3x4"], "PK500"),
         (["--runs", "2", "--inputs", "INPUTS"], "PK612"),
         (["--shapes", "x:1x4,2x4,3x4", "--shapes", "y:1x4", "--shapes", "y:2x4"], "PK613"),
         (["--rtol", "float16"], "PK614"),

@@ -4,10 +4,10 @@ The original runs in ONNX Runtime, the rewritten model with its plugins' numpy r
 --kernels their kernels run instead, on the PTX machine, which needs no GPU and reports what is
 wrong with them, and with --gpu on a GPU. A node that ONNX Runtime does not know is computed by the
 reference of the plugin that replaced it; to compare such a node too, give outputs from elsewhere
-with --expected. Inputs are drawn so that index inputs stay valid. --shapes takes what build takes
-for one profile: x:1x16,64x16,1024x16 runs the minimum, the optimum and the maximum. --taps compares
-the values inside the models as well and names the first that differs. Exit code 1 when an output is
-out of tolerance.
+with --expected. Inputs are drawn so that index inputs stay valid. --shapes takes what build takes:
+x:1x16,64x16,1024x16 runs the minimum, the optimum and the maximum, and a slash begins those of the
+next profile. --taps compares the values inside the models as well and names the first that differs.
+Exit code 1 when an output is out of tolerance.
 
 Where the second file is a plan, it runs on this machine's GPU, on the model's inputs; values that
 build --mark has marked are compared as well. --commands FOLDER writes what Polygraphy and trtexec
@@ -17,7 +17,6 @@ need to do the same, and runs no plan.
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +27,6 @@ from pluginkit.errors import UsageError
 if TYPE_CHECKING:
     from pluginkit.onnx.running.random_inputs import InputShapes
 
-_SHAPE = re.compile(r"([0-9]{1,18}|\?)(x([0-9]{1,18}|\?))*")
 _REPORTS = (".json", ".md")
 
 
@@ -180,32 +178,24 @@ def parse_shape_sets(texts: Sequence[str]) -> list[InputShapes]:
     """``["x:1x4,8x4,64x4", "y:?x4"]`` as three sets of shapes, None for ``?``.
 
     Errors:
-        PK612: not of this form.  PK613: inputs have different numbers of shapes.
+        PK500, PK503: as for ``parse_shapes``.  PK613: inputs have different numbers of shapes.
     """
+    from pluginkit.onnx.inference.shape_ranges import parse_ranges, parse_shapes
+
     found: dict[str, list[tuple[int | None, ...]]] = {}
     for text in texts:
-        name, _, several = text.rpartition(":")
-        shapes = several.split(",")
-        is_shape = all(_SHAPE.fullmatch(shape) for shape in shapes)
-        if not name or not is_shape or len(shapes) not in (1, 3):
-            raise UsageError(
-                "PK612",
-                f"--shapes '{text}': expected NAME:DIMS, as in x:100x16, or NAME:MIN,OPT,MAX.",
-            )
-        found.setdefault(name, []).extend(map(_dims, shapes))
+        for name, spec in parse_shapes([text]).items():
+            for shapes in parse_ranges(name, spec):
+                found.setdefault(name, []).extend(shapes if len({*shapes}) > 1 else shapes[:1])
     count = max(map(len, found.values()), default=1)
-    for name, dims in found.items():
-        if len(dims) not in (1, count):
+    for name, sets in found.items():
+        if len(sets) not in (1, count):
             raise UsageError(
                 "PK613",
-                f"--shapes gives '{name}' {len(dims)} shapes and another input {count}; "
+                f"--shapes gives '{name}' {len(sets)} shapes and another input {count}; "
                 "expected one, or as many.",
             )
-    return [{name: dims[at % len(dims)] for name, dims in found.items()} for at in range(count)]
-
-
-def _dims(text: str) -> tuple[int | None, ...]:
-    return tuple(None if dim == "?" else int(dim) for dim in text.split("x"))
+    return [{name: sets[at % len(sets)] for name, sets in found.items()} for at in range(count)]
 
 
 def parse_tolerances(option: str, texts: Sequence[str]) -> float | dict[str, float] | None:

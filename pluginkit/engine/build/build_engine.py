@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from pluginkit.engine.build.mark_values import mark_values
 from pluginkit.engine.build.model_plugins import check_known
 from pluginkit.engine.build.profile_checks import ProfileChecks
 from pluginkit.engine.build.profiles import OptimizationProfile
+from pluginkit.engine.build.rewritten_source import rewritten_source
 from pluginkit.engine.build.serialize_network import serialize_network
 from pluginkit.engine.parse.parse_model import parse_model
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
@@ -29,9 +31,10 @@ from pluginkit.engine.plan.output_files import check_target, write_together
 from pluginkit.errors import BuildError, ParseError
 from pluginkit.onnx.inference.network_inputs import inputs_of
 from pluginkit.onnx.inference.shape_ranges import ShapeSpec
+from pluginkit.onnx.model.graphs import describe
+from pluginkit.onnx.model.plugin_nodes import plugin_nodes
 from pluginkit.trt.collected_calls import collected_calls
 from pluginkit.trt.flavour import Flavour, load_flavour
-from pluginkit.trt.target import installed_target
 
 if TYPE_CHECKING:
     from pluginkit.onnx.precision.precision_options import PrecisionReport
@@ -56,12 +59,19 @@ class BuildResult(BuiltPlan):
 
 @dataclass(frozen=True)
 class _Source:
-    """A rewritten model, with the path and the plugin of each plugin node."""
+    """A rewritten model."""
 
     path: Path
     rewrite: RewriteResult
     precision: PrecisionReport | None
-    nodes: Sequence[tuple[str, Plugin]]
+
+    @cached_property
+    def nodes(self) -> list[tuple[str, Plugin]]:
+        """The path and the plugin of each plugin node."""
+        return [
+            (f"{scope} / {describe(node)}", plugin)
+            for scope, node, plugin in plugin_nodes(self.rewrite.model, self.rewrite.plugins)
+        ]
 
     @property
     def plugins(self) -> list[type[Plugin]]:
@@ -116,7 +126,16 @@ def build_engine(
     started = time.perf_counter()
     observer = observer or BuildObserver()
     path = Path(model_path)
-    source = _rewrite(path, shapes or {}, plugins, rewrites, choice, options)
+    rewrite, precision = rewritten_source(
+        path,
+        shapes or {},
+        options.flavour,
+        options.precision,
+        plugins=plugins,
+        rewrites=rewrites,
+        choice=choice,
+    )
+    source = _Source(path, rewrite, precision)
     for note in source.rewrite.notes:
         observer.notice(note)
     target = Path(plan_path) if plan_path is not None else default_plan_path(path)
@@ -153,38 +172,6 @@ def build_engine(
         rewrite=source.rewrite,
         precision=source.precision,
     )
-
-
-def _rewrite(
-    path: Path,
-    shapes: Mapping[str, ShapeSpec],
-    plugins: Plugins | None,
-    rewrites: Sequence[type[Rewrite]] | None,
-    choice: RewriteChoice | None,
-    options: BuildOptions,
-) -> _Source:
-    from pluginkit.discovery import find_plugins
-    from pluginkit.onnx.model.graphs import describe
-    from pluginkit.onnx.model.model_file import load_model
-    from pluginkit.onnx.model.plugin_nodes import plugin_nodes
-    from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
-    from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
-
-    choice = (choice or RewriteChoice()).for_target(installed_target(options.flavour))
-    found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(
-        load_model(path), rewrites, choice=choice, plugins=found, shapes=shapes, in_place=True
-    )
-    report = None
-    if options.precision is not None:
-        from pluginkit.onnx.precision.apply_precision import apply_precision
-
-        report = apply_precision(result.model, options.precision, result.plugins, path.parent)
-    nodes = [
-        (f"{scope} / {describe(node)}", plugin)
-        for scope, node, plugin in plugin_nodes(result.model, result.plugins)
-    ]
-    return _Source(path, result, report, nodes)
 
 
 def _with_helping_rewrite(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, get_args, get_type_hints
 
 
 class JsonReader:
@@ -28,6 +29,23 @@ class JsonReader:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise ValueError(f"{self._path}{name} is not {kind.__name__}")
         return value
+
+    def fields(self, record: type) -> dict[str, Any]:
+        """Return the members for those fields of a dataclass that are texts, numbers or truths.
+
+        Or tuples of texts or numbers. A field with a default may be missing.
+        """
+        kinds = get_type_hints(record)
+        found = {}
+        for field in dataclasses.fields(record):
+            kind = kinds[field.name]
+            if field.default is not dataclasses.MISSING and not self.has(field.name):
+                continue
+            if kind in (str, int, bool):
+                found[field.name] = self.get(field.name, kind)
+            elif get_args(kind) in ((str, ...), (int, ...)):
+                found[field.name] = self.tuple_of(field.name, get_args(kind)[0])
+        return found
 
     def has(self, name: str) -> bool:
         """Whether there is such a member that is not null."""

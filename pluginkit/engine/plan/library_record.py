@@ -88,20 +88,7 @@ def read_library(reader: JsonReader) -> LibraryRecord:
     Errors:
         ValueError: a value is missing or of another type.
     """
-    capabilities = reader.tuple_of("compute_capabilities", str)
-    if not capabilities:
+    record = LibraryRecord(**reader.fields(LibraryRecord), sources=reader.one("sources").texts())
+    if not record.compute_capabilities:
         raise ValueError("library.compute_capabilities is empty")
-    return LibraryRecord(
-        sha256=reader.get("sha256", str),
-        bytes=reader.get("bytes", int),
-        tensorrt=reader.get("tensorrt", str),
-        arch=reader.get("arch", str),
-        compiler=reader.get("compiler", str),
-        cuda=reader.get("cuda", str),
-        compute_capabilities=capabilities,
-        kernels=reader.get("kernels", int),
-        kernel_bytes=reader.get("kernel_bytes", int),
-        sources=reader.one("sources").texts(),
-        variants=reader.tuple_of("variants", str),
-        proved_calls=reader.get("proved_calls", int),
-    )
+    return record

@@ -156,28 +156,15 @@ class Manifest:
 
 
 def _read_manifest(reader: JsonReader) -> Manifest:
-    inputs = tuple(map(_read_tensor, reader.many("inputs")))
+    inputs = tuple(Tensor(**each.fields(Tensor)) for each in reader.many("inputs"))
     return Manifest(
-        pluginkit=reader.get("pluginkit", str),
-        flavour=reader.get("flavour", str),
-        tensorrt=reader.get("tensorrt", str),
-        is_version_compatible=reader.get("is_version_compatible", bool),
-        compute_capabilities=reader.tuple_of("compute_capabilities", str),
-        plan_bytes=reader.get("plan_bytes", int),
-        plan_sha256=reader.get("plan_sha256", str),
-        model=reader.get("model", str),
-        model_sha256=reader.get("model_sha256", str),
+        **reader.fields(Manifest),
         inputs=inputs,
-        outputs=tuple(map(_read_tensor, reader.many("outputs"))),
+        outputs=tuple(Tensor(**each.fields(Tensor)) for each in reader.many("outputs")),
         profiles=_read_profiles(reader, inputs),
         plugins=tuple(map(_read_plugin, reader.many("plugins"))),
         library=read_library(reader.one("library")) if reader.has("library") else None,
-        words=reader.tuple_of("words", str) if reader.has("words") else (),
     )
-
-
-def _read_tensor(reader: JsonReader) -> Tensor:
-    return Tensor(reader.get("name", str), reader.get("dtype", str), reader.tuple_of("shape", int))
 
 
 def _read_profiles(reader: JsonReader, inputs: tuple[Tensor, ...]) -> tuple[dict[str, Range], ...]:
@@ -195,20 +182,15 @@ def _read_profiles(reader: JsonReader, inputs: tuple[Tensor, ...]) -> tuple[dict
 
 
 def _read_range(reader: JsonReader) -> Range:
-    low, opt, high = (reader.tuple_of(name, int) for name in ("min", "opt", "max"))
-    if not len(low) == len(opt) == len(high):
-        raise ValueError(f"min {low}, opt {opt} and max {high} differ in length")
-    return Range(low, opt, high, reader.get("is_shape_tensor", bool))
+    one = Range(**reader.fields(Range))
+    if not len(one.min) == len(one.opt) == len(one.max):
+        raise ValueError(f"min {one.min}, opt {one.opt} and max {one.max} differ in length")
+    return one
 
 
 def _read_plugin(reader: JsonReader) -> PluginRecord:
     return PluginRecord(
-        name=reader.get("name", str),
-        version=reader.get("version", str),
-        namespace=reader.get("namespace", str),
-        interface=reader.get("interface", str),
-        class_path=reader.get("class_path", str),
-        source_sha256=reader.get("source_sha256", str),
+        **reader.fields(PluginRecord),
         nodes=tuple(
             PluginNode(node.get("node", str), node.get("attributes", dict))
             for node in reader.many("nodes")
@@ -219,9 +201,9 @@ def _read_plugin(reader: JsonReader) -> PluginRecord:
 
 def _read_call(reader: JsonReader) -> ProfileCall:
     return ProfileCall(
+        **reader.fields(ProfileCall),
         attributes=reader.get("attributes", dict),
         shapes=reader.shapes("shapes"),
-        dtypes=reader.tuple_of("dtypes", str),
         outputs=reader.shapes("outputs"),
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pluginkit.current_work import DESERIALIZING, working
+from pluginkit.engine.build.rewritten_source import rewritten_source
 from pluginkit.engine.parse.parser_log import parser_path
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log, meaningful
 from pluginkit.engine.plan.manifest import Manifest, manifest_path, read_manifest
@@ -17,7 +18,6 @@ from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_
 from pluginkit.errors import PlanError
 from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.trt.flavour import load_flavour
-from pluginkit.trt.target import installed_target
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugins
@@ -65,7 +65,10 @@ def refit_plan(
     check_here(plan_path, trt, found, allow_host_code=False, what="refitting")
     for written in (output, manifest_path(output)):
         check_writable(written)
-    content = _rewritten(weights, shapes or {}, trt.name, found, rewrites, choice, precision)
+    rewritten, _ = rewritten_source(
+        weights, shapes or {}, trt.name, precision, plugins=found, rewrites=rewrites, choice=choice
+    )
+    content = bytes(rewritten.model.SerializeToString())
     bind_polygraphy(trt)
     with captured_log(verbose=verbose) as errors:
         with working(str(trt), DESERIALIZING, plan_path):
@@ -80,29 +83,6 @@ def refit_plan(
     )
     write_together({output: plan, manifest_path(output): changed.to_json().encode()})
     return changed
-
-
-def _rewritten(
-    weights: Path,
-    shapes: Mapping[str, ShapeSpec],
-    flavour: str,
-    plugins: Plugins,
-    rewrites: Sequence[type[Rewrite]] | None,
-    choice: RewriteChoice | None,
-    precision: Precision | Quantization | None,
-) -> bytes:
-    from pluginkit.onnx.model.model_file import load_model
-    from pluginkit.onnx.precision.apply_precision import apply_precision
-    from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
-    from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
-
-    choice = (choice or RewriteChoice()).for_target(installed_target(flavour))
-    result = rewrite_model(
-        load_model(weights), rewrites, choice=choice, plugins=plugins, shapes=shapes, in_place=True
-    )
-    if precision is not None:
-        apply_precision(result.model, precision, result.plugins, weights.parent)
-    return bytes(result.model.SerializeToString())
 
 
 def refitted(trt: Any, engine: Any, model: bytes, path: Path, errors: Sequence[str]) -> bytes:
