@@ -57,8 +57,9 @@ class StaticValues:
             is_stored = not any(is_external(attribute.t) for attribute in node.attribute)
             return self._run(node, {}) if is_stored else None
         if is_op(node, "Shape") or is_op(node, "Size"):
-            shape = known_sizes(self._types.find(self._scope, node.input[0]))
-            if shape is None or None in shape:
+            sizes = known_sizes(self._types.find(self._scope, node.input[0]))
+            shape = [size for size in sizes or () if size is not None]
+            if sizes is None or len(shape) < len(sizes):
                 return None
             return self._run(node, {node.input[0]: np.broadcast_to(np.float32(0), shape)})
         if node.domain or node.op_type not in self._OPS:

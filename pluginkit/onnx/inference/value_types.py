@@ -138,4 +138,4 @@ def axis_sizes(value_type: onnx.TypeProto | None) -> list[int | str | None] | No
 def known_sizes(value_type: onnx.TypeProto | None) -> list[int | None] | None:
     """Return the sizes of a tensor's axes, None for each that varies; None for an unknown rank."""
     sizes = axis_sizes(value_type)
-    return sizes and [size if isinstance(size, int) else None for size in sizes]
+    return None if sizes is None else [size if isinstance(size, int) else None for size in sizes]

@@ -35,6 +35,17 @@ def test_a_right_rewrite_agrees(tmp_path):
     assert comparison.runs == 3
 
 
+def test_a_model_that_was_rewritten_for_one_size_runs_with_it(tmp_path):
+    model = model_of(silu_nodes("x", "y"), [value("x", ["n", 4])], [value("y", ["n", 4])])
+    rewritten = rewrite_model(model, [FuseSilu], shapes={"x": "3x4"}).model
+    paths = saved(tmp_path / "a.onnx", model), saved(tmp_path / "b.onnx", rewritten)
+    assert compare_models(*paths, plugins=PLUGINS).inputs == {"x": (3, 4)}
+    with pytest.raises(
+        UsageError, match=r"PK444.*\(5, 4\) does not fit input 'x'; expected \(3, 4\)"
+    ):
+        compare_models(*paths, plugins=PLUGINS, shapes={"x": (5, 4)})
+
+
 def test_a_wrong_plugin_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(Silu, "reference", lambda self, x: (x + 1).astype(x.dtype))
     x = np.array([[0, 0, 0, 2]], np.float32)
