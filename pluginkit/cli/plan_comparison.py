@@ -47,6 +47,7 @@ def compare_with_plan(
     from pluginkit.engine.proof.compare_plan import compare_plan, run_original
     from pluginkit.engine.proof.compared_original import compared_original
     from pluginkit.engine.proof.tool_commands import write_commands
+    from pluginkit.onnx.running.compare_models import split_given
     from pluginkit.onnx.running.output_error import check_tolerance
     from pluginkit.trt.flavour import load_flavour
 
@@ -71,13 +72,9 @@ def compare_with_plan(
     original.check_names(
         [tensor.name for tensor in manifest.inputs], [tensor.name for tensor in manifest.outputs]
     )
-    if inputs is None:
-        feeds = _drawn(args, original, manifest, ranges, shapes)
-    else:
-        feeds = [_without(inputs, original.outputs, original.inputs)]
-    if expected is not None:
-        expected = _without(expected, original.inputs, original.outputs)
-    runs = run_original(original, manifest, feeds, expected)
+    given, computed = split_given(original.model.graph, inputs or {}, expected or {})
+    feeds = [given] if inputs is not None else _drawn(args, original, manifest, ranges, shapes)
+    runs = run_original(original, manifest, feeds, None if expected is None else computed)
     if args.commands is not None:
         lines = write_commands(
             args.commands, args.original, args.rewritten, manifest, runs, rtol=rtol, atol=atol
@@ -101,11 +98,6 @@ def compare_with_plan(
         write_report(args.report, models, comparison)
     print_comparison(models, comparison, as_json=args.json)
     return 0 if comparison.ok else 1
-
-
-def _without(arrays: Arrays, others: Sequence[str], own: Sequence[str]) -> dict[str, Array]:
-    """Leave out what is for the other side, since one file may hold inputs and outputs."""
-    return {name: array for name, array in arrays.items() if name in own or name not in others}
 
 
 def _drawn(

@@ -35,6 +35,7 @@ from pluginkit.onnx.model.graphs import describe
 from pluginkit.onnx.model.plugin_nodes import plugin_nodes
 from pluginkit.trt.collected_calls import collected_calls
 from pluginkit.trt.flavour import Flavour, load_flavour
+from pluginkit.trt.target import installed_target
 
 if TYPE_CHECKING:
     from pluginkit.onnx.precision.precision_options import PrecisionReport
@@ -129,7 +130,7 @@ def build_engine(
     rewrite, precision = rewritten_source(
         path,
         shapes or {},
-        options.flavour,
+        installed_target(options.flavour),
         options.precision,
         plugins=plugins,
         rewrites=rewrites,

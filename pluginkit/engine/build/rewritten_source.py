@@ -8,14 +8,10 @@ from typing import TYPE_CHECKING
 
 from pluginkit.contract.plugin import Plugins
 from pluginkit.onnx.inference.shape_ranges import ShapeSpec
-from pluginkit.trt.target import installed_target
+from pluginkit.trt.target import Target
 
 if TYPE_CHECKING:
-    from pluginkit.onnx.precision.precision_options import (
-        Precision,
-        PrecisionReport,
-        Quantization,
-    )
+    from pluginkit.onnx.precision.precision_options import Precision, PrecisionReport, Quantization
     from pluginkit.onnx.rewriting.rewrite import Rewrite
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
@@ -24,8 +20,8 @@ if TYPE_CHECKING:
 def rewritten_source(
     path: Path,
     shapes: Mapping[str, ShapeSpec],
-    flavour: str | None,
-    precision: Precision | Quantization | None,
+    target: Target | None,
+    precision: Precision | Quantization | None = None,
     *,
     plugins: Plugins | None,
     rewrites: Sequence[type[Rewrite]] | None,
@@ -37,11 +33,10 @@ def rewritten_source(
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
     from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 
-    choice = (choice or RewriteChoice()).for_target(installed_target(flavour))
+    wanted = (choice or RewriteChoice()).for_target(target)
     found = find_plugins() if plugins is None else plugins
-    result = rewrite_model(
-        load_model(path), rewrites, choice=choice, plugins=found, shapes=shapes, in_place=True
-    )
+    model = load_model(path)
+    result = rewrite_model(model, rewrites, wanted, plugins=found, shapes=shapes, in_place=True)
     if precision is None:
         return result, None
     from pluginkit.onnx.precision.apply_precision import apply_precision

@@ -11,6 +11,7 @@ from pluginkit.contract.plugin import Plugins
 from pluginkit.engine.build.linked_dims import link_inputs
 from pluginkit.engine.build.named_ranges import named_ranges
 from pluginkit.engine.build.profiles import OptimizationProfile, resolve_profiles
+from pluginkit.engine.build.rewritten_source import rewritten_source
 from pluginkit.export.variant import Variant
 from pluginkit.onnx.inference.network_inputs import inputs_of_model
 from pluginkit.onnx.inference.shape_ranges import ShapeSpec
@@ -88,16 +89,11 @@ def deployed_model(
     Errors:
         PK4xx: the model.  PK500 to PK504: shapes.  PK808: a type does not follow from the model.
     """
-    from pluginkit.discovery import find_plugins
     from pluginkit.export.model_variants import model_variants
-    from pluginkit.onnx.model.model_file import load_model
-    from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
-    from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 
-    found = find_plugins() if plugins is None else plugins
-    wanted = (choice or RewriteChoice()).for_target(target)
-    model = load_model(path)
-    result = rewrite_model(model, rewrites, wanted, plugins=found, shapes=shapes, in_place=True)
+    result, _ = rewritten_source(
+        path, shapes, target, plugins=plugins, rewrites=rewrites, choice=choice
+    )
     ranges = named_ranges(result.model, result.plugins, shapes)
     variants = model_variants(result.model, result.plugins, ranges)
     graph = result.model.graph

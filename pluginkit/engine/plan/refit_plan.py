@@ -18,6 +18,7 @@ from pluginkit.engine.plan.output_files import check_writable, sha256_of, write_
 from pluginkit.errors import PlanError
 from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.trt.flavour import load_flavour
+from pluginkit.trt.target import installed_target
 
 if TYPE_CHECKING:
     from pluginkit.contract.plugin import Plugins
@@ -65,8 +66,9 @@ def refit_plan(
     check_here(plan_path, trt, found, allow_host_code=False, what="refitting")
     for written in (output, manifest_path(output)):
         check_writable(written)
+    target = installed_target(trt.name)
     rewritten, _ = rewritten_source(
-        weights, shapes or {}, trt.name, precision, plugins=found, rewrites=rewrites, choice=choice
+        weights, shapes or {}, target, precision, plugins=found, rewrites=rewrites, choice=choice
     )
     content = bytes(rewritten.model.SerializeToString())
     bind_polygraphy(trt)

@@ -166,7 +166,8 @@ def rewrite_model(
         check_rewritten(signature, original, result)
     elif not in_place and not had_to_inline and len(result.functions) < len(model.functions):
         result.CopyFrom(model)  # no function had to be inlined after all
-        _repair(result, given_extents(result, shapes))
+        given_extents(result, shapes)  # names its dimensions again
+        _repair(result, extents)
     return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)
 
 
