@@ -166,8 +166,9 @@ class AdapterCore:
     ) -> None:
         """Run the author's check and shape function on the shapes of a profile.
 
-        Where data decide a size, TensorRT may know no bound of it, and even its opt is then none
-        that fits the other sizes: such shapes are checked when they are known, at an enqueue.
+        Where data decide a size, TensorRT guesses its opt, which then need not fit the other sizes:
+        opt is checked only if an end is not known. TensorRT may know no bound of such a size
+        either: then the shapes are checked when they are known, at an enqueue.
 
         Args:
             ends: the name of each end, and TensorRT's shapes of inputs and outputs, the largest
@@ -177,8 +178,9 @@ class AdapterCore:
         _, largest, _ = ends[-1]
         if any(_UNBOUNDED in shape for shape in largest):
             return
+        has_ends = all(are_known(shapes) for end, shapes, _ in ends if end != "opt")
         for end, shapes, outputs in ends:
-            if are_known(shapes):
+            if are_known(shapes) and not (end == "opt" and has_ends):
                 self._check_shapes(shapes, dtypes, end, outputs)
 
     def _check_shapes(

@@ -276,8 +276,12 @@ void Instance::check_profile(const std::vector<ProfileShapes>& ends,
             return;
         }
     }
+    const auto is_opt = [](const ProfileShapes& end) { return std::string(end.label) == "opt"; };
+    const bool has_ends = std::all_of(ends.begin(), ends.end(), [&](const ProfileShapes& end) {
+        return is_opt(end) || are_concrete(end.shapes);
+    });
     for (const ProfileShapes& end : ends) {
-        if (are_concrete(end.shapes)) {
+        if (are_concrete(end.shapes) && !(is_opt(end) && has_ends)) {
             check_shapes(end, types);
         }
     }

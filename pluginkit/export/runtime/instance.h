@@ -49,8 +49,9 @@ public:
     // Whether the plugin supports the type and format that TensorRT proposes for the last of
     // `in_out`; those before it are already decided.
     bool supports(const std::vector<nvinfer1::PluginTensorDesc>& in_out, std::int32_t input_count);
-    // Runs the author's check and shape function on the shapes of a profile, the largest last. Where
-    // TensorRT knows no bound of a size, shapes are checked when they are known, at an enqueue.
+    // Runs the author's check and shape function on the shapes of a profile, the largest last: on
+    // opt only if an end is not known, since TensorRT guesses the opt of what data decide. Where it
+    // knows no bound of a size, shapes are checked when they are known, at an enqueue.
     void check_profile(const std::vector<ProfileShapes>& ends, const std::vector<Type>& types);
     std::int64_t workspace_bytes(const std::vector<ProfileShapes>& profiles,
                                  const std::vector<Type>& types);

@@ -31,6 +31,24 @@ def test_sizes_of_which_no_bound_is_known_are_not_checked(opt):
         check_profile(*ends[:2])
 
 
+def test_an_optimum_that_tensorrt_guesses_need_not_fit():
+    """As of updates that a Split by data makes, whose sizes TensorRT does not add up."""
+    check_profile(
+        ("min", [(3,), (6, 1), (6,)]),
+        ("opt", [(5,), (28, 1), (6,)]),
+        ("max", [(9,), (99, 1), (99,)]),
+    )
+
+
+def test_an_optimum_is_checked_where_an_end_is_not_known():
+    with pytest.raises(TensorError, match="expected updates of shape"):
+        check_profile(
+            ("min", [(3,), (-1, 1), (6,)]),
+            ("opt", [(5,), (28, 1), (6,)]),
+            ("max", [(9,), (99, 1), (99,)]),
+        )
+
+
 def test_an_end_that_does_not_fit_is_refused():
     with pytest.raises(TensorError, match=r"updates float32.*expected updates of shape") as caught:
         check_profile(("min", [(2,), (0, 1), (7,)]), ("max", [(9,), (99, 1), (99,)]))
