@@ -242,6 +242,19 @@ def mixtral() -> Made:
     return _text(network)
 
 
+@model(dynamic="x:0,1", opset=18)
+def jet_moe() -> Made:
+    """Experts that get as many rows as the router says; the TorchScript exporter stores them."""
+    from transformers import JetMoeConfig
+    from transformers.models.jetmoe.modeling_jetmoe import JetMoeMoE
+
+    options = {"num_local_experts": 4, "num_experts_per_tok": 2}
+    experts = JetMoeMoE(JetMoeConfig(hidden_size=16, intermediate_size=12, **options))
+    for weight in experts.parameters():
+        nn.init.normal_(weight, std=0.3)
+    return experts, {"x": normal(2, 7, 16)}
+
+
 @model(dynamic="video:0", opset=18)
 def mvit() -> Made:
     from torchvision.models.video.mvit import MSBlockConfig, MViT

@@ -13,7 +13,27 @@ if TYPE_CHECKING:
     from pluginkit.onnx import NewNode
 
 
-class ReplaceScatterElements(Rewrite):
+class _ReplaceScatterElements(Rewrite, abstract=True):
+    plugin = ScatterElements
+    pattern = Op(("ScatterElements", "Scatter"), "data", "indices", "updates")
+
+    def rewrite(self, match: Match) -> NewNode:
+        is_ordered = match.attribute("reduction", "none") == "none"
+        return match.plugin_node(match.plugin(ScatterElements, deterministic=is_ordered))
+
+
+class ReplaceEveryScatterElements(_ReplaceScatterElements):
+    """ScatterElements(data, indices, updates) -> ScatterElements_PK(same), whatever TensorRT takes.
+
+    TensorRT fails where there are more indices than elements along the axis, as of the sums over
+    rows by PyTorch's first exporter, and sizes that vary do not tell it before. ``build`` then
+    begins again with this rewrite, unless it is left out by name.
+    """
+
+    opt_in = True
+
+
+class ReplaceScatterElements(_ReplaceScatterElements):
     """ScatterElements(data, indices, updates, reduction != none) -> ScatterElements_PK(same).
 
     Opset 16 brought add and mul, opset 18 min and max. TensorRT has the operator without a
@@ -21,17 +41,10 @@ class ReplaceScatterElements(Rewrite):
     than elements along the axis: then the last update of an element counts, as in ONNX Runtime.
     """
 
-    plugin = ScatterElements
-    pattern = Op(("ScatterElements", "Scatter"), "data", "indices", "updates")
-
     def check(self, match: Match, data: gs.Tensor, indices: gs.Tensor) -> str | None:
         if match.attribute("reduction", "none") != "none" or _repeats(match, data, indices):
             return None
         return "TensorRT takes it: it has no reduction"
-
-    def rewrite(self, match: Match) -> NewNode:
-        is_ordered = match.attribute("reduction", "none") == "none"
-        return match.plugin_node(match.plugin(ScatterElements, deterministic=is_ordered))
 
 
 def _repeats(match: Match, data: gs.Tensor, indices: gs.Tensor) -> bool:

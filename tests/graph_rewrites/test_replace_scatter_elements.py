@@ -4,9 +4,13 @@ import numpy as np
 import onnx
 import pytest
 
-from pluginkit.graph_rewrites.replace_scatter_elements import ReplaceScatterElements
+from pluginkit.graph_rewrites.replace_scatter_elements import (
+    ReplaceEveryScatterElements,
+    ReplaceScatterElements,
+)
 from pluginkit.onnx.model.model_file import load_model, save_model
 from pluginkit.onnx.model.plugin_nodes import plugin_nodes
+from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.compare_models import compare_models
 from pluginkit.onnx.running.random_inputs import draw_inputs
@@ -61,6 +65,25 @@ def test_more_indices_than_elements_keep_the_last_update(axis, tmp_path):
     got = run_model(result.model, inputs, PLUGINS, base_dir=tmp_path)["y"]
     np.testing.assert_array_equal(got, expected)
     assert expected.any()
+
+
+def test_rows_whose_number_varies_become_the_plugin_if_that_is_chosen(tmp_path):
+    text = """<ir_version: 9, opset_import: ["" : 20]>
+        t (float[n] x, int64[m] at, float[m] u) => (float[n] y) { y = ScatterElements(x, at, u) }"""
+    rewrites = [ReplaceScatterElements, ReplaceEveryScatterElements]
+    left = rewrite_model(onnx.parser.parse_model(text), rewrites)
+    assert (left.applied, left.opt_in) == ([], ["ReplaceEveryScatterElements"])
+    chosen = RewriteChoice(also=["ReplaceEveryScatterElements"])
+    result = rewrite_model(left.model, rewrites, chosen)
+    ((_, _, plugin),) = plugin_nodes(result.model, result.plugins)
+    assert plugin == ScatterElements(reduction="none", deterministic=True)
+    places = np.array([2, 0, 2, 1, 2, 0])
+    inputs = {"x": np.zeros(3, np.float32), "at": places, "u": np.arange(6, dtype=np.float32)}
+    expected = run_onnxruntime(left.model, inputs)["y"]
+    got = run_model(result.model, inputs, PLUGINS, base_dir=tmp_path)["y"]
+    np.testing.assert_array_equal(got, expected)
+    again = rewrite_model(result.model, rewrites, chosen)
+    assert (again.applied, again.model) == ([], result.model)
 
 
 @pytest.mark.parametrize("name", ["sage_dyn", "sage_ts"])

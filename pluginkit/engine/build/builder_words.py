@@ -143,6 +143,13 @@ _COMPLAINTS = (
         "ReplaceEveryGridSample",
     ),
     _KnownComplaint(
+        r"scatter_elements\([\s\S]*of indices \(\d+\) must be less",
+        lambda node, _: node.op_type in ("Scatter", "ScatterElements"),
+        "TensorRT has no ScatterElements with more indices than elements.",
+        "build with --with ReplaceEveryScatterElements.",
+        "ReplaceEveryScatterElements",
+    ),
+    _KnownComplaint(
         r"Strided & Dilated Deconv",
         lambda node, _: node.op_type == "ConvTranspose",
         "TensorRT has no transposed convolution with both strides and dilations.",

@@ -86,6 +86,8 @@ SIGNAL = """<ir_version: 9, opset_import: ["" : 20]>
 SAMPLED = """<ir_version: 9, opset_import: ["" : 20]>
     t (float[1, 2, 5, 5] x, float[1, 3, 3, 2] g) => (float[1, 2, 3, 3] y)
     { y = GridSample(x, g) }"""
+SCATTERED = """<ir_version: 9, opset_import: ["" : 20]>
+    t (float[n] x, int64[m] at, float[m] u) => (float[n] y) { y = ScatterElements(x, at, u) }"""
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,13 @@ SAMPLED = """<ir_version: 9, opset_import: ["" : 20]>
         (
             *(SAMPLED, "CHECK(bb->owner()->ssa_validation()) failed", "ReplaceEveryGridSample"),
             "sampled and concatenated",
+        ),
+        (
+            SCATTERED,
+            "f32[14, 16] = scatter_elements(/x, /at, /u), axis=0\nError is:\nThe extent of "
+            "dimension i (0) of indices (28) must be less than or equal to the extent of data (14)",
+            "ReplaceEveryScatterElements",
+            "more indices than elements",
         ),
     ],
 )
