@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pluginkit.graph_rewrites.drop_split_sequence import DropSplitSequence
+from pluginkit.graph_rewrites.drop_split_sequence import DropSplitSequence, GatherSplitElement
 from pluginkit.graph_rewrites.expand_ragged_loop import ExpandRaggedLoop, ExpandRaggedSequence
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.rewriting import run
@@ -108,3 +108,30 @@ def test_one_that_is_joined_otherwise_is_left(axis):
         text = text.replace("float[A, B]", "float[A, B, C]")
     (refused,) = rewrite_model(model_of(text), REWRITES).refused
     assert refused.reason == "it does not join the tensor as it was split"
+
+
+READ = """ g (float[N, 3] x, int64 at) => (float[A] y, float[A] z)
+<int64 last = {-1}> { parts = SplitToSequence<axis = 0KEPT>(xLENGTHS)
+  y = SequenceAt(parts, at) z = SequenceAt(parts, last) }"""
+
+
+@pytest.mark.parametrize(
+    ("kept", "lengths", "rank"), [(", keepdims = 0", "", 1), ("", "", 2), ("", ", one", 2)]
+)
+def test_elements_of_a_batch_of_any_size_are_gathered(kept, lengths, rank):
+    text = READ.replace("KEPT", kept).replace("LENGTHS", lengths)
+    if rank == 2:
+        text = text.replace("float[A]", "float[A, B]")
+    model = model_of(text.replace("= {-1}", "= {-1}, int64 one = {1}"))
+    result = rewrite_model(model, [GatherSplitElement])
+    assert not {"SequenceAt", "SplitToSequence"} & set(op_types(result.model))
+    given = {"x": X, "at": np.array(2)}
+    for got, expected in zip(run(result.model, given), run(model, given), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(result.model, [GatherSplitElement]).applied == []
+
+
+def test_elements_of_parts_are_left():
+    text = READ.replace("KEPT", "").replace("LENGTHS", ", two").replace("float[A]", "float[A, B]")
+    model = model_of(text.replace("= {-1}", "= {-1}, int64 two = {2}"))
+    assert rewrite_model(model, [GatherSplitElement]).applied == []
