@@ -84,6 +84,7 @@ def attend(
     *biases: NodeInput,
     counts: tuple[int, int] | None = None,
     softcap: float = 0.0,
+    sinks: NodeInput = None,
 ) -> gs.Variable:
     """Return the attention: [batch, sequence, heads * size].
 
@@ -96,6 +97,7 @@ def attend(
         counts: how many heads the queries have, and how many the keys, where several heads of
             queries share one of keys. None if both have as many.
         softcap: the bound that scores approach; 0 for none.
+        sinks: the score of no key, for each head of the queries; None for none.
     """
     queries, keys = counts or (None, None)
     scaled = _regrouped(new, new.add("Mul", heads.query, number(scale, dtype)), keys)
@@ -107,10 +109,20 @@ def attend(
     for each in biases:
         if each is not None:
             scores = new.add("Add", scores, each)
-    weights = _regrouped(new, new.add("Softmax", scores, axis=-1), keys)
+    weights = _regrouped(new, _softmax(new, scores, sinks), keys)
     mixed = _regrouped(new, new.add("MatMul", weights, heads.value), queries)
     in_order = new.add("Transpose", mixed, perm=[0, 2, 1, 3])
     return new.add("Reshape", in_order, np.array([0, 0, -1]))
+
+
+def _softmax(new: Replacement, scores: gs.Variable, sinks: NodeInput) -> gs.Variable:
+    """Return the weights of the keys, which sum up to less than 1 if no key has one too."""
+    if sinks is None:
+        return new.add("Softmax", scores, axis=-1)
+    rows = new.add("Concat", new.slice(new.add("Shape", scores), 0, 0, 3), np.array([1]), axis=0)
+    column = new.add("Expand", new.add("Reshape", sinks, np.array([1, -1, 1, 1])), rows)
+    weights = new.add("Softmax", new.add("Concat", scores, column, axis=3), axis=-1)
+    return new.slice(weights, 3, 0, -1)
 
 
 def _regrouped(new: Replacement, value: gs.Variable, count: int | None) -> gs.Variable:

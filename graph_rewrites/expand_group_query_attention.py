@@ -16,6 +16,7 @@ from pluginkit.graph_rewrites._attention import (
     length_of,
     split_heads,
 )
+from pluginkit.graph_rewrites._key_cache import bias_of_places, cached, key_cache, seen_places
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT, number
 from pluginkit.graph_rewrites.expand_rotary_embedding import Rotation, rotate
 from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Inputs that are not spelled out, and what they mean.
 _FOREIGN = {
-    "score_bias": "a bias is added to its scores",
-    "head_sink": "each head has a sink",
     "k_scale": "its keys of the past are quantized",
     "v_scale": "its values of the past are quantized",
     "q_norm": "it normalizes queries and keys",
@@ -45,21 +44,6 @@ class _GroupedLayout:
     rotation: Rotation | None
 
 
-@dataclass(frozen=True)
-class _Cache:
-    """Where the elements of the past and the new ones are in the cache.
-
-    Attributes:
-        first: the position of the first query of each row: [batch, 1]. None is 0.
-        rows: the positions of the queries: [batch or 1, sequence].
-        columns: the positions in the cache: [length].
-    """
-
-    first: NodeInput
-    rows: NodeInput
-    columns: NodeInput
-
-
 class ExpandGroupQueryAttention(Rewrite):
     """com.microsoft.GroupQueryAttention(q, k, v) -> MatMul(Softmax(q k^T * scale + mask), v).
 
@@ -73,6 +57,7 @@ class ExpandGroupQueryAttention(Rewrite):
         *("query", Optional("key"), Optional("value")),
         *(Optional("past_key"), Optional("past_value"), "lengths", "total"),
         *(Optional("cos"), Optional("sin"), Optional("positions")),
+        *(Optional("score_bias"), Optional("sinks")),
         *(Optional(each) for each in _FOREIGN),
         domain=MICROSOFT,
     )
@@ -126,19 +111,20 @@ class ExpandGroupQueryAttention(Rewrite):
         cos: gs.Tensor | None,
         sin: gs.Tensor | None,
         positions: gs.Tensor | None,
+        score_bias: gs.Tensor | None,
+        sinks: gs.Tensor | None,
         facts: _GroupedLayout,
     ) -> list[gs.Node]:
         new = Replacement(match)
         dtype = match.dtype(query)
         q, k, v = _new_heads(new, facts, query, key, value)
-        cache = _cache(new, q, past_key, lengths, total)
+        cache = key_cache(new, q, past_key, lengths, total)
         if facts.rotation is not None:
             at = cache.rows if positions is None else _given(new, positions, q, total)
             turns = [new.unsqueeze(new.add("Gather", each, at), [1]) for each in (cos, sin)]
             q, k = (rotate(new, each, turns[0], turns[1], facts.rotation) for each in (q, k))
         present = [
-            _cached(new, cache, past, made, dtype)
-            for past, made in ((past_key, k), (past_value, v))
+            cached(new, cache, past, made, dtype) for past, made in ((past_key, k), (past_value, v))
         ]
         for output, made in zip(match.outputs[1:3], present, strict=False):
             if output.name:
@@ -148,8 +134,10 @@ class ExpandGroupQueryAttention(Rewrite):
             Heads(q, *present),
             match.attribute("scale", 0.0) or 1 / math.sqrt(facts.head),
             dtype,
-            hiding_bias(new, _seen_places(new, cache, _window(match)), dtype),
+            hiding_bias(new, seen_places(new, match, cache, lengths), dtype),
+            bias_of_places(new, cache, score_bias),
             counts=(facts.queries, facts.keys),
+            sinks=_sinks(match, sinks, facts.queries, dtype),
             softcap=match.attribute("softcap", 0.0),
         )
         return new.into(match.outputs[:1], "Identity", y)
@@ -160,10 +148,6 @@ def _unsupported(match: Match) -> str | None:
     for name, meaning in _FOREIGN.items():
         if match.bound(name) is not None:
             return meaning
-    if match.attribute("smooth_softmax", 0) == 1:
-        return "its softmax is smooth"
-    if match.attribute("causal", 1) != 1:
-        return "its queries see later keys"
     if match.attribute("sliding_window_cache", 0):
         return "its cache keeps a window only"
     if any(match.is_used(each) for each in match.outputs[3:]):
@@ -201,10 +185,10 @@ def _rotation(
     return Rotation(head, 2 * columns, match.attribute("rotary_interleaved", False))
 
 
-def _window(match: Match) -> int:
-    """Return how many keys a query sees at most; 0 if all."""
-    size: int = match.attribute("local_window_size", -1)
-    return max(size, 0)
+def _sinks(match: Match, sinks: NodeInput, heads: int, dtype: str) -> NodeInput:
+    """Return the score of no key for each head; a smooth softmax is one with a score of 0."""
+    is_smooth = sinks is None and match.attribute("smooth_softmax", 0) == 1
+    return np.repeat(number(0, dtype), heads) if is_smooth else sinks
 
 
 def _new_heads(
@@ -224,26 +208,6 @@ def _new_heads(
     return q, k, v
 
 
-def _cache(
-    new: Replacement, query: NodeInput, past: gs.Tensor | None, lengths: NodeInput, total: NodeInput
-) -> _Cache:
-    """Return the positions; without a past, those of the queries and of the cache are the same.
-
-    ``lengths`` says how many keys each row has with the new ones, less 1. A prompt may have fewer
-    than it has elements: the others are padding, and begin at 0 as well.
-    """
-    count = length_of(new, query)
-    steps = counted_to(new, count)
-    if past is None:
-        return _Cache(None, new.unsqueeze(steps, [0]), steps)
-    known = new.add("Reshape", new.cast(lengths, "int64"), np.array([-1, 1]))
-    earlier = new.add("Sub", new.add("Add", known, np.int64(1)), count)
-    first = _greater(new, earlier, np.int64(0))
-    whole = new.add("Reshape", new.cast(total, "int64"), np.array([1]))
-    columns = counted_to(new, _greater(new, whole, length_of(new, past)))
-    return _Cache(first, new.add("Add", first, steps), columns)
-
-
 def _given(new: Replacement, positions: gs.Tensor, query: NodeInput, total: NodeInput) -> NodeInput:
     """Return the positions that are given; of a prompt ONNX Runtime reads the first one only."""
     count = length_of(new, query)
@@ -251,45 +215,3 @@ def _given(new: Replacement, positions: gs.Tensor, query: NodeInput, total: Node
     counted = new.unsqueeze(new.add("Add", first, counted_to(new, count)), [0])
     is_prompt = new.add("Equal", count, new.cast(total, "int64"))
     return new.add("Where", is_prompt, counted, positions)
-
-
-def _greater(new: Replacement, a: NodeInput, b: NodeInput) -> NodeInput:
-    """Return the greater of two integers; Max takes floating-point numbers only up to opset 11."""
-    return new.add("Where", new.add("Less", a, b), b, a)
-
-
-def _cached(
-    new: Replacement, cache: _Cache, past: gs.Tensor | None, made: NodeInput, dtype: str
-) -> NodeInput:
-    """Return the past and the new elements in the cache, which has zeros after them.
-
-    They are taken from both, one after the other: a place before the first new one from the past.
-    """
-    if past is None:
-        return made
-    step = new.add("Sub", cache.columns, cache.first)
-    is_past = new.add("Less", step, np.int64(0))
-    moved = new.add("Add", step, length_of(new, past))
-    is_filled = new.add("Less", step, length_of(new, made))
-    at = new.add("Where", is_past, cache.columns, new.add("Where", is_filled, moved, np.int64(0)))
-    both = new.add("Concat", past, made, axis=2)
-    sizes = new.add("Shape", both)
-    shape = new.add(
-        "Concat",
-        new.slice(sizes, 0, 0, 2),
-        new.add("Shape", cache.columns),
-        new.slice(sizes, 0, 3, 4),
-        axis=0,
-    )
-    index = new.add("Expand", new.unsqueeze(at, [1, 3]), shape)
-    taken = new.add("GatherElements", both, index, axis=2)
-    return new.add("Where", new.unsqueeze(is_filled, [1, 3]), taken, number(0, dtype))
-
-
-def _seen_places(new: Replacement, cache: _Cache, window: int) -> NodeInput:
-    """Return which places of the cache each query sees: [batch, 1, sequence, length]."""
-    ahead = new.add("Sub", cache.columns, new.unsqueeze(cache.rows, [2]))
-    seen: NodeInput = new.add("Less", ahead, np.int64(1))
-    if window:
-        seen = new.add("And", seen, new.add("Less", np.int64(-window), ahead))
-    return new.unsqueeze(seen, [1])

@@ -67,6 +67,21 @@ def test_halves_are_computed(step, options):
     assert_spelled_out(model, feeds, REWRITES)
 
 
+@pytest.mark.parametrize("step", ["prompt", "step in a buffer", "several steps"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("options", ["bias", "sinks", "smooth_softmax", "causal"])
+def test_scores_have_a_bias_and_heads_may_see_nothing(step, dtype, options):
+    length, _, totals = STEPS[step]
+    more = {
+        "bias": {"positions": None, "bias": normal(1, 4, length, max(totals)).astype(dtype)},
+        "sinks": {"positions": None, "bias": None, "sinks": normal(4).astype(dtype)},
+    }
+    switches = {"smooth_softmax": {"smooth_softmax": 1}, "causal": {"causal": 0}}
+    given = switches.get(options, {})
+    model, feeds = attention_model(step, dtype, more=more.get(options), **given)
+    assert_spelled_out(model, feeds, REWRITES)
+
+
 @pytest.mark.parametrize("heads", [(4, 4), (4, 1), (1, 1)])
 def test_heads_may_share_keys_or_not(heads):
     model, feeds = attention_model(heads=heads)
@@ -161,10 +176,6 @@ def test_an_exported_model_is_built(tmp_path):
 
 PAST_OF_BYTES = np.ones((2, 2, 6, 16), np.int8)
 REASONS = {
-    "a bias is added to its scores": {"more": {"positions": None, "b": normal(1, 1, 1, 7)}},
-    "each head has a sink": {"more": dict.fromkeys("pb") | {"sink": normal(4)}},
-    "its softmax is smooth": {"smooth_softmax": 1},
-    "its queries see later keys": {"causal": 0},
     "its cache keeps a window only": {"sliding_window_cache": 1},
     "its 4 heads of queries do not share its 3 heads of keys": {"kv_num_heads": 3},
     "the size of its queries is unknown, or does not make its heads": {"num_heads": 6},
