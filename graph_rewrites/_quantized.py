@@ -48,6 +48,32 @@ def quantize(
     return new.end("QuantizeLinear", value, scale, zero)
 
 
+def round_shifted(
+    new: Replacement, match: Match, value: NodeInput, zero_point: NodeInput, dtype: str
+) -> list[gs.Node]:
+    """Produce the output of the match: the sum of value and zero point, rounded to a dtype.
+
+    Args:
+        new: the new nodes.
+        match: the match.
+        value: float32, already divided by the scale.
+        zero_point: float32; None for 0.
+        dtype: the type of the output.
+    """
+    shifted = value if zero_point is None else new.add("Add", value, zero_point)
+    return new.end("Cast", new.quantize(shifted, None, dtype), to=dtype)
+
+
+def single(new: Replacement, match: Match, value: gs.Tensor | None) -> NodeInput:
+    """Return a scale or zero point, of which there is one, as a float32 scalar; None stays None."""
+    if value is None:
+        return None
+    wide = new.cast(value, "float32")
+    if isinstance(wide, np.ndarray):
+        return wide.reshape(())
+    return wide if match.shape(value) == () else new.add("Reshape", wide, np.zeros(0, np.int64))
+
+
 def rank_problem(match: Match, *scales: gs.Tensor | None) -> str | None:
     """Return why the match is refused, unless the scales are numbers or one-element vectors."""
     for each in scales:

@@ -9,6 +9,8 @@ from pluginkit.graph_rewrites._quantized import (
     dequantized,
     quantize,
     rank_problem,
+    round_shifted,
+    single,
 )
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT
 from pluginkit.onnx import Match, NodeInput, Op, Optional, Replacement, Rewrite
@@ -29,7 +31,11 @@ class _OfPairs(Rewrite, abstract=True):
 
 
 class ExpandQLinearBinary(_OfPairs):
-    """com.microsoft.QLinearAdd(a, b) -> QuantizeLinear(Add(DequantizeLinear(a), ...)); and Mul."""
+    """com.microsoft.QLinearAdd(a, b) -> Round(a * s + b * t + zero), and of QLinearMul the product.
+
+    As in ONNX Runtime the scales are divided first, and the zero point is added before the sum is
+    rounded: where it is odd, halves are rounded to other integers than by QuantizeLinear.
+    """
 
     pattern = Op(
         ("QLinearAdd", "QLinearMul"),
@@ -51,9 +57,29 @@ class ExpandQLinearBinary(_OfPairs):
         y_zero: gs.Tensor | None,
     ) -> list[gs.Node]:
         new = Replacement(match)
-        left, right = dequantized(new, a, a_scale, a_zero), dequantized(new, b, b_scale, b_zero)
-        y = new.add(match.proto.op_type.removeprefix("QLinear"), left, right)
-        return quantize(new, match, y, y_scale, y_zero, match.dtype(a))
+        scales = [single(new, match, each) for each in (a_scale, b_scale, y_scale)]
+        zeros = [single(new, match, each) for each in (a_zero, b_zero, y_zero)]
+        if match.proto.op_type == "QLinearMul":
+            factor = new.add("Div", new.add("Mul", *scales[:2]), scales[2])
+            left, right = (
+                new.minus_zero_point(*pair) for pair in zip((a, b), zeros[:2], strict=True)
+            )
+            y = new.add("Mul", new.add("Mul", left, right), factor)
+            return round_shifted(new, match, y, zeros[2], match.dtype(a))
+        ratios = [new.add("Div", each, scales[2]) for each in scales[:2]]
+        parts = [
+            new.add("Mul", new.cast(each, "float32"), ratio)
+            for each, ratio in zip((b, a), reversed(ratios), strict=True)
+        ]
+        shift = zeros[2]
+        for zero, ratio in zip(zeros, ratios, strict=False):
+            if zero is not None:
+                moved = new.add("Mul", ratio, zero)
+                shift = new.add("Neg", moved) if shift is None else new.add("Sub", shift, moved)
+        if shift is not None:
+            parts[0] = new.add("Add", parts[0], shift)
+        y = new.add("Add", parts[1], parts[0])
+        return round_shifted(new, match, y, None, match.dtype(a))
 
 
 #: For each operator with one input the attributes of the floating-point operator.
@@ -73,7 +99,7 @@ class ExpandQLinearUnary(Rewrite):
     """com.microsoft.QLinearSigmoid(x) -> QuantizeLinear(Sigmoid(DequantizeLinear(x))).
 
     It also matches LeakyRelu, Softmax, ReduceMean, AveragePool and GlobalAveragePool; pools may
-    have their channels last.
+    have their channels last. To an average ONNX Runtime adds the zero point before it rounds.
     """
 
     pattern = Op(
@@ -110,6 +136,9 @@ class ExpandQLinearUnary(Rewrite):
         value = _made(new, match, value)
         if is_last:
             value = new.add("Transpose", value, perm=[0, *range(2, rank), 1])
+        if match.proto.op_type == "QLinearAveragePool":
+            quotient = new.add("Div", value, single(new, match, y_scale))
+            return round_shifted(new, match, quotient, single(new, match, y_zero), match.dtype(x))
         return quantize(new, match, value, y_scale, y_zero, match.dtype(x))
 
 

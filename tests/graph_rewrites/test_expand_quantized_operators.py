@@ -69,6 +69,28 @@ def test_sums_and_products(op_type, dtype, of_a, of_b, of_y):
     assert_taken_apart(ExpandQLinearBinary, op_type, inputs, (dtype, 3), dims={"a": ("n", 3, 4)})
 
 
+@pytest.mark.parametrize(("dtype", "zero"), [(np.uint8, 131), (np.int8, -9)])
+@pytest.mark.parametrize(
+    ("rewrite", "op_type", "attributes"),
+    [
+        (ExpandQLinearBinary, "QLinearAdd", {}),
+        (ExpandQLinearBinary, "QLinearMul", {}),
+        (ExpandQLinearUnary, "QLinearAveragePool", {"kernel_shape": [2, 2]}),
+    ],
+)
+def test_halves_are_rounded_after_an_odd_zero_point_is_added(
+    rewrite, op_type, attributes, dtype, zero
+):
+    inputs = quantized("a", dtype, (2, 3, 16, 16), 0.25, 7)
+    if not attributes:
+        inputs |= quantized("b", dtype, (3, 16, 16), 0.5, 4)
+    inputs |= target(dtype, 0.5 if attributes else 1.0, zero)
+    stored = [name for name in inputs if "_scale" in name or "_zero" in name]
+    output = {"y": (dtype, 4)}
+    model = microsoft_model(op_type, inputs, output, stored=stored, **attributes)
+    assert_spelled_out(model, feeds_of(model, inputs), [rewrite, *QUANTIZATION])
+
+
 @pytest.mark.parametrize(("dtype", "of_x", "_", "of_y"), TYPES)
 @pytest.mark.parametrize(
     ("op_type", "scale", "attributes"),

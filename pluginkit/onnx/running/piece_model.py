@@ -16,14 +16,23 @@ FedValue = tuple[str, int, tuple[int | None, ...]]
 _SIZES = 8
 
 
-def fed_value(name: str, array: Array) -> FedValue:
+def fed_value(name: str, array: Array, declared: Sequence[int | str | None] | None) -> FedValue:
     """Return what a model has to know of an array that it is fed.
 
-    That is its rank, and the length of what may be sizes. ONNX Runtime without them infers that
-    there are 0 sizes, and refuses a Resize. Other dimensions may differ from run to run.
+    That is its rank, the sizes that the graph declares, and the length of what may be sizes. ONNX
+    Runtime without them infers sizes of 0, and refuses a Resize, or weights of a fused operator.
+    Other dimensions may differ from run to run.
+
+    Args:
+        name: the value.
+        array: what it is fed.
+        declared: the sizes of its axes that the graph declares; None if it declares none.
     """
     are_sizes = array.ndim == 1 and array.dtype.kind in "iu" and array.size <= _SIZES
-    dims = array.shape if are_sizes else (None,) * array.ndim
+    known = array.shape if are_sizes else declared or (None,) * array.ndim
+    dims = tuple(
+        size if size == given else None for size, given in zip(array.shape, known, strict=True)
+    )
     return name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), dims
 
 

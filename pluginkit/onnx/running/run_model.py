@@ -24,6 +24,7 @@ from pluginkit.contract import calls
 from pluginkit.contract.plugin import Plugin
 from pluginkit.contract.scratch import names_a_plugin
 from pluginkit.errors import CallbackError, ModelError, PluginkitError
+from pluginkit.onnx.inference.value_types import axis_sizes
 from pluginkit.onnx.model.graphs import (
     Scope,
     bodies,
@@ -128,7 +129,8 @@ class _Graph:
         self._context = context
         self._graph = graph
         self._outputs = outputs
-        self._initializers = {**outer, **{tensor.name: tensor for tensor in graph.initializer}}
+        self.initializers = {**outer, **{tensor.name: tensor for tensor in graph.initializer}}
+        self.declared = {each.name: axis_sizes(each.type) for each in graph.input}
         self._steps = self._cut()
 
     def run(self, values: Arrays) -> list[Array]:
@@ -143,7 +145,7 @@ class _Graph:
         if name in known:
             return known[name]
         try:
-            return onnx.numpy_helper.to_array(self._initializers[name], str(self._context.folder))
+            return onnx.numpy_helper.to_array(self.initializers[name], str(self._context.folder))
         except (KeyError, ValueError, TypeError, OSError) as error:
             raise ModelError(
                 "PK408",
@@ -167,7 +169,7 @@ class _Graph:
         for stage in range(max([*pieces, *in_python], default=-1) + 1):
             if stage in pieces:
                 needed = self._needed(pieces[stage])
-                steps.append(_Piece(self._context, pieces[stage], needed, self._initializers))
+                steps.append(_Piece(self, self._context, pieces[stage], needed))
             steps += [_PythonNode(self, self._context, node) for node in in_python[stage]]
         return steps
 
@@ -181,7 +183,7 @@ class _Graph:
 
     def body(self, body: onnx.GraphProto) -> _Graph:
         """Cut a body of one of the nodes."""
-        return _Graph(self._context, body, self._initializers, output_names(body))
+        return _Graph(self._context, body, self.initializers, output_names(body))
 
 
 class _Piece:
@@ -189,15 +191,16 @@ class _Piece:
 
     def __init__(
         self,
+        graph: _Graph,
         context: _Context,
         nodes: list[onnx.NodeProto],
         outputs: list[str],
-        initializers: Mapping[str, onnx.TensorProto],
     ) -> None:
         self._context = context
         self._nodes = nodes
         self._outputs = outputs
-        self._initializers = initializers
+        self._initializers = graph.initializers
+        self._declared = graph.declared
         self._runners: dict[tuple[FedValue, ...], LoadedModel] = {}
         made = {name for node in nodes for name in node.output}
         self._read = sorted(set().union(*map(names_read, nodes)) - made)
@@ -207,7 +210,9 @@ class _Piece:
         if not self._outputs:
             return {}
         feeds = {name: known[name] for name in self._read if name in known}
-        fed = tuple(fed_value(name, array) for name, array in feeds.items())
+        fed = tuple(
+            fed_value(name, array, self._declared.get(name)) for name, array in feeds.items()
+        )
         if fed not in self._runners:
             where = f"the piece from {describe(self._nodes[0])} to {describe(self._nodes[-1])}"
             folder, is_rounding = self._context.folder, self._context.is_rounding

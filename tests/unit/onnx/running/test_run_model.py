@@ -491,3 +491,16 @@ def test_pieces_know_the_ranks_of_what_they_are_fed():
     )
     feeds = {"x": np.ones((2, 2), np.float32), "size": np.int64([3, 4])}
     assert run_model(model, feeds, {}, base_dir=None)["y"].shape == (1, 1, 3, 4)
+
+
+def test_pieces_know_the_sizes_that_the_model_declares():
+    """Without them ONNX Runtime infers a bias of 0 elements, and refuses to load the piece."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 9, opset_import: ["" : 17, "com.microsoft" : 1]>
+        g (float[N, 16] x, uint8[2, 1, 8] w, float[2, 1] s, float[2] b) => (float[N, 2] y) {
+            y = com.microsoft.MatMulNBits<K = 16, N = 2, bits = 4, block_size = 16>
+                (x, w, s, , , b) }"""
+    )
+    feeds = {"x": np.ones((3, 16), np.float32), "w": np.full((2, 1, 8), 0x99, np.uint8)}
+    feeds |= {"s": np.ones((2, 1), np.float32), "b": np.float32([1, 2])}
+    np.testing.assert_array_equal(run_model(model, feeds, {}, base_dir=None)["y"], [[17, 18]] * 3)
