@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from pluginkit.graph_rewrites.expand_gated_operators import (
     ExpandBranchwiseRMSNorm,
     ExpandEngramGate,
@@ -12,6 +14,7 @@ from pluginkit.graph_rewrites.expand_gated_operators import (
     ExpandLinearAttentionGate,
     ExpandScaledSiLU,
 )
+from pluginkit.graph_rewrites.expand_mixture_of_experts import ExpandMoE, ExpandQMoE
 from tests.graph_rewrites.microsoft_samples import microsoft_sample
 from tests.graph_rewrites.samples import Sample, normal
 
@@ -61,4 +64,27 @@ def _gated() -> dict[str, Sample]:
     }
 
 
-FUSED_SAMPLES: dict[str, Sample] = _gated()
+def _of_experts() -> dict[str, Sample]:
+    rows = {"x": normal(5, 32), "scores": normal(5, 3)}
+    out = {"out": ("float32", 2)}
+    layers = {"a": normal(3, 16, 32) / 6, "b": None, "c": normal(3, 32, 16) / 4}
+    packed = {name: np.full((3, *sizes), 0x5B, np.uint8) for name, sizes in _PACKED.items()}
+    scales = {"a_scales": np.full((3, 16), 0.1, np.float32), "b": None}
+    more = {"c": packed["c"], "c_scales": np.full((3, 32), 0.1, np.float32)}
+    return {
+        "experts": microsoft_sample(
+            ExpandMoE, "MoE", rows | layers, out, dims={"x": ("n", 32)}, k=2
+        ),
+        "packed experts": microsoft_sample(
+            ExpandQMoE,
+            "QMoE",
+            rows | {"a": packed["a"]} | scales | more,
+            out,
+            stored=["a", "a_scales", "c", "c_scales"],
+            k=2,
+        ),
+    }
+
+
+_PACKED = {"a": (16, 16), "c": (32, 8)}
+FUSED_SAMPLES: dict[str, Sample] = _gated() | _of_experts()
