@@ -70,10 +70,26 @@ _LEAST = {
 }
 #: Operators that ONNX Runtime has in ONNX's own domain in every opset: the first that has them.
 _UNTIMELY = {"LayerNormalization": 17, "SimplifiedLayerNormalization": 2**31}
+#: What a model without ONNX's own operators imports of them, by its IR version.
+_OPSET, _IR_VERSION_OF_OPSET, _EARLIER_OPSET = 17, 8, 13
+
+
+def import_onnx(model: onnx.ModelProto) -> bool:
+    """Import ONNX's own operators, as which others are spelled out, into a model without them.
+
+    Returns:
+        Whether the model did not import them before.
+    """
+    if {"", "ai.onnx"} & {entry.domain for entry in model.opset_import}:
+        return False
+    opset = _OPSET if model.ir_version >= _IR_VERSION_OF_OPSET else _EARLIER_OPSET
+    model.opset_import.append(onnx.helper.make_opsetid("", opset))
+    return True
 
 
 def put_stand_ins(light: onnx.ModelProto) -> None:
     """Replace the nodes that onnx does not know and that have stand-ins, in place."""
+    import_onnx(light)
     opset = next((each.version for each in light.opset_import if not each.domain), 1)
     _replace(light, lambda node: _stand_ins(node, opset))
     kept_from_crashes(light)

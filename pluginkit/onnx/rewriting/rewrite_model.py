@@ -22,6 +22,7 @@ from pluginkit.errors import RewriteError
 from pluginkit.onnx.inference.annotations import correct_annotations
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.shape_ranges import ShapeSpec
+from pluginkit.onnx.inference.stand_ins import import_onnx
 from pluginkit.onnx.inference.validate_model import (
     check_rewritten,
     complete_value_info,
@@ -43,9 +44,6 @@ from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite, RefusedRewrite
 from pluginkit.onnx.rewriting.rewrite_passes import RewritePasses
 from pluginkit.onnx.rewriting.scope_edit import set_nodes
-
-#: What a model without ONNX's own operators imports of them, by its IR version.
-_OPSET, _IR_VERSION_OF_OPSET, _EARLIER_OPSET = 17, 8, 13
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def rewrite_model(
     extents = given_extents(result, shapes)
     had_to_inline = inline_needed(result, _looked_for(chosen.rewrites, known))
     complete_plugin_nodes(result, known)
-    has_new_import = _import_onnx(result)
+    has_new_import = import_onnx(result)
     may_be_wrong = _repair(result, extents)
     signature = signature_of(result.graph)
     # With the sizes that are fixed, which a branch that is never taken may not fit.
@@ -169,19 +167,6 @@ def rewrite_model(
         given_extents(result, shapes)  # names its dimensions again
         _repair(result, extents)
     return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)
-
-
-def _import_onnx(model: onnx.ModelProto) -> bool:
-    """Import ONNX's own operators, which rewrites make, into a model that has those of others only.
-
-    Returns:
-        Whether the model did not import them before.
-    """
-    if {"", "ai.onnx"} & {entry.domain for entry in model.opset_import}:
-        return False
-    opset = _OPSET if model.ir_version >= _IR_VERSION_OF_OPSET else _EARLIER_OPSET
-    model.opset_import.append(onnx.helper.make_opsetid("", opset))
-    return True
 
 
 def _repair(model: onnx.ModelProto, extents: Extents) -> bool:

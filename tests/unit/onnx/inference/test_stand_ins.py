@@ -1,9 +1,11 @@
 """Types are inferred through operators of ONNX Runtime's."""
 
 import onnx
+import onnx.parser
 import pytest
 from onnx import TensorProto, helper
 
+from pluginkit.onnx.inference.annotations import verified_types
 from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.inference.validate_model import check_rewritten
 from pluginkit.onnx.model.graphs import scopes
@@ -103,3 +105,12 @@ def test_inputs_without_a_type_do_not_end_the_process(op_type, domain, attribute
     found = infer_types(model).find(next(scopes(model)), "g")
     assert (found.tensor_type.elem_type if found else 0) == dtype
     check_rewritten(model.graph, model, model)
+
+
+def test_a_model_of_other_operators_alone_gets_onnx_for_their_stand_ins():
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["ai.onnx.ml" : 3]> g (float[n, 2] x) => (int64[n, 2] y) {
+            y = ai.onnx.ml.LabelEncoder<keys_floats = [1.0], values_int64s = [5]>(x) }"""
+    )
+    types = verified_types(model, ())
+    assert types.elem_types() == {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
