@@ -8,27 +8,38 @@ from typing import Any
 import onnx
 import onnx.defs
 
+from pluginkit.graph_rewrites._spelled_out import MICROSOFT
 from pluginkit.onnx import Match, bodies, names_read
 
 
 def function_of(match: Match) -> onnx.FunctionProto | None:
     """Return the function that defines the matched node in the model's opset, or None.
 
-    Some definitions depend on the types of the inputs, and on which inputs are present.
+    Some definitions depend on the types of the inputs, and on which inputs are present. That of an
+    operator of ONNX Runtime's is the latest definition of ONNX's operator of the same name.
     """
-    node = match.proto
-    schema: Any = onnx.defs.get_schema(node.op_type, match.opset, node.domain)  # stubs lack most
+    node, schema, opset = match.proto, _schema(match), match.opset
+    if node.domain == MICROSOFT:
+        node = onnx.NodeProto.FromString(node.SerializeToString())
+        node.domain, opset = "", schema.since_version
     built = schema.context_dependent_function_opset_versions
-    version = max((each for each in built if each <= match.opset), default=None)
+    version = max((each for each in built if each <= opset), default=None)
     if version is not None:
         types = [match.value_type(tensor) or onnx.TypeProto() for tensor in match.inputs]
         data = schema.get_context_dependent_function_with_opset_version(
             version, node.SerializeToString(), [each.SerializeToString() for each in types]
         )
     else:
-        fixed = [each for each in schema.function_opset_versions if each <= match.opset]
+        fixed = [each for each in schema.function_opset_versions if each <= opset]
         data = schema.get_function_with_opset_version(max(fixed)) if fixed else b""
     return onnx.FunctionProto.FromString(data) if data else None
+
+
+def _schema(match: Match) -> Any:  # onnx's stubs lack most of it
+    node = match.proto
+    if node.domain == MICROSOFT:
+        return onnx.defs.get_schema(node.op_type)
+    return onnx.defs.get_schema(node.op_type, match.opset, node.domain)
 
 
 def inlined_nodes(match: Match, function: onnx.FunctionProto) -> list[onnx.NodeProto]:
@@ -60,8 +71,7 @@ def inlined_nodes(match: Match, function: onnx.FunctionProto) -> list[onnx.NodeP
 
 def _attributes(match: Match, function: onnx.FunctionProto) -> Mapping[str, onnx.AttributeProto]:
     """Return the function's attributes: those of the node, or the operator's defaults."""
-    node = match.proto
-    schema = onnx.defs.get_schema(node.op_type, match.opset, node.domain)
+    node, schema = match.proto, _schema(match)
     defaults = {name: each.default_value for name, each in schema.attributes.items()}
     own = {each.name: each for each in [*function.attribute_proto, *node.attribute]}
     return {name: each for name, each in (defaults | own).items() if each.type}

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import onnx
+import onnx.defs
 
 from pluginkit.graph_rewrites._onnx_functions import function_of, inlined_nodes
+from pluginkit.graph_rewrites._spelled_out import MICROSOFT
 from pluginkit.onnx import Match, Op, Rewrite
 
 if TYPE_CHECKING:
@@ -138,3 +140,48 @@ class InlinePreviewFunction(_Inline):
     """ai.onnx.preview.FlexAttention(...) -> the operators by which ONNX defines it."""
 
     pattern = Op("FlexAttention", domain="ai.onnx.preview")
+
+
+class InlineMicrosoftFunction(_Inline):
+    """com.microsoft.LinearAttention(...) -> the operators by which ONNX defines LinearAttention.
+
+    The same holds for CausalConvWithState. What ONNX Runtime adds to them is left: states of
+    several positions, dilation, further axes, channels that come last.
+    """
+
+    pattern = Op(("CausalConvWithState", "LinearAttention"), domain=MICROSOFT)
+
+    def check(self, match: Match) -> str | onnx.FunctionProto:
+        if match.onnx_opset < _SINCE:
+            return f"its definition needs opset {_SINCE}; the model has {match.onnx_opset}"
+        if not onnx.defs.has(match.proto.op_type):
+            return "this version of onnx does not define it"
+        for name, value in _PLAIN.items():
+            if match.attribute(name, value) != value:
+                return f"ONNX's operator has no attribute '{name}'"
+        if any(match.is_used(each) for each in match.outputs[2:]):
+            return "ONNX's operator has two outputs"
+        return _missing(match) or super().check(match)
+
+
+def _missing(match: Match) -> str | None:
+    """Return which attribute or input LinearAttention lacks, or None."""
+    if match.proto.op_type != "LinearAttention":
+        return None
+    if not match.attribute("q_num_heads", 0) or not match.attribute("kv_num_heads", 0):
+        return "the number of its heads is missing"
+    rule, given = match.attribute("update_rule", "gated_delta"), list(match.proto.input)
+    for part, at in (("gated", 4), ("delta", 5)):
+        if part in rule and not any(given[at : at + 1]):
+            return f"its update rule is '{rule}', and it has no input for it"
+    return None
+
+
+#: The first opset with all operators of the definitions.
+_SINCE = 15
+#: The attributes that ONNX's operators lack, with the values that mean nothing.
+_PLAIN = {
+    **{"channels_last": 0, "dilation": 1, "input_channel_offset": 0, "input_channels": 0},
+    **{"ndim": 1, "state_channels_last": -1, "state_length": 0, "state_update_capacity": 0},
+    "state_window": 0,
+}

@@ -15,6 +15,7 @@ from pluginkit.graph_rewrites.expand_gated_operators import (
     ExpandScaledSiLU,
 )
 from pluginkit.graph_rewrites.expand_mixture_of_experts import ExpandMoE, ExpandQMoE
+from pluginkit.graph_rewrites.inline_onnx_function import InlineMicrosoftFunction
 from tests.graph_rewrites.microsoft_samples import microsoft_sample
 from tests.graph_rewrites.samples import Sample, normal
 
@@ -86,5 +87,29 @@ def _of_experts() -> dict[str, Sample]:
     }
 
 
+def _recurrent() -> dict[str, Sample]:
+    heads = {name: normal(2, 3, 8) for name in ("query", "key", "value")}
+    state, made = {"past": normal(2, 2, 4, 4)}, {"out": ("float32", 3)}
+    gates = {"decay": -abs(normal(2, 3, 2)), "beta": abs(normal(2, 3, 2))}
+    signal = {"x": normal(2, 4, 7), "w": normal(4, 1, 3), "b": normal(4), "past": normal(2, 4, 2)}
+    counts = {"q_num_heads": 2, "kv_num_heads": 2}
+    return {
+        "linear attention": microsoft_sample(
+            InlineMicrosoftFunction,
+            "LinearAttention",
+            heads | state | gates,
+            made | {"state": ("float32", 4)},
+            **counts,
+        ),
+        "causal convolution": microsoft_sample(
+            InlineMicrosoftFunction,
+            "CausalConvWithState",
+            signal,
+            made | {"state": ("float32", 3)},
+            activation="silu",
+        ),
+    }
+
+
 _PACKED = {"a": (16, 16), "c": (32, 8)}
-FUSED_SAMPLES: dict[str, Sample] = _gated() | _of_experts()
+FUSED_SAMPLES: dict[str, Sample] = _gated() | _of_experts() | _recurrent()

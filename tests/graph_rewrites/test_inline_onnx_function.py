@@ -5,8 +5,13 @@ from onnx import helper, numpy_helper
 from onnx.backend.test.runner import Runner
 from onnx.reference import ReferenceEvaluator
 
-from pluginkit.graph_rewrites.inline_onnx_function import InlineFunction, InlinePreviewFunction
+from pluginkit.graph_rewrites.inline_onnx_function import (
+    InlineFunction,
+    InlineMicrosoftFunction,
+    InlinePreviewFunction,
+)
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from tests.graph_rewrites.microsoft import assert_spelled_out, feeds_of, microsoft_model
 from tests.graph_rewrites.rewriting import reason_against, rewritten, run
 from tests.graph_rewrites.samples import BFLOAT16, node_model, normal
 from tests.onnx_node_tests import node_tests
@@ -238,3 +243,47 @@ def test_an_attribute_that_is_left_out_has_the_operators_default():
     (got,) = ReferenceEvaluator(rewritten(InlineFunction, model)).run(None, {"x": x})
     expected = np.maximum(x, 0) + np.minimum(0, np.expm1(x.astype(np.float32)))
     np.testing.assert_allclose(got, expected, rtol=2e-3)
+
+
+def linear_attention(heads, rule, *, dtype="float32", with_past=True, **options):
+    """An operator of ONNX Runtime's: the model and its inputs."""
+    queries, keys = heads
+    inputs = {"query": normal(2, 5, 8 * queries)}
+    inputs |= {name: normal(2, 5, 8 * keys) / 4 for name in ("key", "value")}
+    inputs["past"] = normal(2, keys, 8, 8) if with_past else None
+    inputs["decay"] = -abs(normal(2, 5, keys)) if "gated" in rule else None
+    inputs["beta"] = abs(normal(2, 5, keys)) if "delta" in rule else None
+    inputs = {name: each if each is None else each.astype(dtype) for name, each in inputs.items()}
+    counts = {"q_num_heads": queries, "kv_num_heads": keys, "update_rule": rule}
+    outputs = {"y": (dtype, 3), "present": (dtype, 4)}
+    model = microsoft_model("LinearAttention", inputs, outputs, **counts, **options)
+    return model, feeds_of(model, inputs)
+
+
+@pytest.mark.parametrize("rule", ["linear", "gated", "delta", "gated_delta"])
+@pytest.mark.parametrize(("heads", "with_past"), [((2, 2), True), ((4, 2), False)])
+def test_linear_attention_of_onnxruntime_is_that_of_onnx(rule, heads, with_past):
+    model, feeds = linear_attention(heads, rule, with_past=with_past)
+    assert_spelled_out(model, feeds, [InlineMicrosoftFunction])
+
+
+@pytest.mark.parametrize("activation", ["none", "silu"])
+@pytest.mark.parametrize("with_past", [False, True])
+def test_a_causal_convolution_of_onnxruntime_is_that_of_onnx(activation, with_past):
+    inputs = {"x": normal(2, 4, 7), "w": normal(4, 1, 3), "b": normal(4), "past": None}
+    inputs |= {"past": normal(2, 4, 2)} if with_past else {}
+    outputs = {"y": ("float32", 3), "present": ("float32", 3)}
+    model = microsoft_model("CausalConvWithState", inputs, outputs, activation=activation)
+    assert_spelled_out(model, feeds_of(model, inputs), [InlineMicrosoftFunction])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"opset": 14}, "its definition needs opset 15; the model has 14"),
+        ({"state_window": 2}, "ONNX's operator has no attribute 'state_window'"),
+    ],
+)
+def test_what_onnxruntime_adds_to_linear_attention_is_left(options, reason):
+    model, _ = linear_attention((2, 2), "gated", **options)
+    assert reason_against(InlineMicrosoftFunction, model) == reason
