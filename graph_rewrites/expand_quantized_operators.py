@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pluginkit.graph_rewrites._quantized import (
     QUANTIZES_SINCE,
     dequantized,
@@ -147,19 +149,29 @@ def _made(new: Replacement, match: Match, value: NodeInput) -> gs.Variable:
     name = op_type.removeprefix("QLinear")
     given = {each: match.attribute(each) for each in _UNARY[op_type]}
     axes = given.pop("axes", None)
+    if op_type == "QLinearSoftmax" and match.attribute("opset", 13) < 13:
+        axis, shape = given["axis"] or 0, new.add("Shape", value)
+        if match.rank(match.inputs[0]) is not None and axis not in (-1, 0):
+            axis %= match.rank(match.inputs[0]) or 1
+        if axis != -1:
+            value = new.add("Reshape", value, np.array([0] * axis + [-1]))
+        softmax = new.add("Softmax", value, axis=-1)
+        return new.add("Reshape", softmax, shape)
     if axes:
         return new.reduce(name, value, axes, keepdims=bool(given["keepdims"] in (None, 1)))
     return new.add(name, value, **given)
 
 
 def _is_along_one_axis(match: Match, x: gs.Tensor) -> bool:
-    """Whether the Softmax is along one axis in the model's opset too.
+    """Whether the Softmax is along one axis in the model's opset too, or along several known ones.
 
     Before opset 13 it is over all axes from one on; an attribute says which opset the node means.
     """
     axis, rank = match.attribute("axis", -1), match.rank(x)
     is_last = axis == -1 or (rank is not None and axis == rank - 1)
-    return is_last or (match.attribute("opset", 13) >= 13 and match.onnx_opset >= 13)
+    if match.attribute("opset", 13) < 13:
+        return is_last or rank is not None
+    return is_last or match.onnx_opset >= 13
 
 
 class ExpandQLinearConcat(Rewrite):

@@ -58,19 +58,79 @@ class ExpandRotaryEmbedding(Rewrite):
         sin: gs.Tensor,
         facts: Rotation,
     ) -> list[gs.Node]:
-        """Split a tensor of three axes into heads; the axis of the sequence comes before theirs."""
         new = Replacement(match)
-        is_flat = match.rank(x) == 3
-        value: NodeInput = x
-        if is_flat:
-            value = new.add("Reshape", x, np.array([0, 0, -1, facts.head]))
-        heads = 2 if is_flat else 1
         tables = position_tables(new, match, x, positions, (cos, sin))
-        factors = [new.unsqueeze(each, [heads]) for each in tables]
-        y = rotate(new, value, factors[0], factors[1], facts)
-        if is_flat:
-            return new.end("Reshape", y, new.add("Shape", x))
-        return new.end("Identity", y)
+        return _rotated(new, match, x, tables, facts)
+
+
+class ExpandMRotaryEmbedding(Rewrite):
+    """com.microsoft.MRotaryEmbedding(x) -> as RotaryEmbedding, with the positions of three axes.
+
+    Each column of the tables takes the position in time, the row or the column of an image. The
+    three have consecutive parts of the columns, or alternate.
+    """
+
+    pattern = Op("MRotaryEmbedding", "x", "positions", "cos", "sin", domain=MICROSOFT)
+
+    def check(self, match: Match, x: gs.Tensor, cos: gs.Tensor) -> str | Rotation:
+        if match.attribute("is_packed_batching", 0):
+            return "it rotates batches of different lengths that are packed"
+        found = match.dtype_problem(FLOATS, x) or _rotation(match, x, cos)
+        sections = match.attribute("mrope_section", [])
+        if isinstance(found, str):
+            return found
+        if len(sections) != 3 or min(sections) < 0 or sum(sections) != found.rotated // 2:
+            return "its sections do not make the columns of its tables"
+        return found
+
+    def rewrite(
+        self,
+        match: Match,
+        x: gs.Tensor,
+        positions: gs.Tensor,
+        cos: gs.Tensor,
+        sin: gs.Tensor,
+        facts: Rotation,
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        of_rows, of_columns = _axes_of_columns(match, facts.rotated // 2)
+        tables = []
+        for table in (cos, sin):
+            parts = new.add("Gather", table, positions)
+            time, row, column = (new.add("Gather", parts, np.int64(at), axis=0) for at in range(3))
+            space = new.add("Where", of_columns, column, time)
+            tables.append(new.add("Where", of_rows, row, space))
+        return _rotated(new, match, x, tables, facts)
+
+
+def _axes_of_columns(match: Match, size: int) -> tuple[NodeInput, NodeInput]:
+    """Return which columns of the tables take the row, and which the column of an image."""
+    sections, at = match.attribute("mrope_section"), np.arange(size)
+    if match.attribute("mrope_layout", 0):
+        masks = [(at % 3 == part) & (at < 3 * sections[part]) for part in (1, 2)]
+    else:
+        ends = np.cumsum(sections)
+        masks = [(at >= ends[part - 1]) & (at < ends[part]) for part in (1, 2)]
+    return masks[0], masks[1]
+
+
+def _rotated(
+    new: Replacement,
+    match: Match,
+    x: gs.Tensor,
+    tables: Sequence[NodeInput],
+    rotation: Rotation,
+) -> list[gs.Node]:
+    """Rotate x; split three axes into heads, behind the axis of the sequence."""
+    is_flat = match.rank(x) == 3
+    value: NodeInput = x
+    if is_flat:
+        value = new.add("Reshape", x, np.array([0, 0, -1, rotation.head]))
+    cos, sin = (new.unsqueeze(each, [2 if is_flat else 1]) for each in tables)
+    y = rotate(new, value, cos, sin, rotation)
+    if is_flat:
+        return new.end("Reshape", y, new.add("Shape", x))
+    return new.end("Identity", y)
 
 
 def rotate(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from pluginkit.graph_rewrites.expand_decoder_attention import (
+    ExpandDecoderMaskedAttention,
+    ExpandNGramRepeatBlock,
+)
 from pluginkit.graph_rewrites.expand_gated_operators import (
     ExpandBranchwiseRMSNorm,
     ExpandEngramGate,
@@ -14,7 +18,9 @@ from pluginkit.graph_rewrites.expand_gated_operators import (
     ExpandLinearAttentionGate,
     ExpandScaledSiLU,
 )
+from pluginkit.graph_rewrites.expand_image_crops import ExpandImageCrops
 from pluginkit.graph_rewrites.expand_mixture_of_experts import ExpandMoE, ExpandQMoE
+from pluginkit.graph_rewrites.expand_rotary_embedding import ExpandMRotaryEmbedding
 from pluginkit.graph_rewrites.inline_onnx_function import InlineMicrosoftFunction
 from tests.graph_rewrites.microsoft_samples import microsoft_sample
 from tests.graph_rewrites.samples import Sample, normal
@@ -111,5 +117,48 @@ def _recurrent() -> dict[str, Sample]:
     }
 
 
+def _of_steps() -> dict[str, Sample]:
+    x, tables = {"x": normal(2, 5, 32)}, {"cos": normal(16, 4), "sin": normal(16, 4)}
+    places = {"at": np.arange(30).reshape(3, 2, 5) % 16}
+    step = {name: normal(2, 1, 16) for name in ("query", "key", "value")}
+    past = {name: normal(2, 2, 6, 8) for name in ("past_key", "past_value")}
+    present = dict.fromkeys(("present_key", "present_value"), ("float32", 4))
+    length = {"length": np.array([3], np.int32)}
+    rois = {"rois": np.float32([[0.1, 0.2, 0.7, 0.9]]), "images": np.int32([1])}
+    return {
+        "rotation along three axes": microsoft_sample(
+            ExpandMRotaryEmbedding,
+            "MRotaryEmbedding",
+            x | places | tables,
+            {"out": ("float32", 3)},
+            mrope_section=[2, 1, 1],
+            num_heads=4,
+        ),
+        "step of a decoder": microsoft_sample(
+            ExpandDecoderMaskedAttention,
+            "DecoderMaskedMultiHeadAttention",
+            step | dict.fromkeys(("mask", "bias")) | past | length,
+            {"out": ("float32", 3)} | present,
+            past_present_share_buffer=1,
+            num_heads=2,
+        ),
+        "n-grams": microsoft_sample(
+            ExpandNGramRepeatBlock,
+            "NGramRepeatBlock",
+            {"ids": np.arange(18).reshape(2, 9) % 4, "scores": normal(2, 6)},
+            {"out": ("float32", 2)},
+            ngram_size=2,
+        ),
+        "crops of images": microsoft_sample(
+            ExpandImageCrops,
+            "CropAndResize",
+            {"x": normal(2, 3, 7, 8), **rois, "size": np.int32([2, 3])},
+            {"out": ("float32", 4)},
+            stored=["size"],
+            mode="bilinear",
+        ),
+    }
+
+
 _PACKED = {"a": (16, 16), "c": (32, 8)}
-FUSED_SAMPLES: dict[str, Sample] = _gated() | _of_experts() | _recurrent()
+FUSED_SAMPLES: dict[str, Sample] = _gated() | _of_experts() | _recurrent() | _of_steps()

@@ -123,10 +123,14 @@ def test_functions_of_one_input(op_type, scale, attributes, dtype, of_x, _, of_y
     assert_spelled_out(model, feeds_of(model, inputs), rewrites, units=1)
 
 
-def test_a_softmax_over_several_axes_is_left():
+@pytest.mark.parametrize("axis", [0, 1, -2])
+def test_a_softmax_of_earlier_opsets_is_over_several_axes(axis):
     inputs = quantized("x", np.uint8, (2, 3, 4), 0.05, 3) | target(np.uint8, 1 / 256, 0)
-    model = microsoft_model("QLinearSoftmax", inputs, {"y": ("uint8", 3)}, axis=1)
+    stored = [name for name in inputs if name != "x"]
+    model = microsoft_model("QLinearSoftmax", inputs, {"y": ("uint8", 3)}, stored=stored, axis=axis)
     model.graph.node[0].attribute.add(name="opset", type=2, i=11)
+    assert_spelled_out(model, feeds_of(model, inputs), [ExpandQLinearUnary, *QUANTIZATION])
+    model.graph.input[0].type.tensor_type.ClearField("shape")
     reason = "its softmax is over several axes, or over an axis that is not known"
     assert reason_against(ExpandQLinearUnary, model) == reason
 

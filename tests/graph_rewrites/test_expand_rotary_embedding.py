@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from pluginkit.graph_rewrites.expand_rotary_embedding import ExpandRotaryEmbedding
+from pluginkit.graph_rewrites.expand_rotary_embedding import (
+    ExpandMRotaryEmbedding,
+    ExpandRotaryEmbedding,
+)
 from tests.graph_rewrites.microsoft import assert_spelled_out, microsoft_model
 from tests.graph_rewrites.rewriting import reason_against
 from tests.graph_rewrites.samples import i64, integers, normal
@@ -48,3 +51,31 @@ def test_packed_batches_and_unknown_sizes_are_left():
     model = microsoft_model("RotaryEmbedding", inputs, outputs, dims={"cos": (20, None)})
     reason = "the size of its tables, or the rank of its input, is unknown"
     assert reason_against(ExpandRotaryEmbedding, model) == reason
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("layout", [0, 1])
+@pytest.mark.parametrize("shape", [(2, 5, 48), (2, 4, 5, 12)])
+def test_columns_take_the_positions_of_three_axes(dtype, layout, shape):
+    at = integers(3, 2, 5, dtype=np.int64, high=9)
+    inputs = {"x": normal(*shape).astype(dtype), "at": at, **tables(6, dtype)}
+    model = microsoft_model(
+        "MRotaryEmbedding",
+        inputs,
+        {"y": (dtype, len(shape))},
+        mrope_section=[3, 2, 1],
+        mrope_layout=layout,
+        num_heads=4,
+    )
+    assert_spelled_out(model, inputs, [ExpandMRotaryEmbedding])
+
+
+@pytest.mark.parametrize("sections", [[2, 1], [3, 2, 2]])
+def test_sections_that_do_not_fit_are_left(sections):
+    at = integers(3, 2, 5, dtype=np.int64, high=9)
+    inputs = {"x": normal(2, 5, 48), "at": at, **tables(6, np.float32)}
+    outputs = {"y": ("float32", 3)}
+    model = microsoft_model("MRotaryEmbedding", inputs, outputs, mrope_section=sections)
+    assert reason_against(ExpandMRotaryEmbedding, model) == (
+        "its sections do not make the columns of its tables"
+    )
