@@ -145,7 +145,7 @@ def _of_steps() -> dict[str, Sample]:
         "n-grams": microsoft_sample(
             ExpandNGramRepeatBlock,
             "NGramRepeatBlock",
-            {"ids": np.arange(18).reshape(2, 9) % 4, "scores": normal(2, 6)},
+            {"ids": np.arange(18).reshape(2, 9) % 4, "scores": normal(2, 20)},
             {"out": ("float32", 2)},
             ngram_size=2,
         ),
