@@ -71,6 +71,8 @@ def inlined_nodes(match: Match, function: onnx.FunctionProto) -> list[onnx.NodeP
 
 def _attributes(match: Match, function: onnx.FunctionProto) -> Mapping[str, onnx.AttributeProto]:
     """Return the function's attributes: those of the node, or the operator's defaults."""
+    if not function.attribute and not function.attribute_proto:
+        return {}
     node, schema = match.proto, _schema(match)
     defaults = {name: each.default_value for name, each in schema.attributes.items()}
     own = {each.name: each for each in [*function.attribute_proto, *node.attribute]}

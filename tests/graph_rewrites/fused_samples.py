@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pluginkit.graph_rewrites.carry_integers import CarryIntegers
 from pluginkit.graph_rewrites.expand_decoder_attention import (
     ExpandDecoderMaskedAttention,
     ExpandNGramRepeatBlock,
@@ -20,10 +21,26 @@ from pluginkit.graph_rewrites.expand_gated_operators import (
 )
 from pluginkit.graph_rewrites.expand_image_crops import ExpandImageCrops
 from pluginkit.graph_rewrites.expand_mixture_of_experts import ExpandMoE, ExpandQMoE
+from pluginkit.graph_rewrites.expand_quantized_lstm import ExpandDynamicQuantizeLSTM
 from pluginkit.graph_rewrites.expand_rotary_embedding import ExpandMRotaryEmbedding
 from pluginkit.graph_rewrites.inline_onnx_function import InlineMicrosoftFunction
+from tests.graph_rewrites.microsoft import Inputs
 from tests.graph_rewrites.microsoft_samples import microsoft_sample
 from tests.graph_rewrites.samples import Sample, normal
+
+
+def quantized_lstm(columns: int, hidden: int, dtype: str = "int8", directions: int = 1) -> Inputs:
+    """Return the inputs of a DynamicQuantizeLSTM behind the first one; the optional ones absent."""
+    random, absent = np.random.default_rng(0), dict.fromkeys(("b", "lengths", "h", "c", "p"))
+    limits = np.iinfo(dtype)
+    inputs: dict[str, np.ndarray | None] = {}
+    for name, rows in (("w", columns), ("r", hidden)):
+        shape = (directions, rows, 4 * hidden)
+        inputs[name] = random.integers(limits.min, limits.max + 1, shape, dtype)
+        inputs[f"{name}_scale"] = np.full(directions, 0.01, np.float32)
+        inputs[f"{name}_zero"] = np.full(directions, 3, dtype)
+    order = ("w", "r", *absent, "w_scale", "w_zero", "r_scale", "r_zero")
+    return {name: (absent | inputs)[name] for name in order}
 
 
 def _gated() -> dict[str, Sample]:
@@ -148,6 +165,15 @@ def _of_steps() -> dict[str, Sample]:
             {"ids": np.arange(18).reshape(2, 9) % 4, "scores": normal(2, 20)},
             {"out": ("float32", 2)},
             ngram_size=2,
+        ),
+        "quantized lstm": microsoft_sample(
+            ExpandDynamicQuantizeLSTM,
+            "DynamicQuantizeLSTM",
+            {"x": normal(5, 2, 4), **quantized_lstm(4, 6)},
+            {"out": ("float32", 4)},
+            stored=["w", "r", "w_scale", "w_zero", "r_scale", "r_zero"],
+            also=[CarryIntegers],
+            hidden_size=6,
         ),
         "crops of images": microsoft_sample(
             ExpandImageCrops,

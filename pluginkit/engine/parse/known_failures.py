@@ -63,8 +63,9 @@ _ONNXRUNTIME_ONLY = {
     "CPU on which ONNX Runtime optimized the model; save it with ORT_ENABLE_EXTENDED instead of "
     "ORT_ENABLE_ALL.",
     ("com.microsoft", "DynamicQuantizeLSTM"): "DynamicQuantizeLSTM rounds its input and state to 8 "
-    "bits in each step, in a way that depends on the threads of ONNX Runtime. Leave LSTMs out of "
-    "the quantization: quantize_dynamic(..., op_types_to_quantize=['MatMul', 'Gather']).",
+    "bits in each step. pluginkit spells that out for rows of one length and the activations of "
+    "ONNX. Leave other LSTMs out of the quantization: quantize_dynamic(..., "
+    "op_types_to_quantize=['MatMul', 'Gather']).",
 }
 
 

@@ -10,6 +10,7 @@
   another type. They are often stale, and it infers all of them itself.
 - Its MatMulNBits rounds the input to 8 bits where ``accuracy_level`` is 4, which says how exact the
   result is at least.
+- Its DynamicQuantizeLSTM depends on the number of threads.
 - Its DFT of float32 has an error of up to 5e-6 of the largest value, from angles in float32; that
   of float64 has not.
 """
@@ -50,6 +51,15 @@ def without_known_faults(model: onnx.ModelProto) -> onnx.ModelProto:
             del node.attribute[:]
             node.attribute.extend(kept)
     return changed
+
+
+def depends_on_threads(model: onnx.ModelProto) -> bool:
+    """Whether results depend on how many threads there are.
+
+    Its DynamicQuantizeLSTM rounds the rows of each thread to 8 bits in a range of their own.
+    """
+    nodes = (node for scope in scopes(model) for node in scope.graph.node)
+    return any(is_op(node, "DynamicQuantizeLSTM", "com.microsoft") for node in nodes)
 
 
 def _crashes(scope: Scope) -> bool:

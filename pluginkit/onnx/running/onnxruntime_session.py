@@ -19,7 +19,7 @@ from pluginkit.errors import ModelError
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.running.float32_model import float32_model
-from pluginkit.onnx.running.onnxruntime_faults import without_known_faults
+from pluginkit.onnx.running.onnxruntime_faults import depends_on_threads, without_known_faults
 from pluginkit.onnx.running.onnxruntime_refusal import lacks_kernel, refusal
 
 Array = npt.NDArray[Any]
@@ -174,6 +174,8 @@ def _session(model: onnx.ModelProto, folder: Path | None, names: Sequence[str]) 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised anyway; warnings help nobody here
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if depends_on_threads(model):
+        options.intra_op_num_threads = 1
     if folder is not None:
         key = "session.model_external_initializers_file_folder_path"
         options.add_session_config_entry(key, str(folder.resolve()))
