@@ -8,6 +8,14 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
+from pluginkit.graph_rewrites._unsigned_order import (
+    DIVIDED,
+    KEPT,
+    SHIFTED,
+    converted,
+    divided,
+    shifted,
+)
 from pluginkit.onnx import CarriedNode, elem_type
 
 #: Operators that only move, select or compare elements, or whose results stay in the range.
@@ -52,7 +60,7 @@ _ON_BITS = frozenset(
         *("Identity", "Mul", "NonZero", "Pad", "Reshape", "ReverseSequence", "ScatterElements"),
         *("ScatterND", "Shape", "Size"),
         *("Slice", "SpaceToDepth", "Split", "Squeeze", "Sub", "Tile", "Transpose", "Trilu"),
-        *("Unsqueeze", "Where"),
+        *("CumSum", "ReduceProd", "ReduceSum", "Scatter", "Sum", "Unsqueeze", "Where"),
     }
 )
 _CASTS = ("Cast", "CastLike")
@@ -93,7 +101,7 @@ class CarriedIntegers:
         if not touched & self.everywhere:
             return self._carries_int8(node)
         if "uint64" in touched and not self._fits_int64(node):
-            return False
+            return node.op_type in SHIFTED | DIVIDED | KEPT
         if node.op_type in _FLOATING:
             return _is_exact_in_float32(node)
         return True
@@ -132,8 +140,6 @@ class CarriedIntegers:
         if not source or not target or target == "string":
             return False
         is_carried = source in self.carriers and (is_carried or node.has_carrier(0))
-        if source == "uint64" and target not in _INTEGERS:
-            return is_carried and self._fits_int64(node)
         if target in self.everywhere:
             is_carried = is_carried and source in self.everywhere
             return (is_carried or self._is_wanted(node)) and (
@@ -163,6 +169,8 @@ class CarriedIntegers:
         now = self.carriers.get(source, source)
         wide = self.carriers.get(target, target)
         if target not in self.carriers:
+            if source == "uint64" and not self._fits_int64(node) and target not in _INTEGERS:
+                value = converted(node, value, target)
             node.into(0, "Cast", value, to=target)
             return
         if now != wide:
@@ -182,6 +190,9 @@ class CarriedIntegers:
                 node.add("Cast", name, to="float32") if dtype in self.carriers else name
                 for name, dtype in zip(inputs, node.input_dtypes, strict=True)
             ]
+        if "uint64" in node.input_dtypes and not self._fits_int64(node):
+            _convert_unsigned(node, inputs)
+            return
         if node.op_type == "Relu":  # which TensorRT has for floats only
             dtype = node.output_dtypes[0]
             zero = node.constant(np.zeros((), self.carriers[dtype]))
@@ -202,6 +213,23 @@ class CarriedIntegers:
             elif node.op_type in _EXTREMES:
                 value = _clamped(node, value, dtype)
             node.give(at, value)
+
+
+def _convert_unsigned(node: CarriedNode, inputs: list[str]) -> None:
+    """Replace a node that orders or divides uint64, which may be 2^63 or more."""
+    if node.op_type == "Sign":
+        is_positive = converted(node, inputs[0], "bool")
+        node.give(0, node.add("Cast", is_positive, to="int64"))
+    elif node.op_type in KEPT:
+        node.give(0, inputs[0])
+    elif node.op_type in DIVIDED:
+        node.give(0, divided(node, *inputs)[node.op_type == "Mod"])
+    else:
+        pairs = zip(inputs, node.input_dtypes, strict=True)
+        moved = [shifted(node, name) if dtype == "uint64" else name for name, dtype in pairs]
+        for at, name in enumerate(node.copy(moved)):
+            if name and node.output_dtypes[at] == "uint64":
+                node.give(at, shifted(node, name))
 
 
 _INTEGERS = frozenset({"bool", "int8", "int32", "int64", *CarriedIntegers.everywhere})

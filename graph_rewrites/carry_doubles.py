@@ -84,7 +84,8 @@ class CarryDoubles(GraphRewrite):
 def _is_known(node: CarriedNode) -> bool:
     if node.proto.domain == MICROSOFT:
         return node.proto.op_type in _MICROSOFT
-    return bool(node.op_type) and bool(onnx.defs.has(node.op_type))
+    is_of_bits = node.op_type == "BitCast"
+    return bool(node.op_type) and not is_of_bits and bool(onnx.defs.has(node.op_type))
 
 
 def _is_double(attribute: onnx.AttributeProto) -> bool:

@@ -71,3 +71,12 @@ def test_applied_twice_changes_nothing(name):
     again = rewrite_model(once, [CarryDoubles])
     assert again.applied == []
     assert again.model == once
+
+
+def test_the_bits_of_a_double_are_left():
+    """float32 has other ones, and half as many."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 13, opset_import: ["" : 26]> t (int64[2] x) => (double[2] y) {
+        w = Add(x, x) y = BitCast<to = 11>(w) }"""
+    )
+    assert rewrite_model(model, [CarryDoubles]).applied == []

@@ -64,7 +64,7 @@ _ONNXRUNTIME_ONLY = {
     "ORT_ENABLE_ALL.",
     ("com.microsoft", "DynamicQuantizeLSTM"): "DynamicQuantizeLSTM rounds its input and state to 8 "
     "bits in each step. pluginkit spells that out for rows of one length and the activations of "
-    "ONNX. Leave other LSTMs out of the quantization: quantize_dynamic(..., "
+    "ONNX. Leave LSTMs out of the quantization otherwise: quantize_dynamic(..., "
     "op_types_to_quantize=['MatMul', 'Gather']).",
 }
 
