@@ -99,6 +99,7 @@ def test_every_rewrite_without_a_plugin_has_samples():
             "GatherSlices",
             "GatherStridedSlices",
             "CompareSizes",
+            "CompleteSlice",
             "MaskSlices",
             "QuantizeFloat8",
             "ReshapeSliceBounds",
