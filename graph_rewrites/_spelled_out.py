@@ -77,6 +77,7 @@ _ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "HardSigmoid": ("alpha", "beta"),
     "LeakyRelu": ("alpha",),
     "Relu": (),
+    "Selu": ("alpha", "gamma"),
     "Sigmoid": (),
     "Softplus": (),
     "Softsign": (),
@@ -85,13 +86,19 @@ _ACTIVATIONS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Activations that ONNX lacks, alpha * f(beta * x), by name.
+_SCALED = {"ParametricSoftplus": "Softplus", "ScaledTanh": "Tanh"}
+
+
 def activation_problem(name: str, parameters: Sequence[float]) -> str | None:
     """Return why a node's activation cannot be spelled out, or None."""
-    wanted = {**_ACTIVATIONS, "Clip": ("low", "high")}
+    wanted = {**_ACTIVATIONS, **_SCALED, "Clip": ("low", "high")}
     if name and name not in wanted:
         return f"its activation '{name}' is not known"
     if name == "Clip" and len(parameters) not in (0, 2):
         return "its activation 'Clip' has not two parameters"
+    if name in _SCALED and len(parameters) != 2:
+        return f"its activation '{name}' has not two parameters"
     return None
 
 
@@ -115,5 +122,8 @@ def activated(
         if new.opset >= 11:
             return new.add("Clip", x, *(number(each, dtype) for each in parameters))
         return new.add("Clip", x, min=parameters[0], max=parameters[1])
+    if name in _SCALED:
+        outer, inner = (number(each, dtype) for each in parameters)
+        return new.add("Mul", new.add(_SCALED[name], new.add("Mul", x, inner)), outer)
     given: dict[str, Any] = dict(zip(_ACTIVATIONS[name], parameters, strict=False))
     return new.add(name, x, **given)

@@ -37,6 +37,38 @@ class ExpandFusedConv(Rewrite):
         return new.end("Identity", _convolution(new, match, x, w, bias, z))
 
 
+class ExpandDynamicPads(Rewrite):
+    """com.microsoft.ConvTransposeWithDynamicPads(x, w, pads) -> ConvTranspose(x, w).
+
+    The pads must be stored in the model, or follow from sizes.
+    """
+
+    pattern = Op(
+        "ConvTransposeWithDynamicPads",
+        *("x", "w", Optional("pads"), Optional("bias")),
+        domain=MICROSOFT,
+    )
+
+    def check(self, match: Match, x: gs.Tensor, pads: gs.Tensor | None) -> str | list[int]:
+        stored = [] if pads is None else match.value_from_shapes(pads)
+        if stored is None:
+            return "its pads are not known before the model runs"
+        return match.dtype_problem(FLOATS, x) or [int(each) for each in stored]
+
+    def rewrite(
+        self,
+        match: Match,
+        x: gs.Tensor,
+        w: gs.Tensor,
+        bias: gs.Tensor | None,
+        facts: list[int],
+    ) -> list[gs.Node]:
+        names = ("auto_pad", "dilations", "group", "kernel_shape", "output_padding", "strides")
+        given = {name: match.attribute(name) for name in names}
+        weights = [w] if bias is None else [w, bias]
+        return Replacement(match).end("ConvTranspose", x, *weights, pads=facts or None, **given)
+
+
 class ExpandNhwcConv(Rewrite):
     """com.microsoft.NhwcConv(x, w) -> Transpose(Conv(Transpose(x), w)).
 

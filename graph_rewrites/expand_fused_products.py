@@ -91,7 +91,8 @@ class ExpandFusedGemm(Rewrite):
 
 def _parameters(match: Match) -> Sequence[float]:
     """Return the parameters of the activation, as far as the node has them."""
-    found = [match.attribute(f"activation_{name}") for name in ("alpha", "beta")]
+    second = "gamma" if match.attribute("activation", "") == "Selu" else "beta"
+    found = [match.attribute(f"activation_{name}") for name in ("alpha", second)]
     return [each for each in found if each is not None]
 
 

@@ -69,6 +69,11 @@ class ExpandSkipSimplifiedLayerNormalization(OfFloats):
         domain=MICROSOFT,
     )
 
+    def check(self, match: Match) -> str | None:
+        if any(match.is_used(each) for each in match.outputs[1:2]):
+            return "its mean is an output, and it computes none"
+        return super().check(match)
+
     def rewrite(
         self,
         match: Match,

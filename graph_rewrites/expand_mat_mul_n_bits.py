@@ -47,15 +47,18 @@ class ExpandMatMulNBits(Rewrite):
         problem = match.dtype_problem(FLOATS, x)
         if problem is not None:
             return problem
-        if groups is not None or match.attribute("weight_prepacked", 0):
-            return "its weights are in groups, or packed for one GPU"
+        if groups is not None and zero is not None:
+            return "its groups have zero points, which ONNX Runtime's CPU does not read"
+        if match.attribute("weight_prepacked", 0):
+            return "its weights are packed for one GPU"
         if match.attribute("bits", 4) not in (2, 4, 8):
             return "its weights have neither 2, 4 nor 8 bits"
         given = [each for each in (packed, scales, zero) if each is not None]
         stored = [array for each in given if (array := match.constant(each)) is not None]
-        if len(stored) < len(given):
+        of_rows = None if groups is None else match.constant(groups)
+        if len(stored) < len(given) or (groups is not None and of_rows is None):
             return "its weights are not stored in the model itself"
-        return _decoded(match, *stored)
+        return _decoded(match, of_rows, *stored)
 
     def rewrite(
         self, match: Match, x: gs.Tensor, bias: gs.Tensor | None, facts: _Weights
@@ -78,11 +81,15 @@ class ExpandMatMulNBits(Rewrite):
 
 def _decoded(
     match: Match,
+    groups: npt.NDArray[Any] | None,
     packed: npt.NDArray[Any],
     scales: npt.NDArray[Any],
     zero: npt.NDArray[Any] | None = None,
 ) -> str | _Weights:
-    """Return the decoded weights, or why they cannot be read."""
+    """Return the decoded weights, or why they cannot be read.
+
+    The group of a row says which scale and which zero point it has, in place of its block.
+    """
     bits, block = match.attribute("bits", 4), match.attribute("block_size", 0)
     columns, rows = match.attribute("N", 0), match.attribute("K", 0)
     if columns < 1 or rows < 1 or block < 1:
@@ -96,9 +103,15 @@ def _decoded(
         middle = unpacked(zero.reshape(columns, -1), bits)[:, :blocks].astype(np.float32)
     elif zero is not None:
         middle = zero.reshape(columns, blocks).astype(np.float32)
-    factor = scales.reshape(columns, blocks, 1).astype(np.float32)
-    wide = (values.astype(np.float32) - middle[:, :, None]) * factor
-    return _Weights(np.ascontiguousarray(wide.reshape(columns, -1)[:, :rows].T))
+    factor = scales.reshape(columns, blocks).astype(np.float32)
+    at = np.arange(blocks * block) // block
+    if groups is not None:
+        if groups.size < rows or groups.min(initial=0) < 0 or groups.max(initial=0) >= blocks:
+            return "its groups do not fit its weights"
+        at = groups.ravel()[:rows]
+    whole = values.reshape(columns, -1)[:, : at.size].astype(np.float32)
+    wide = (whole - middle[:, at]) * factor[:, at]
+    return _Weights(np.ascontiguousarray(wide[:, :rows].T))
 
 
 def unpacked(packed: npt.NDArray[Any], bits: int) -> npt.NDArray[Any]:

@@ -113,3 +113,30 @@ class ExpandMicrosoftRange(Rewrite):
             for each in (start, limit, step)
         ]
         return new.end("Range", *values)
+
+
+class ExpandMicrosoftPad(Rewrite):
+    """com.microsoft.Pad(x, pads, value) -> Pad(x, Reshape(pads), Reshape(value)).
+
+    Its pads may be a matrix of one row, and its value a vector of one element.
+    """
+
+    pattern = Op("Pad", "x", "pads", Optional("value"), domain=MICROSOFT)
+
+    def check(
+        self, match: Match, x: gs.Tensor, pads: gs.Tensor, value: gs.Tensor | None
+    ) -> str | None:
+        if match.rank(pads) in (1, None) and (value is None or match.rank(value) in (0, None)):
+            return "TensorRT takes it: its pads are a vector, and its value is a scalar"
+        if match.onnx_opset < 11:
+            return f"ONNX has pads as an input since opset 11; the model has {match.onnx_opset}"
+        return match.dtype_problem(FLOATS, x)
+
+    def rewrite(
+        self, match: Match, x: gs.Tensor, pads: gs.Tensor, value: gs.Tensor | None
+    ) -> list[gs.Node]:
+        new = Replacement(match)
+        inputs: list[NodeInput] = [x, new.add("Reshape", pads, np.array([-1]))]
+        if value is not None:
+            inputs.append(new.add("Reshape", value, np.zeros(0, np.int64)))
+        return new.end("Pad", *inputs, mode=match.attribute("mode"))

@@ -9,6 +9,7 @@ from pluginkit.graph_rewrites.expand_decoder_attention import (
     ExpandDecoderMaskedAttention,
     ExpandNGramRepeatBlock,
 )
+from pluginkit.graph_rewrites.expand_fused_convolutions import ExpandDynamicPads
 from pluginkit.graph_rewrites.expand_gated_operators import (
     ExpandBranchwiseRMSNorm,
     ExpandEngramGate,
@@ -24,6 +25,7 @@ from pluginkit.graph_rewrites.expand_mixture_of_experts import ExpandMoE, Expand
 from pluginkit.graph_rewrites.expand_quantized_lstm import ExpandDynamicQuantizeLSTM
 from pluginkit.graph_rewrites.expand_rotary_embedding import ExpandMRotaryEmbedding
 from pluginkit.graph_rewrites.inline_onnx_function import InlineMicrosoftFunction
+from pluginkit.graph_rewrites.rename_microsoft_operators import ExpandMicrosoftPad
 from tests.graph_rewrites.microsoft import Inputs
 from tests.graph_rewrites.microsoft_samples import microsoft_sample
 from tests.graph_rewrites.samples import Sample, normal
@@ -165,6 +167,21 @@ def _of_steps() -> dict[str, Sample]:
             {"ids": np.arange(18).reshape(2, 9) % 4, "scores": normal(2, 20)},
             {"out": ("float32", 2)},
             ngram_size=2,
+        ),
+        "pads in a matrix": microsoft_sample(
+            ExpandMicrosoftPad,
+            "Pad",
+            {"x": normal(3, 4), "pads": np.array([[1, 0, 2, 1]])},
+            {"out": ("float32", 2)},
+            stored=["pads"],
+        ),
+        "stored pads": microsoft_sample(
+            ExpandDynamicPads,
+            "ConvTransposeWithDynamicPads",
+            {"x": normal(1, 3, 5, 5), "w": normal(3, 2, 3, 3), "pads": np.array([1, 0, 1, 1])},
+            {"out": ("float32", 4)},
+            stored=["pads"],
+            strides=[2, 2],
         ),
         "quantized lstm": microsoft_sample(
             ExpandDynamicQuantizeLSTM,

@@ -3,6 +3,7 @@ import pytest
 
 from pluginkit.graph_rewrites.carry_integers import CarryIntegers
 from pluginkit.graph_rewrites.expand_fused_convolutions import (
+    ExpandDynamicPads,
     ExpandFusedConv,
     ExpandNhwcConv,
     ExpandNhwcMaxPool,
@@ -86,3 +87,17 @@ def test_pools_with_channels_last(dtype, attributes):
         "NhwcMaxPool", inputs, {"y": (dtype, 4)}, opset=17, kernel_shape=[3, 2], **attributes
     )
     assert_spelled_out(model, inputs, [ExpandNhwcMaxPool, CarryIntegers])
+
+
+@pytest.mark.parametrize("bias", [None, normal(2)])
+def test_pads_of_a_transposed_convolution_are_stored(bias):
+    inputs = {"x": normal(1, 3, 5, 5), "w": normal(3, 2, 3, 3), "pads": np.array([1, 0, 1, 1])}
+    inputs |= {} if bias is None else {"bias": bias}
+    options = {"strides": [2, 2], "output_padding": [1, 0], "kernel_shape": [3, 3]}
+    outputs = {"y": ("float32", 4)}
+    op_type = "ConvTransposeWithDynamicPads"
+    model = microsoft_model(op_type, inputs, outputs, stored=["pads"], **options)
+    assert_spelled_out(model, feeds_of(model, inputs), [ExpandDynamicPads])
+    model = microsoft_model(op_type, inputs, outputs, **options)
+    reason = "its pads are not known before the model runs"
+    assert reason_against(ExpandDynamicPads, model) == reason

@@ -72,6 +72,9 @@ def test_what_cannot_be_transposed_is_left():
         ("Softplus", {}),
         ("Softsign", {}),
         ("ThresholdedRelu", {"activation_alpha": 0.5}),
+        ("Selu", {"activation_alpha": 0.5, "activation_gamma": 1.2}),
+        ("ScaledTanh", {"activation_alpha": 0.5, "activation_beta": 1.2}),
+        ("ParametricSoftplus", {"activation_alpha": 0.5, "activation_beta": 1.2}),
     ],
 )
 @pytest.mark.parametrize("has_c", [True, False])

@@ -143,3 +143,11 @@ def test_integers_are_left():
     model = microsoft_model("SkipLayerNormalization", inputs, {"y": ("float64", 3)})
     reason = reason_against(ExpandSkipLayerNormalization, model)
     assert reason == "'x' is float64; expected float32, float16 or bfloat16"
+
+
+def test_a_mean_that_is_not_computed_is_left():
+    inputs = {"x": normal(2, 5, 16), "skip": normal(2, 5, 16), "gamma": normal(16)}
+    outputs = {"y": ("float32", 3), "mean": ("float32", 3)}
+    model = microsoft_model("SkipSimplifiedLayerNormalization", inputs, outputs)
+    reason = "its mean is an output, and it computes none"
+    assert reason_against(ExpandSkipSimplifiedLayerNormalization, model) == reason

@@ -11,13 +11,15 @@ N, K, BLOCK = 6, 40, 16
 BLOCKS = 3
 
 
-def n_bits_model(bits, dtype="float32", stored=("packed", "scales", "zero", "bias"), **optional):
+def n_bits_model(
+    bits, dtype="float32", stored=("packed", "scales", "zero", "groups", "bias"), **optional
+):
     inputs = {
         "x": normal(2, 5, K).astype(dtype),
         "packed": full_range(np.uint8, N, BLOCKS, BLOCK * bits // 8),
         "scales": (np.abs(normal(N, BLOCKS)) / 50 + 0.01).astype(dtype),
         "zero": optional.get("zero"),
-        "groups": None,
+        "groups": optional.get("groups"),
         "bias": optional.get("bias"),
     }
     given = {"K": K, "N": N, "bits": bits, "block_size": BLOCK, **optional.get("attributes", {})}
@@ -50,6 +52,18 @@ def test_the_input_is_not_rounded_where_that_is_allowed():
     assert_spelled_out(model, feeds, [ExpandMatMulNBits], tolerance=1e-4)
 
 
+def test_rows_have_groups_of_their_own():
+    """As GPTQ writes them."""
+    groups = np.random.default_rng(0).permutation(np.arange(K, dtype=np.int32) // BLOCK)
+    model, feeds = n_bits_model(4, groups=groups)
+    assert_spelled_out(model, feeds, [ExpandMatMulNBits], tolerance=1e-4)
+    model, _ = n_bits_model(4, groups=groups + np.int32(1))
+    assert reason_against(ExpandMatMulNBits, model) == "its groups do not fit its weights"
+    model, _ = n_bits_model(4, groups=groups, zero=full_range(np.uint8, N, -(-BLOCKS // 2)))
+    reason = "its groups have zero points, which ONNX Runtime's CPU does not read"
+    assert reason_against(ExpandMatMulNBits, model) == reason
+
+
 def test_zero_points_may_be_floats():
     model, feeds = n_bits_model(4, zero=np.abs(normal(N, BLOCKS)) * 4)
     assert_spelled_out(model, feeds, [ExpandMatMulNBits], tolerance=1e-4)
@@ -60,7 +74,7 @@ def test_what_cannot_be_read_is_left():
     reason = "its weights are not stored in the model itself"
     assert reason_against(ExpandMatMulNBits, model) == reason
     model, _ = n_bits_model(4, attributes={"weight_prepacked": 1})
-    reason = "its weights are in groups, or packed for one GPU"
+    reason = "its weights are packed for one GPU"
     assert reason_against(ExpandMatMulNBits, model) == reason
     model, _ = n_bits_model(4, attributes={"K": 48 + 16})
     reason = "its weights or scales are not as many as its sizes say"

@@ -10,6 +10,7 @@ from pluginkit.graph_rewrites.expand_quantization import (
 from pluginkit.graph_rewrites.rename_microsoft_operators import (
     ExpandCDist,
     ExpandExpandDims,
+    ExpandMicrosoftPad,
     ExpandMicrosoftRange,
     RenameMicrosoftOperator,
     RenameMicrosoftUnique,
@@ -94,3 +95,24 @@ def test_ranges_of_vectors_of_one(delta):
     inputs |= {} if delta is None else {"delta": delta}
     model = microsoft_model("Range", inputs, {"y": ("int64", 1)})
     assert_spelled_out(model, inputs, [ExpandMicrosoftRange])
+
+
+@pytest.mark.parametrize(
+    ("pads", "value"),
+    [
+        (i64(1, 0, 2, 1), np.float32([2.5])),
+        (i64(1, 0, -1, 1)[None], np.float32(2.5)),
+        (i64(0, 1, 1, 0)[None], None),
+    ],
+)
+def test_pads_are_a_matrix_and_their_value_a_vector(pads, value):
+    inputs = {"x": normal(3, 4), "pads": pads} | ({} if value is None else {"value": value})
+    model = microsoft_model("Pad", inputs, {"y": ("float32", 2)})
+    assert_spelled_out(model, inputs, [ExpandMicrosoftPad])
+
+
+def test_pads_as_onnx_has_them_are_left():
+    inputs = {"x": normal(3, 4), "pads": i64(1, 0, 2, 1)}
+    model = microsoft_model("Pad", inputs, {"y": ("float32", 2)})
+    reason = "TensorRT takes it: its pads are a vector, and its value is a scalar"
+    assert reason_against(ExpandMicrosoftPad, model) == reason
