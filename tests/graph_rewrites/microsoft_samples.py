@@ -85,7 +85,7 @@ _QUANTIZATION = [
 
 #: What TensorRT-RTX's parser has an operator of the same name for.
 _TAKEN = (
-    *("Gelu", "LayerNormalization", "SimplifiedLayerNormalization"),
+    *("Gelu", "LayerNormalization", "Pad", "SimplifiedLayerNormalization"),
     *("SkipSimplifiedLayerNormalization", "Trilu"),
 )
 
