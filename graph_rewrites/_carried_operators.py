@@ -14,6 +14,7 @@ from pluginkit.graph_rewrites._unsigned_order import (
     SHIFTED,
     converted,
     divided,
+    remainder,
     shifted,
 )
 from pluginkit.onnx import CarriedNode, elem_type
@@ -34,7 +35,7 @@ _VALUES = frozenset(
 _WRAPPING = frozenset(
     {
         *("Abs", "Add", "BitShift", "BitwiseNot", "CumSum", "Div", "Mul", "Neg", "Range"),
-        *("ReduceProd", "ReduceSum", "Sub", "Sum"),
+        *("PRelu", "ReduceProd", "ReduceSum", "Shrink", "Sub", "Sum"),
     }
 )
 #: Operators that return a limit of their type if there are no elements to reduce.
@@ -264,9 +265,9 @@ def _wrapped(node: CarriedNode, value: str, dtype: str) -> str:
     number = np.int64 if limits.bits == 32 else np.int32
     modulus = node.constant(number(2**limits.bits))
     if limits.min == 0:
-        return node.add("Mod", value, modulus)
+        return remainder(node, value, modulus)
     half = node.constant(number(-int(limits.min)))
-    return node.add("Sub", node.add("Mod", node.add("Add", value, half), modulus), half)
+    return node.add("Sub", remainder(node, node.add("Add", value, half), modulus), half)
 
 
 def _clamped(node: CarriedNode, value: str, dtype: str) -> str:

@@ -1,4 +1,4 @@
-"""Order, divide and convert uint64 on the int64 of the same bits, negative from 2^63 on."""
+"""Order, divide and convert uint64 on the int64 of the same bits, and find remainders."""
 
 from __future__ import annotations
 
@@ -54,3 +54,17 @@ def converted(node: CarriedNode, value: str, target: str) -> str:
     above = node.add("Add", wide, node.constant(np.float32(2.0**64)))
     is_large = node.add("Less", value, node.constant(np.int64(0)))
     return node.add("Where", is_large, above, wide)
+
+
+def remainder(node: CarriedNode, value: str, modulus: str) -> str:
+    """Return the remainder of a division by a positive number, which is not negative.
+
+    Before opset 10, which has Mod, it follows from quotients, which are rounded towards zero.
+    """
+    if node.opset >= 10:
+        return node.add("Mod", value, modulus)
+    for shift in (False, True):
+        whole = node.add("Add", value, modulus) if shift else value
+        multiple = node.add("Mul", node.add("Div", whole, modulus), modulus)
+        value = node.add("Sub", whole, multiple)
+    return value

@@ -14,6 +14,7 @@ from pluginkit.onnx.inference.infer_types import infer_types
 from pluginkit.onnx.model.graphs import names_read, scopes
 from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from pluginkit.onnx.running.run_model import run_onnxruntime
 from tests.graph_rewrites.carried_models import body, elem, model_of, trips
 from tests.graph_rewrites.rewriting import run
 from tests.graph_rewrites.samples import full_range, i64, node_model
@@ -531,3 +532,20 @@ def test_a_matrix_like_a_carried_one_has_its_type(dtype):
     assert lacking_inside(result.model) == []
     (got,) = run(result.model, {"x": x})
     np.testing.assert_array_equal(got, np.eye(2, 3, 1))
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint8", "uint16", "uint32"])
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+def test_small_integers_are_shrunk_before_onnx_has_remainders(dtype, bias):
+    limits = np.iinfo(dtype)
+    x = np.array([limits.min, 0, 1, 2, limits.max], dtype)
+    model = node_model("Shrink", {"x": x}, opset=9, lambd=1.5, bias=bias)
+    assert_same(model, {"x": x}, [run_onnxruntime(model, {"x": x})["y"]])
+
+
+def test_sums_wrap_before_onnx_has_remainders():
+    x = np.array([-30000, 30000, 7], np.int16)
+    model = node_model("Add", {"a": x, "b": x}, opset=9, outputs=("y",))
+    with np.errstate(over="ignore"):
+        made = carried(model)
+        np.testing.assert_array_equal(run_onnxruntime(made, {"a": x, "b": x})["y"], x + x)
