@@ -57,11 +57,30 @@ _NO_STRINGS = (
     "of a model whose nodes only move, compare and look them up; here a node does more. "
     "Encode words as integers before the engine."
 )
+_SEARCH = (
+    "{op} runs a whole decoder until a word ends the text, and chooses words in between. Build an "
+    "engine of the decoder, the graph in its attribute, and let the application search."
+)
+_STEPS = "{op} walks through its data, from one element to the next. Compute it after the engine."
+_HASH = "{op} hashes its input bit by bit. Compute it before the engine, which takes the integers."
 #: What no engine computes as ONNX Runtime does, by domain and operator; "" for a whole domain.
 _ONNXRUNTIME_ONLY = {
     ("com.microsoft.nchwc", ""): "nodes of com.microsoft.nchwc hold weights in the layout of the "
     "CPU on which ONNX Runtime optimized the model; save it with ORT_ENABLE_EXTENDED instead of "
     "ORT_ENABLE_ALL.",
+    ("", "ImageDecoder"): "ImageDecoder reads a compressed file, and TensorRT computes numbers. "
+    "Decode images before the engine.",
+    ("com.microsoft", "Tokenizer"): "Tokenizer splits text, and TensorRT has no tensors of it. "
+    "Tokenize before the engine.",
+    **{
+        ("com.microsoft", op_type): way.format(op=op_type)
+        for way, op_types in (
+            (_SEARCH, ("BeamSearch", "GreedySearch", "Sampling", "WhisperBeamSearch")),
+            (_STEPS, ("BifurcationDetector", "DynamicTimeWarping")),
+            (_HASH, ("MurmurHash3", "NGramHashMapping", "VarlenNGramHashMapping")),
+        )
+        for op_type in op_types
+    },
     ("com.microsoft", "DynamicQuantizeLSTM"): "DynamicQuantizeLSTM rounds its input and state to 8 "
     "bits in each step. pluginkit spells that out for rows of one length and the activations of "
     "ONNX. Leave LSTMs out of the quantization otherwise: quantize_dynamic(..., "

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import re
 
+import onnx.defs
+
+#: Where an operator may come from that ONNX has, and one that it has not.
+_OWN = (
+    "pluginkit spells out some of its forms, or has a plugin for them; rewrites say what they lack."
+)
+_FOREIGN = (
+    "ONNX has none either: ONNX Runtime's optimizer has fused nodes into its own operator, so save "
+    "the model before that; or an exporter left a function of its framework as it is, as tf2onnx "
+    "does: write it with other functions before the export, or begin a plugin."
+)
 _TYPE = "TensorRT has no {op} of {0}. Cast to float32 before it, and back after it."
 #: TensorRT's words about a node, and what they mean; a number stands for a group of the pattern.
 _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -15,9 +26,7 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"current (?:input )?type is (\w+)", _TYPE),
         (
             r"Plugin not found, are the plugin name",
-            "TensorRT has no operator {op}, and there is no plugin of that name. If ONNX has none "
-            "either, an exporter left a function of its framework as it is, as tf2onnx does: write "
-            "it with other functions before the export, or begin a plugin.",
+            "TensorRT has no operator {op}, and there is no plugin of that name. {origin}",
         ),
         (
             r"Pre-opset 7 broadcasting",
@@ -81,8 +90,8 @@ def in_onnx_terms(op_type: str, words: str) -> str:
     for pattern, meaning in _MEANINGS:
         found = pattern.search(words)
         if found:
-            groups = found.groups()
-            return (
-                f"{meaning.format(*groups, op=op_type or 'such operator')}\nTensorRT said: {words}"
-            )
+            origin = _OWN if op_type and onnx.defs.has(op_type) else _FOREIGN
+            name = op_type or "such operator"
+            said = meaning.format(*found.groups(), op=name, origin=origin)
+            return f"{said}\nTensorRT said: {words}"
     return words

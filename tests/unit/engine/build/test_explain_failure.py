@@ -16,6 +16,11 @@ QUANTIZED = """<ir_version: 9, opset_import: ["" : 17, "com.microsoft" : 1]>
     { y = com.microsoft.DynamicQuantizeLSTM<hidden_size = 4>(x, w, r, , , , , , s, z, s, z) }"""
 
 
+SEARCH = """<ir_version: 9, opset_import: ["" : 17, "com.microsoft" : 1]>
+    t (int32[1, 4] x, int32[1] n) => (int32[1, 2, 8] y)
+    { y = com.microsoft.BeamSearch(x, n, , n, n) }"""
+IMAGE = """<ir_version: 9, opset_import: ["" : 20]>
+    t (uint8[n] x) => (uint8[h, w, 3] y) { y = ImageDecoder(x) }"""
 COLLECTING = """<ir_version: 9, opset_import: ["" : 17]>
     t (float[2] x) => (float[2] last, float[n, 2] all)
     <int64 most = {9223372036854775807}, bool go = {1}, float[1] limit = {9}> {
@@ -54,6 +59,8 @@ SPLIT = """<ir_version: 9, opset_import: ["" : 17]>
         (SPLIT, "pad them to one size"),
         (BLOCKED, "save it with ORT_ENABLE_EXTENDED instead of ORT_ENABLE_ALL."),
         (QUANTIZED, "Leave LSTMs out of the quantization"),
+        (SEARCH, "let the application search."),
+        (IMAGE, "Decode images before the engine."),
     ],
     ids=[
         "a loop that only a condition ends",
@@ -63,6 +70,8 @@ SPLIT = """<ir_version: 9, opset_import: ["" : 17]>
         "parts of any size",
         "weights in the layout of a CPU",
         "an LSTM that rounds its state",
+        "a search that runs a decoder",
+        "a compressed image",
     ],
 )
 def test_what_no_plugin_could_take_has_a_way_on(text, way):

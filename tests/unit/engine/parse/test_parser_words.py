@@ -64,3 +64,15 @@ def test_the_meaning_comes_before_the_words(op_type, words, meaning):
 
 def test_words_that_nobody_knows_stay_as_they_are():
     assert in_onnx_terms("Relu", "something new") == "something new"
+
+
+@pytest.mark.parametrize(
+    ("op_type", "origin"),
+    [
+        ("CumProd", "pluginkit spells out some of its forms, or has a plugin for them"),
+        ("BiasDropout", "ONNX has none either: ONNX Runtime's optimizer has fused nodes"),
+    ],
+)
+def test_an_operator_that_tensorrt_lacks_is_one_of_onnx_or_not(op_type, origin):
+    words = 'creator && "Plugin not found, are the plugin name, version, and namespace correct?"'
+    assert origin in in_onnx_terms(op_type, words)
