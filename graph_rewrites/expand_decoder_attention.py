@@ -64,7 +64,8 @@ class ExpandDecoderMaskedAttention(Rewrite):
         is_own = match.rank(key) == 3
         if is_own and (past_key is None or past_value is None or past_length is None):
             return "it has no past, or no length of it"
-        heads, size = match.attribute("num_heads", 0), (match.shape(query) or (None,))[-1]
+        heads: int = match.attribute("num_heads", 0)
+        size = (match.shape(query) or (None,))[-1]
         if heads < 1 or not size or size % heads:
             return "the size of its queries is unknown, or does not make its heads"
         return size // heads

@@ -50,10 +50,11 @@ class ExpandDynamicPads(Rewrite):
     )
 
     def check(self, match: Match, x: gs.Tensor, pads: gs.Tensor | None) -> str | list[int]:
-        stored = [] if pads is None else match.value_from_shapes(pads)
-        if stored is None:
+        stored = None if pads is None else match.value_from_shapes(pads)
+        if pads is not None and stored is None:
             return "its pads are not known before the model runs"
-        return match.dtype_problem(FLOATS, x) or [int(each) for each in stored]
+        found = [] if stored is None else [int(each) for each in stored]
+        return match.dtype_problem(FLOATS, x) or found
 
     def rewrite(
         self,

@@ -32,8 +32,8 @@ class ExpandGatedAdd(OfFloats):
 
     pattern = Op("GatedAdd", "x", "y", "gate", Optional("weight"), domain=MICROSOFT)
 
-    def check(self, match: Match, weight: gs.Tensor | None) -> str | None:
-        if weight is not None:
+    def check(self, match: Match) -> str | None:
+        if match.bound("weight") is not None:
             return "it projects its gate, as ONNX Runtime does in bfloat16 on a GPU only"
         return super().check(match)
 
@@ -50,10 +50,10 @@ class ExpandGatedRMSNorm(OfFloats):
 
     pattern = Op("GatedRMSNorm", "x", "scale", "gate", domain=MICROSOFT)
 
-    def check(self, match: Match, scale: gs.Tensor) -> str | None:
+    def check(self, match: Match) -> str | None:
         if match.attribute("activation", "silu") not in ("silu", "swish", "sigmoid"):
             return "its activation is not known"
-        if (match.shape(scale) or (None,))[0] is None:
+        if (match.shape(match["scale"]) or (None,))[0] is None:
             return "the number of its scales is unknown"
         return super().check(match)
 
@@ -141,8 +141,9 @@ class ExpandBranchwiseRMSNorm(_OfBranches):
 
     pattern = Op("BranchwiseRMSNorm", "x", Optional("scale"), domain=MICROSOFT)
 
-    def check(self, match: Match, x: gs.Tensor, scale: gs.Tensor | None) -> str | None:
-        if scale is not None and (match.shape(x) or (None,))[-1] is None:
+    def check(self, match: Match) -> str | None:
+        is_scaled = match.bound("scale") is not None
+        if is_scaled and (match.shape(match["x"]) or (None,))[-1] is None:
             return "the last size of its input is unknown"
         return super().check(match)
 
@@ -269,7 +270,7 @@ class ExpandEngramGate(OfFloats):
         pairs = ((key, key_scale), (query, query_scale))
         sides = [scaled(new.cast(each, "float32"), scale) for each, scale in pairs]
         total = new.reduce("ReduceSum", new.add("Mul", *sides), [-1], keepdims=True)
-        size = (match.shape(key) or (1,))[-1]
+        size = (match.shape(key) or (None,))[-1] or 1
         dot = new.add("Mul", total, np.float32(size**-0.5))
         root = new.add("Sqrt", new.add("Max", new.add("Abs", dot), number(1e-6, "float32")))
         gate = new.add("Sigmoid", new.add("Mul", new.add("Sign", dot), root))

@@ -71,7 +71,7 @@ class ExpandMoE(Rewrite):
         if problem is not None or isinstance(experts, str):
             return problem or experts
         sizes, given = (match.shape(first) or ())[1:], (match.shape(x) or (None,))[-1]
-        if len(sizes) != 2 or None in (*sizes, given) or given not in sizes:
+        if len(sizes) != 2 or given is None or None in sizes or given not in sizes:
             return "the sizes of its weights are unknown, or do not fit its input"
         return replace(experts, size=given, is_misread=given != sizes[1])
 
@@ -150,8 +150,10 @@ class ExpandQMoE(Rewrite):
             return "its weights have not all 2, 4 or 8 bits"
         experts = _experts(match, (match.shape(first) or (None,))[0])
         problem = match.dtype_problem(FLOATS, x)
-        if problem is not None or isinstance(experts, str):
-            return problem or experts
+        if problem is not None:
+            return problem
+        if isinstance(experts, str):
+            return experts
         decoded = [
             _decoded(match, max(bits), *each)
             for each in ((first, first_scales, first_zeros), (second, second_scales, second_zeros))
@@ -271,27 +273,26 @@ def _activated(new: Replacement, match: Match, value: NodeInput, dtype: str) -> 
 
 
 def _decoded(
-    match: Match,
-    bits: int,
-    packed: gs.Tensor,
-    scales: gs.Tensor,
-    zeros: gs.Tensor | None,
+    match: Match, bits: int, packed: gs.Tensor, scales: gs.Tensor, zeros: gs.Tensor | None
 ) -> npt.NDArray[Any] | None:
     """Return the weights that packed integers represent; None if they are not stored, or not so."""
     block = match.attribute("block_size", 0)
-    given = [match.constant(each) for each in (packed, scales, zeros) if each is not None]
-    if any(each is None for each in given) or given[0].ndim != 3:
+    stored, factors = match.constant(packed), match.constant(scales)
+    middles = None if zeros is None else match.constant(zeros)
+    if stored is None or factors is None or (zeros is not None and middles is None):
         return None
-    values = unpacked(given[0], bits).astype(np.float32)
+    values = unpacked(stored, bits).astype(np.float32)
+    if values.ndim != 3:
+        return None
     columns = values.shape[2]
     blocks = -(-columns // block) if block else 1
-    if given[1].size != values.shape[0] * values.shape[1] * blocks:
+    if factors.size != values.shape[0] * values.shape[1] * blocks:
         return None
     shape = (*values.shape[:2], blocks)
     middle: npt.NDArray[Any] = np.full(shape, 2 ** (bits - 1), np.float32)
-    if zeros is not None:
-        rows = given[2] if block else given[2].reshape(values.shape[0], -1)
+    if middles is not None:
+        rows = middles if block else middles.reshape(values.shape[0], -1)
         middle = unpacked(rows, bits).astype(np.float32)[..., : blocks if block else shape[1]]
     places = np.arange(columns) // (block or columns)
-    factors = given[1].astype(np.float32).reshape(shape)[..., places]
-    return np.ascontiguousarray((values - middle.reshape(shape)[..., places]) * factors)
+    factor = factors.astype(np.float32).reshape(shape)[..., places]
+    return np.ascontiguousarray((values - middle.reshape(shape)[..., places]) * factor)

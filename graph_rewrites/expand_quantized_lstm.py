@@ -138,7 +138,7 @@ class _LstmNodes(_NamedNodes):
         """Return the nodes; the outputs of all directions are stacked."""
         value, scale = self.rounded("x")
         lasts: list[list[str]] = [[], [], []]
-        one = self.stored(np.array([1]))
+        zero, one = self.stored(np.array([0])), self.stored(np.array([1]))
         for at, backwards in enumerate(directions):
             index = self.stored(np.int64(at))
             weights = self._weights("w", index)
@@ -151,11 +151,10 @@ class _LstmNodes(_NamedNodes):
                 parts = self.add_many("Split", both, halves, names=["", ""], axis=0)
                 gates = self.add("Add", gates, self.add("Add", *parts))
             made = self._steps(index, gates, backwards)
-            axes = (one, self.stored(np.array([0])), self.stored(np.array([0])))
-            for output, each, axis in zip(lasts, made, axes, strict=True):
+            for output, each, axis in zip(lasts, made, (one, zero, zero), strict=True):
                 output.append(self.add("Unsqueeze", each, axis))
-        for name, parts, axis in zip(("y", "y_h", "y_c"), lasts, (1, 0, 0), strict=True):
-            self.add("Concat", *parts, into=name, axis=axis)
+        for name, stack, number in zip(("y", "y_h", "y_c"), lasts, (1, 0, 0), strict=True):
+            self.add("Concat", *stack, into=name, axis=number)
         return self.nodes
 
     def _weights(self, name: str, index: str) -> str:
