@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT, OfFloats, normalized
 from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
 
@@ -135,72 +133,6 @@ class ExpandOldLayerNormalization(Rewrite):
     ) -> list[gs.Node]:
         new = Replacement(match)
         return _spell_out(new, match, x, scale, bias, centred=True, axes=facts)
-
-
-class ExpandEmbedLayerNormalization(Rewrite):
-    """com.microsoft.EmbedLayerNormalization(ids, ...) -> LayerNormalization(sum of Gathers).
-
-    The sum is that of the embeddings of words, of positions (0, 1, ... unless they are given) and
-    of segments, if there are any. The index of the mask is the number of its ones, or 0 without a
-    mask.
-    """
-
-    pattern = Op(
-        "EmbedLayerNormalization",
-        *("ids", Optional("segments"), "words", "positions", Optional("of_segments")),
-        *("gamma", "beta", Optional("mask"), Optional("position_ids")),
-        domain=MICROSOFT,
-    )
-
-    def check(self, match: Match, ids: gs.Tensor, words: gs.Tensor) -> str | None:
-        return match.dtype_problem(FLOATS, words) or match.dtype_problem(("int32", "int64"), ids)
-
-    def rewrite(
-        self,
-        match: Match,
-        ids: gs.Tensor,
-        segments: gs.Tensor | None,
-        words: gs.Tensor,
-        positions: gs.Tensor,
-        of_segments: gs.Tensor | None,
-        gamma: gs.Tensor,
-        beta: gs.Tensor,
-        mask: gs.Tensor | None,
-        position_ids: gs.Tensor | None,
-    ) -> list[gs.Node]:
-        new = Replacement(match)
-        if position_ids is None:
-            length = new.slice(new.add("Shape", ids), 0, 1, 2)
-            first = np.zeros(1, np.int64)
-            placed = new.add("Slice", positions, first, length, first)
-        else:
-            placed = new.add("Gather", positions, position_ids)
-        total = new.add("Add", new.add("Gather", words, ids), placed)
-        if segments is not None and of_segments is not None:
-            total = new.add("Add", total, new.add("Gather", of_segments, segments))
-        y, index, summed = [*match.outputs, None, None][:3]
-        if index is not None and index.name:
-            _count(new, index, ids, mask)
-        if summed is not None and summed.name:
-            new.into([summed], "Identity", total)
-        epsilon = match.attribute("epsilon", 1e-12)
-        if new.opset >= _SINCE:
-            return new.into([y], "LayerNormalization", total, gamma, beta, axis=-1, epsilon=epsilon)
-        wide = new.cast(total, "float32")
-        made, _, _ = normalized(new, wide, [-1], epsilon, centred=True)
-        product = new.add("Mul", made, new.cast(gamma, "float32"))
-        shifted = new.add("Add", product, new.cast(beta, "float32"))
-        return new.into([y], "Cast", shifted, to=match.dtype(words))
-
-
-def _count(new: Replacement, index: gs.Tensor, ids: gs.Tensor, mask: gs.Tensor | None) -> None:
-    """Produce the number of ones in each row of the mask, or zeros."""
-    if mask is None:
-        rows = new.slice(new.add("Shape", ids), 0, 0, 1)
-        new.into([index], "Expand", np.int32(0), rows)
-        return
-    counted = new.reduce("ReduceSum", new.cast(mask, "float32"), [1])
-    new.into([index], "Cast", counted, to="int32")
 
 
 def _sum(new: Replacement, match: Match, parts: list[gs.Tensor | None]) -> tuple[str, NodeInput]:

@@ -9,6 +9,9 @@ from pluginkit.graph_rewrites.expand_decoder_attention import (
     ExpandDecoderMaskedAttention,
     ExpandNGramRepeatBlock,
 )
+from pluginkit.graph_rewrites.expand_embed_layer_normalization import (
+    ExpandQEmbedLayerNormalization,
+)
 from pluginkit.graph_rewrites.expand_fused_convolutions import ExpandDynamicPads
 from pluginkit.graph_rewrites.expand_gated_operators import (
     ExpandBranchwiseRMSNorm,
@@ -43,6 +46,22 @@ def quantized_lstm(columns: int, hidden: int, dtype: str = "int8", directions: i
         inputs[f"{name}_zero"] = np.full(directions, 3, dtype)
     order = ("w", "r", *absent, "w_scale", "w_zero", "r_scale", "r_zero")
     return {name: (absent | inputs)[name] for name in order}
+
+
+def quantized_embeddings(dtype: str = "uint8", *, with_segments: bool = True) -> Inputs:
+    """Return the inputs of a QEmbedLayerNormalization; those of its tables have a _ in the name."""
+    random, limits = np.random.default_rng(0), np.iinfo(dtype)
+    rows = {"words_q": 10, "positions_q": 8, "segments_q": 2, "gamma_q": None, "beta_q": None}
+    shapes = {name: (16,) if count is None else (count, 16) for name, count in rows.items()}
+    found: dict[str, np.ndarray | None] = {"ids": random.integers(0, 10, (2, 5)).astype(np.int32)}
+    found["segments"] = random.integers(0, 2, (2, 5)).astype(np.int32)
+    for name, shape in shapes.items():
+        found[name] = random.integers(limits.min, limits.max + 1, shape, dtype)
+    found["mask"] = random.integers(0, 2, (2, 5)).astype(np.int32)
+    found |= {f"{name}_scale": np.float32(0.01 + at / 50) for at, name in enumerate(shapes)}
+    found |= {f"{name}_zero": np.array(7 * at, dtype) for at, name in enumerate(shapes)}
+    absent = () if with_segments else [name for name in found if name.startswith("segments")]
+    return found | dict.fromkeys(absent)
 
 
 def _gated() -> dict[str, Sample]:
@@ -167,6 +186,14 @@ def _of_steps() -> dict[str, Sample]:
             {"ids": np.arange(18).reshape(2, 9) % 4, "scores": normal(2, 20)},
             {"out": ("float32", 2)},
             ngram_size=2,
+        ),
+        "quantized embeddings": microsoft_sample(
+            ExpandQEmbedLayerNormalization,
+            "QEmbedLayerNormalization",
+            quantized_embeddings(),
+            {"out": ("float32", 3), "index": ("int32", 1)},
+            stored=[name for name in quantized_embeddings() if "_" in name],
+            also=[CarryIntegers],
         ),
         "pads in a matrix": microsoft_sample(
             ExpandMicrosoftPad,

@@ -12,6 +12,7 @@ from pluginkit.graph_rewrites.carry_integers import CarryIntegers
 from pluginkit.graph_rewrites.decode_weights import DecodeMicrosoftWeights
 from pluginkit.graph_rewrites.expand_attention import ExpandAttention, ExpandQAttention
 from pluginkit.graph_rewrites.expand_crop_and_resize import ExpandCropAndResize
+from pluginkit.graph_rewrites.expand_embed_layer_normalization import ExpandEmbedLayerNormalization
 from pluginkit.graph_rewrites.expand_experimental import ExpandAffine, ExpandCrop
 from pluginkit.graph_rewrites.expand_fused_convolutions import (
     ExpandFusedConv,
@@ -35,7 +36,6 @@ from pluginkit.graph_rewrites.expand_group_query_attention import ExpandGroupQue
 from pluginkit.graph_rewrites.expand_integer_convolutions import ExpandQLinearConv
 from pluginkit.graph_rewrites.expand_integer_products import ExpandMatMulInteger
 from pluginkit.graph_rewrites.expand_layer_normalization import (
-    ExpandEmbedLayerNormalization,
     ExpandOldLayerNormalization,
     ExpandSimplifiedLayerNormalization,
     ExpandSkipLayerNormalization,

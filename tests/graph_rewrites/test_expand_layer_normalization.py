@@ -1,14 +1,18 @@
 import numpy as np
 import pytest
 
-from pluginkit.graph_rewrites.expand_layer_normalization import (
+from pluginkit.graph_rewrites.expand_embed_layer_normalization import (
     ExpandEmbedLayerNormalization,
+    ExpandQEmbedLayerNormalization,
+)
+from pluginkit.graph_rewrites.expand_layer_normalization import (
     ExpandOldLayerNormalization,
     ExpandSimplifiedLayerNormalization,
     ExpandSkipLayerNormalization,
     ExpandSkipSimplifiedLayerNormalization,
 )
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
+from tests.graph_rewrites.fused_samples import quantized_embeddings
 from tests.graph_rewrites.microsoft import assert_spelled_out, feeds_of, microsoft_model
 from tests.graph_rewrites.rewriting import reason_against, run
 from tests.graph_rewrites.samples import integers, normal
@@ -151,3 +155,16 @@ def test_a_mean_that_is_not_computed_is_left():
     model = microsoft_model("SkipSimplifiedLayerNormalization", inputs, outputs)
     reason = "its mean is an output, and it computes none"
     assert reason_against(ExpandSkipSimplifiedLayerNormalization, model) == reason
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+@pytest.mark.parametrize("with_segments", [False, True])
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_quantized_embeddings_are_summed_and_normalized(dtype, with_segments, is_stored):
+    inputs = quantized_embeddings(dtype, with_segments=with_segments)
+    outputs = {"y": ("float32", 3), "index": ("int32", 1)}
+    tables = [name for name, each in inputs.items() if "_" in name and each is not None]
+    model = microsoft_model(
+        "QEmbedLayerNormalization", inputs, outputs, stored=tables if is_stored else ()
+    )
+    assert_spelled_out(model, feeds_of(model, inputs), [ExpandQEmbedLayerNormalization])
