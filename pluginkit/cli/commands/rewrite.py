@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
         report = apply_precision(result.model, precision, result.plugins, args.model.parent)
     output = args.output or default_output(args.model, args.precision)
-    is_changed = bool(result.applied) or report is not None
+    is_changed = bool(result.applied) or result.had_to_inline or report is not None
     written = None if args.dry_run or not is_changed else output
     if written is not None:
         save_model(result.model, written, args.model)
@@ -114,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
             if rewrite.__name__ in result.opt_in:
                 print_line(f"  left out: it is opt-in; --with {rewrite.__name__} applies it")
     print_report(result)
+    if result.had_to_inline:
+        print_line("Inlined local functions that TensorRT's parser would refuse or mistake.")
     if report is not None:
         print_precision(report)
     if written is not None:

@@ -165,6 +165,13 @@ def is_op(node: onnx.NodeProto, op_type: str, domain: str = "") -> bool:
     return node.op_type == op_type and _plain(node.domain) == domain
 
 
+def root_of(scope: Scope) -> Scope:
+    """Return the main graph or function that a scope is in."""
+    while scope.outer is not None:
+        scope = scope.outer
+    return scope
+
+
 def defined_names(graph: Nodes) -> set[str]:
     """Return the names of all values that are defined in this graph itself."""
     names = {name for node in graph.node for name in node.output[:]}

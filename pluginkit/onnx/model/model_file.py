@@ -24,6 +24,7 @@ from pluginkit.onnx.model.external_data import (
     is_external,
     read_small,
 )
+from pluginkit.onnx.model.function_opsets import has_other_opsets, share_opset
 from pluginkit.onnx.model.graphs import tensors
 from pluginkit.onnx.model.model_bytes import pieces_of
 from pluginkit.onnx.model.structure import RE_EXPORT, check_structure
@@ -117,10 +118,16 @@ def inline_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model with every call of a local function replaced by the function's nodes.
 
     Errors:
-        PK408: a function calls itself, or two functions have one name.
+        PK408: a function calls itself, two functions have one name, or onnx cannot bring one to the
+        model's version of ONNX's operators.
     """
+    if has_other_opsets(model):  # the inliner would leave them
+        shared = onnx.ModelProto()
+        shared.CopyFrom(model)
+        share_opset(shared)
+        model = shared
     try:
-        return onnx.inliner.inline_local_functions(model)
+        return onnx.inliner.inline_local_functions(model, convert_version=has_other_opsets(model))
     except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         raise ModelError(
             "PK408",

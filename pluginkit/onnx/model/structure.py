@@ -46,8 +46,8 @@ def check_structure(model: onnx.ModelProto) -> None:
 
     Errors:
         PK401: a name is not UTF-8.  PK403: a graph has a cycle.  PK408: a node lacks an input, an
-        output, a body or an equation, a name has two values, a function calls itself, or no opset
-        has the number that is imported.
+        output, a body or an equation or has an attribute twice, a name has two values, an output
+        none, a function calls itself, or no opset has the number that is imported.
     """
     _check_opsets(model)
     defined: dict[Scope, set[str]] = {}
@@ -59,13 +59,28 @@ def check_structure(model: onnx.ModelProto) -> None:
         for node in scope.graph.node:
             problem = _problem_of_node(node, scope, defined)
             if problem is not None:
-                raise ModelError(
-                    "PK408",
-                    f"{describe(node)} {problem}; expected a valid model.",
-                    where=scope.path,
-                    fix=RE_EXPORT,
-                )
+                raise _invalid(f"{describe(node)} {problem}", scope)
+        _check_ports(scope, defined)
     _check_functions(model)
+
+
+def _invalid(problem: str, scope: Scope) -> ModelError:
+    return ModelError(
+        "PK408", f"{problem}; expected a valid model.", where=scope.path, fix=RE_EXPORT
+    )
+
+
+def _check_ports(scope: Scope, defined: Mapping[Scope, set[str]]) -> None:
+    """Refuse an output that is nowhere a value, and a tensor of no type as an input."""
+    for output in scope.graph.output:
+        name = output if isinstance(output, str) else output.name
+        if name and not _is_seen(name, scope, defined):
+            raise _invalid(f"the graph has output '{name}', which no node produces", scope)
+    for value in scope.graph.input if scope.outer is None else ():
+        if isinstance(value, str) or not value.type.HasField("tensor_type"):
+            continue
+        if value.type.tensor_type.elem_type == onnx.TensorProto.UNDEFINED:
+            raise _invalid(f"input '{value.name}' has no element type", scope)
 
 
 def _check_opsets(model: onnx.ModelProto) -> None:
@@ -135,6 +150,9 @@ def _problem_of_node(
     if not any(node.output[:]):
         return "has no output"
     own = defined[scope]
+    attributes = [one.name for one in node.attribute]
+    if len(set(attributes)) < len(attributes):
+        return f"has attribute '{max(attributes, key=attributes.count)}' twice"
     inputs = node.input[:]
     for name in inputs:
         if name and name not in own and not _is_seen(name, scope.outer, defined):

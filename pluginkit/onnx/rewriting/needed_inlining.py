@@ -6,22 +6,25 @@ several. A plugin node inside needs them, and so do most rewrites.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 
 import onnx
 import onnx.checker
+import onnx.defs
 import onnx.helper
 import onnx.inliner
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.model.external_data import is_external
-from pluginkit.onnx.model.graphs import Scope, scopes, tensors
-from pluginkit.onnx.model.structure import find_schema
+from pluginkit.onnx.model.function_opsets import (
+    ONNX_DOMAINS,
+    has_other_opsets,
+    share_opset,
+)
+from pluginkit.onnx.model.graphs import root_of, scopes, tensors
 
 _Key = tuple[str, str]
-#: The names of the domain of ONNX's own operators.
-_ONNX = ("", "ai.onnx")
-
 #: The types of values between nodes that some rewrites look for, whatever the operator is.
 _RARE_TYPES = frozenset(
     [
@@ -35,6 +38,15 @@ _RARE_TYPES = frozenset(
     ]
 )
 
+#: Operators of other domains that TensorRT's parser has itself, but for those that begin with TRT_.
+_OF_PARSER = frozenset(
+    [
+        "DistCollective", "GroupQueryAttention", "ImageScaler", "MatMulNBits",
+        "MultiHeadAttention", "ParametricSoftplus", "QMoE", "ScaledTanh",
+        "SimplifiedLayerNormalization", "SkipSimplifiedLayerNormalization",
+    ]
+)  # fmt: skip
+
 #: What is to blame where onnx fails to bring functions to the opset of their model.
 _OTHER_OPSETS = "functions import another opset than the model, and onnx cannot convert them: "
 
@@ -44,7 +56,8 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
 
     Functions that call such a function are inlined too, and functions with an overload, which
     TensorRT's parser ignores, with external data, which onnx does not find there, or called without
-    an optional input, which the parser refuses. If the model has values of types that TensorRT
+    an optional input, which the parser refuses. So are functions of a name that another one or an
+    operator has: the parser ignores their domains. If the model has values of types that TensorRT
     lacks, or a function another version of ONNX's operators, all functions are.
 
     Args:
@@ -60,9 +73,9 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
     if not model.functions:
         return False
     light = _without_weights(model)
-    _share_opset(light)
-    has_others = _has_other_opsets(light)
-    refused = _name_overloads(light) | _called_with_fewer_inputs(light)
+    share_opset(light)
+    has_others = has_other_opsets(light)
+    refused = _name_overloads(light) | _called_with_fewer_inputs(light) | _mistaken(light)
     wanted = _wanted(light, op_types, refused)
     if not wanted:
         return False
@@ -98,7 +111,7 @@ def _wanted(
     calls: dict[_Key, set[_Key]] = {}
     with_external_data: set[_Key] = set()
     for scope in scopes(model):
-        root = _root(scope).graph
+        root = root_of(scope).graph
         if isinstance(root, onnx.FunctionProto):
             key = (root.domain, root.name)
             holds.setdefault(key, set()).update(node.op_type for node in scope.graph.node)
@@ -118,6 +131,19 @@ def _wanted(
         wanted |= callers
 
 
+def _mistaken(model: onnx.ModelProto) -> set[_Key]:
+    """Return the functions that TensorRT's parser takes for something else of their name."""
+    keys = {(each.domain, each.name) for each in model.functions}
+    domains = Counter(name for _, name in keys)
+    operators = {schema.name for schema in onnx.defs.get_all_schemas()} | _OF_PARSER
+    return {
+        (domain, name)
+        for domain, name in keys
+        if domain not in ONNX_DOMAINS
+        and (domains[name] > 1 or name in operators or name.startswith("TRT_"))
+    }
+
+
 def _called_with_fewer_inputs(model: onnx.ModelProto) -> set[_Key]:
     """Return the functions that a node calls without one of their inputs."""
     inputs = {(each.domain, each.name): len(each.input) for each in model.functions}
@@ -127,52 +153,6 @@ def _called_with_fewer_inputs(model: onnx.ModelProto) -> set[_Key]:
         for node in scope.graph.node
         if inputs.get((node.domain, node.op_type), 0) > sum(map(bool, node.input))
     }
-
-
-def _has_other_opsets(model: onnx.ModelProto) -> bool:
-    """Whether a function imports another version of ONNX's operators than the model."""
-    own = {entry.version for entry in model.opset_import if entry.domain in _ONNX}
-    return any(
-        entry.version not in own
-        for function in model.functions
-        for entry in function.opset_import
-        if entry.domain in _ONNX
-    )
-
-
-def _share_opset(model: onnx.ModelProto) -> None:
-    """Let functions import the model's version of ONNX's operators, where all theirs are the same.
-
-    onnx converts only nodes whose types it knows, even if there is nothing to convert.
-    """
-    own = next((each.version for each in model.opset_import if each.domain in _ONNX), None)
-    used: dict[_Key, set[str]] = {}
-    for scope in scopes(model):
-        root = _root(scope).graph
-        if isinstance(root, onnx.FunctionProto):
-            op_types = {node.op_type for node in scope.graph.node if node.domain in _ONNX}
-            used.setdefault((root.domain, root.name), set()).update(op_types)
-    for function in model.functions:
-        op_types = used[function.domain, function.name]
-        for each in function.opset_import:
-            if own is None or each.domain not in _ONNX:
-                continue
-            if all(_is_unchanged(op_type, each.version, own) for op_type in op_types):
-                each.version = own
-
-
-def _is_unchanged(op_type: str, *opsets: int) -> bool:
-    """Whether an operator of ONNX is the same in all opsets."""
-    first, *others = (find_schema(op_type, opset) for opset in opsets)
-    return first is not None and all(
-        each is not None and each.since_version == first.since_version for each in others
-    )
-
-
-def _root(scope: Scope) -> Scope:
-    while scope.outer is not None:
-        scope = scope.outer
-    return scope
 
 
 def _has_rare_types(model: onnx.ModelProto) -> bool:

@@ -59,6 +59,8 @@ class RewriteResult:
         plugins: the plugin classes of the rewrites and those given, by registry key.
         mismatched: with ``explain``, the nodes that have the operator of a pattern's last node but
             do not match, each with the reason.
+        had_to_inline: whether local functions were inlined that TensorRT's parser would refuse or
+            take for something else.
     """
 
     model: onnx.ModelProto
@@ -68,6 +70,7 @@ class RewriteResult:
     opt_in: list[str]
     plugins: dict[PluginKey, type[Plugin]]
     mismatched: list[RefusedRewrite] = field(default_factory=list)
+    had_to_inline: bool = False
 
     @property
     def notes(self) -> list[str]:
@@ -166,7 +169,9 @@ def rewrite_model(
         result.CopyFrom(model)  # no function had to be inlined after all
         given_extents(result, shapes)  # names its dimensions again
         _repair(result, extents)
-    return RewriteResult(result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched)
+    return RewriteResult(
+        result, applied, refused, chosen.retired, chosen.opt_in, known, mismatched, had_to_inline
+    )
 
 
 def _repair(model: onnx.ModelProto, extents: Extents) -> bool:

@@ -493,6 +493,33 @@ def test_a_name_with_two_values_is_refused(outputs, tmp_path):
     assert f"'{outputs[0]}' has two values" in error.message
 
 
+def test_an_output_that_nothing_makes_is_refused(tmp_path):
+    node = helper.make_node("Relu", ["x"], ["y"])
+    model = model_of([node], [value("x", [2])], [value("q", [2])])
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "output 'q', which no node produces" in error.message
+
+
+def test_an_attribute_that_a_node_has_twice_is_refused(tmp_path):
+    """TensorRT's parser would take one of the two."""
+    node = helper.make_node("Softmax", ["x"], ["y"], axis=0)
+    node.attribute.append(helper.make_attribute("axis", 1))
+    error = refusal(
+        written(tmp_path / "m.onnx", model_of([node], [value("x", [2])], [value("y", [2])]))
+    )
+    assert error.code == "PK408"
+    assert "has attribute 'axis' twice" in error.message
+
+
+def test_an_input_without_a_type_is_refused(tmp_path):
+    node = helper.make_node("Relu", ["x"], ["y"])
+    untyped = helper.make_tensor_value_info("x", 0, [2])
+    error = refusal(written(tmp_path / "m.onnx", model_of([node], [untyped], [value("y", [2])])))
+    assert error.code == "PK408"
+    assert "input 'x' has no element type" in error.message
+
+
 @pytest.mark.parametrize("version", [-1, 0, 2**31])
 def test_an_opset_that_there_cannot_be_is_refused(version, tmp_path):
     node = helper.make_node("Relu", ["x"], ["y"])

@@ -1,11 +1,14 @@
 """Local functions that hold nodes to rewrite are inlined, because only a call gives them types."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from pluginkit.errors import ModelError
+from pluginkit.onnx.model.model_file import inline_functions
 from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 from pluginkit.onnx.rewriting.needed_inlining import inline_needed
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
@@ -178,7 +181,8 @@ def test_weights_stay_and_keep_their_names():
 
 def test_functions_of_another_opset_that_onnx_cannot_convert():
     unknown = helper.make_node("Unknown", ["x"], ["u"], domain="custom")
-    model = model_of([unknown, call("f", inputs=("u", "i"))], [function("f", [scatter()])])
+    largest = helper.make_node("ReduceMax", ["a"], ["z"])
+    model = model_of([unknown, call("f", inputs=("u", "i"))], [function("f", [largest])])
     model.opset_import.append(helper.make_opsetid("custom", 1))
     model.functions[0].opset_import[0].version = 16
     with pytest.raises(ModelError, match="another opset than the model, and onnx cannot convert"):
@@ -202,3 +206,33 @@ def test_functions_of_another_opset_with_the_same_operators_need_no_conversion()
     assert not inline_needed(model, {"Compress"})
     assert [node.op_type for node in model.graph.node] == ["Unknown", "Compress"]
     assert not model.functions
+
+
+def test_functions_in_functions_of_another_opset_whose_operators_mean_the_same():
+    """onnx cannot convert what an inner function makes; ScatterElements-18 takes more types."""
+    inner = function("Inner", [scatter(reduction="add")])
+    inner.opset_import[0].version = 16
+    calls = [call("Inner", "q", inputs=("a", "i")), call("Inner", "z", inputs=("q", "i"))]
+    model = model_of([call("Outer")], [function("Outer", calls), inner])
+    result = rewrite_model(model, find_rewrites())
+    assert [node.op_type for node in result.model.graph.node] == ["ScatterElements_PK"] * 2
+    (expected,) = run_onnxruntime(inline_functions(model), {"x": X, "i": INDICES}).values()
+    feeds = {"x": X, "i": INDICES}
+    (got,) = run_model(result.model, feeds, result.plugins, base_dir=Path()).values()
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_functions_that_the_parser_would_mistake_are_inlined():
+    """It ignores the domain of a function: an operator, or another function, has its name."""
+    relu = function("Relu", [helper.make_node("Neg", ["a"], ["z"])])
+    result = rewrite_model(model_of([call("Relu")], [relu]), find_rewrites())
+    assert result.had_to_inline
+    assert [node.op_type for node in result.model.graph.node] == ["Neg"]
+    blocks = [function("Block", [helper.make_node(op, ["a"], ["z"])]) for op in ("Neg", "Abs")]
+    blocks[1].domain = "other"
+    calls = [call("Block", "p"), call("Block", inputs=("p", "i"))]
+    calls[1].domain = "other"
+    model = model_of(calls, blocks)
+    model.opset_import.append(helper.make_opsetid("other", 1))
+    result = rewrite_model(model, find_rewrites())
+    assert [node.op_type for node in result.model.graph.node] == ["Neg", "Abs"]
