@@ -303,6 +303,17 @@ def test_progress_is_told_in_balanced_phases(relu: Path) -> None:
     assert open_phases == []
 
 
+@pytest.mark.parametrize("name", ["x[0]", "*"])
+def test_the_name_of_an_input_is_no_pattern(name: str, tmp_path: Path) -> None:
+    """Polygraphy's profiles take names for patterns."""
+    node = helper.make_node("Concat", [name, "x"], ["y"], axis=0)
+    inputs = [tensor(name, ["n", 4]), tensor("x", ["m", 4])]
+    path = save(tmp_path / "joined.onnx", [node], inputs, [tensor("y", ["k", 4])])
+    build_engine(path, shapes={name: "1x4,2x4,5x4", "x": "1x4,2x4,6x4"}, options=RTX)
+    (profile,) = check_manifest(path.with_suffix(".plan")).profiles
+    assert (profile[name].max, profile["x"].max) == ((5, 4), (6, 4))
+
+
 def test_a_static_model_needs_no_profile(tmp_path: Path) -> None:
     node = helper.make_node("Relu", ["x"], ["y"])
     model = save(tmp_path / "static.onnx", [node], [tensor("x", [2])], [tensor("y", [2])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def _trt_profile(profile: OptimizationProfile) -> Any:
 
     trt_profile = TrtProfile()
     for name, shapes in profile.ranges.items():
-        trt_profile.add(name, *shapes)
+        trt_profile.add(glob.escape(name), *shapes)  # Polygraphy takes names for patterns
     return trt_profile
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import onnx
@@ -16,7 +17,7 @@ from pluginkit.contract.plugin_names import nearest
 from pluginkit.contract.scratch import names_a_plugin, plugin_class
 from pluginkit.contract.spec import PRESENT_INPUTS, PluginSpec
 from pluginkit.contract.spec import PluginKey as PluginKey
-from pluginkit.errors import AttributeValueError, ModelError
+from pluginkit.errors import AttributeValueError, ModelError, PluginkitError
 from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import describe, scopes
 
@@ -118,8 +119,19 @@ def plugin_of_node(node: onnx.NodeProto, plugins: Plugins) -> Plugin | None:
     }
     plugin = cls.from_wire(wire, where)
     if PRESENT_INPUTS not in wire:
-        plugin, _ = bind_inputs(plugin, list(node.input))
+        with _blaming(node):
+            plugin, _ = bind_inputs(plugin, list(node.input))
     return plugin
+
+
+@contextmanager
+def _blaming(node: onnx.NodeProto) -> Iterator[None]:
+    """Let errors of the body say which node they are about."""
+    try:
+        yield
+    except PluginkitError as error:
+        error.where = error.where or f"node {describe(node)}"
+        raise
 
 
 def _check_names(
@@ -195,7 +207,8 @@ def complete_plugin_nodes(model: onnx.ModelProto, plugins: Plugins) -> None:
     """
     for _, node, plugin in plugin_nodes(model, plugins):
         present = [name for name in node.input if name]
-        written = plugin_node(plugin, present, list(node.output), node.name)
+        with _blaming(node):
+            written = plugin_node(plugin, present, list(node.output), node.name)
         if list(node.input) != present:
             node.ClearField("input")
             node.input.extend(present)

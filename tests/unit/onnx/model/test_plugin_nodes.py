@@ -6,7 +6,7 @@ from onnx import helper
 from pluginkit import Input, Output, Plugin, attribute, float32
 from pluginkit.engine import build_engine
 from pluginkit.engine.scan.scan_model import scan
-from pluginkit.errors import AttributeValueError, ModelError, UsageError
+from pluginkit.errors import AttributeValueError, ModelError, PluginkitError, UsageError
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_nodes, plugin_of_node
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
@@ -218,6 +218,16 @@ def test_an_attribute_that_is_there_twice_is_refused():
     node.attribute.append(helper.make_attribute("a", 3.0))
     with pytest.raises(AttributeValueError, match="PK108 Affine: attribute 'a' is there twice"):
         plugin_of_node(node, PLUGINS)
+
+
+@pytest.mark.parametrize("inputs", [[], ["x"] * 9])
+def test_a_wrong_number_of_inputs_is_refused_with_the_node(inputs):
+    node = misspelt(a=2.0)
+    del node.input[:]
+    node.input.extend(inputs)
+    with pytest.raises(PluginkitError, match="PK110|PK411") as caught:
+        plugin_of_node(node, PLUGINS)
+    assert "Affine_PK 'bad'" in caught.value.where
 
 
 @pytest.mark.parametrize("place", ["main", "body", "function"])
