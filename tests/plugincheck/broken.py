@@ -30,7 +30,15 @@ from pluginkit import (
     uint8,
 )
 from pluginkit.plugins.scatter_elements import ScatterElements
-from tests.plugincheck.sound import Blend, HostLeakyRelu, HostRelu, Pair, host_array
+from tests.plugincheck.sound import (
+    Blend,
+    Host,
+    HostLeakyRelu,
+    HostRelu,
+    HostRowMaximum,
+    Pair,
+    host_array,
+)
 
 
 @dataclass(frozen=True)
@@ -57,13 +65,16 @@ def broken(*caught_by: str, memory: str = "host") -> Callable[[type[Plugin]], ty
 
 #: All that execute: what fails in every enqueue fails them all.
 EXECUTING = (
-    "kernel_types", "kernel_sizes", "kernel_empty", "kernel_nan_inf", "canaries",
+    "kernel_types", "kernel_sizes", "kernel_empty", "kernel_nan_inf", "kernel_overflow", "canaries",
     "poisoned_outputs", "two_shapes", "two_contexts", "clone_independence", "determinism",
     "batch_permutation",
 )  # fmt: skip
 
 #: Those that compare values.
-COMPARING = tuple(name for name in EXECUTING if name != "canaries")
+COMPARING = tuple(name for name in EXECUTING if name not in ("canaries", "kernel_overflow"))
+
+#: All but that which leaves out what the plugin or its reference refuses.
+REQUIRING = tuple(name for name in EXECUTING if name != "kernel_overflow")
 
 # Samples
 
@@ -183,7 +194,7 @@ class ReferenceThatVaries(Pair):
         return y, positive + np.int32(next(_tick))
 
 
-@broken("reference", "shape_function", "dtypes", "build", *EXECUTING)
+@broken("reference", "shape_function", "dtypes", "build", *REQUIRING)
 class ReferenceOfAnotherShape(Blend):
     def reference(self, x, bias):
         return super().reference(x, bias)[:, :-1]
@@ -278,7 +289,7 @@ class WorkspaceRaises(Blend):
 
 @broken(
     "reference", "shape_function", "format_combinations", "life_cycle", "dtypes", "build",
-    *EXECUTING,
+    *REQUIRING,
 )  # fmt: skip
 class OutputTypesRaise(Blend):
     def output_types(self, x, bias):
@@ -485,6 +496,21 @@ class ArgumentOfAnotherWidth(_Copying):
         return Launch(self.kernel, -(-x.size // 256), 256, (y, x, int32(x.size)))
 
 
+@broken("compile", memory="gpu")
+class BlockLargerThanItsLaunchBounds(_Copying):
+    kernel = CudaKernel(
+        """
+        #include <cuda_fp16.h>
+        template <typename T>
+        __global__ void __launch_bounds__(64) twice(T* y, const T* x, long long n) {
+            long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x;
+            if (i < n) y[i] = x[i];
+        }
+        """,
+        "twice<{T}>",
+    )
+
+
 @broken("exports", memory="gpu")
 class BlockThatChangesFromCallToCall(_Copying):
     """Any block gives the same result, but what is exported has one."""
@@ -554,6 +580,69 @@ class InfinityOfTheOtherSign(Blend):
     def compute(self, x, bias):
         y = self.reference(x, bias)
         return np.where(np.isinf(y), -y, y)
+
+
+@broken("kernel_nan_inf")
+class MaximumThatBeginsAtZero(HostRowMaximum):
+    def compute(self, x):
+        return x.max(axis=1, initial=0)
+
+
+@broken("kernel_sizes")
+class WrongUnlessSquare(Host):
+    """A transposition that takes the rows for the columns."""
+
+    x = Input(float32, ranks=(2, 2))
+    y = Output(float32)
+
+    def output_shapes(self, x):
+        return x.shape[::-1]
+
+    def reference(self, x):
+        return np.ascontiguousarray(x.T)
+
+    def compute(self, x):
+        return np.resize(np.resize(x, (x.shape[0], x.shape[0])).T, x.T.shape)
+
+    @classmethod
+    def cases(cls):
+        yield Case("square", [np.arange(9, dtype=np.float32).reshape(3, 3)])
+
+
+@broken("kernel_overflow")
+class ExponentialsWithoutTheMaximum(HostRowMaximum):
+    """As a log-sum-exp that overflows."""
+
+    def compute(self, x):
+        is_lost = np.isfinite(x) & np.isinf(np.exp(x))
+        return np.where(is_lost.any(axis=1), np.nan, self.reference(x))
+
+
+@broken("kernel_attributes")
+class AttributeThatTheKernelIgnores(HostLeakyRelu):
+    def compute(self, x):
+        return np.where(x < 0, x * x.dtype.type(0.5), x)
+
+
+@broken("kernel_integers", memory="gpu")
+class RemainderOfTheSignOfItsDividend(Plugin):
+    x = Input("T")
+    y = Output("T", like="x")
+    types = {"T": (int32, int64)}
+    kernel = CudaKernel(
+        "template <typename T> __global__ void r(T* y, const T* x) { y[0] = x[0] % 7; }\n",
+        "r<{T}>",
+    )
+
+    def launches(self, x, y):
+        return Launch(self.kernel, x.size, 1, (y, x))
+
+    def reference(self, x):
+        return x % x.dtype.type(7)
+
+    @classmethod
+    def cases(cls):
+        yield Case("one", [np.array([5], np.int32)])
 
 
 @broken("canaries")

@@ -108,6 +108,25 @@ class HostLeakyRelu(Host):
         yield Case("line", [np.linspace(-3, 3, 12, dtype=np.float32).reshape(4, 3)], {"alpha": 0.5})
 
 
+class HostRowMaximum(Host):
+    """The largest element of each row."""
+
+    types = {"T": (float32,)}
+    tolerance = {float32: 1e-6}
+    x = Input("T", ranks=(2, 2))
+    y = Output("T")
+
+    def output_shapes(self, x):
+        return x.shape[:1]
+
+    def reference(self, x):
+        return x.max(axis=1, initial=-np.inf)
+
+    @classmethod
+    def cases(cls):
+        yield Case("rows", [np.arange(1, 13, dtype=np.float32).reshape(3, 4)])
+
+
 class Pair(Host):
     """Two outputs of different types: x doubled, and how many elements of each row are positive."""
 

@@ -38,7 +38,7 @@ def test_reading_an_axis_too_far_refuses_the_case():
 def test_a_plain_value_error_refuses_sizes_and_the_check_counts_them():
     found = results(faulty.CheckRefusesOthers, "shape_function")["shape_function"]
     assert found.status == "passed"
-    assert found.remark == "5 sets of shapes; the plugin refuses 8 others"
+    assert found.remark == "6 sets of shapes; the plugin refuses 8 others"
 
 
 def test_where_every_other_size_is_refused_shapes_are_not_checked():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
+from math import prod
 
 from pluginkit.checking.author_line import root_of
 from pluginkit.checking.check import check
@@ -93,7 +94,8 @@ def compile(subject: Subject) -> str:  # noqa: A001  # the check's name
     """Every kernel of the cases compiles for every architecture from 7.5 to 12.0.
 
     CUDA C++ by NVRTC, numba kernels by numba-cuda and nvJitLink: the first case in every
-    combination of types, every other case in the first; parameters fit the arguments.
+    combination of types, every other case in the first; parameters fit the arguments, and blocks
+    the registers that a thread takes and the kernel's ``__launch_bounds__``.
 
     Does not prove that a kernel computes anything, nor that its shared memory fits a GPU.
     """
@@ -131,6 +133,8 @@ def _compile_all(wanted: list[Wanted], arch: str) -> None:
     """Compile the kernels of each source together, which is ten times faster."""
     from pluginkit.kernels.arguments import check_parameters, parameters
     from pluginkit.kernels.compile import compile_cuda, compile_numba
+    from pluginkit.kernels.enqueue_steps import three
+    from pluginkit.kernels.most_threads import most_threads
 
     groups: dict[object, list[Wanted]] = {}
     for call, launch, one in wanted:
@@ -159,3 +163,15 @@ def _compile_all(wanted: list[Wanted], arch: str) -> None:
                 case=call.case,
                 root=root_of(error),
             ) from error
+        for (call, launch, _), symbol in zip(group, compiled.symbols, strict=True):
+            threads, most = prod(three(launch.block)), most_threads(compiled.cubin, symbol)
+            if threads > most:
+                raise Failure(
+                    f"{call.label}, sm_{arch}: kernel '{launch.kernel.name}'",
+                    f"blocks of {threads} threads",
+                    f"at most {most}",
+                    cause="CUDA refuses the launch: the registers of a thread, or the kernel's "
+                    "__launch_bounds__, allow no more.\nLaunch smaller blocks, or give the kernel "
+                    f"__launch_bounds__({threads}), for which the compiler uses fewer registers.",
+                    case=call.case,
+                )

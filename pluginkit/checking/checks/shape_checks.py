@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from math import prod
 
 from pluginkit.checking.author_line import author_line, root_of
 from pluginkit.checking.check import check
@@ -18,6 +20,10 @@ def _odd(dim: int) -> int:
     return 2 * dim + 1
 
 
+#: What is added to one axis after the other, so that axes that were equal differ.
+_UNEVEN = (1, 2, 0)
+#: Single axes change in cases of up to so many elements: there are many axes.
+_FEW = 5000
 #: The sizes to try for a case: a label, and a function from the old size to the new one.
 RESIZES = (
     ("the case's size", lambda dim: dim),
@@ -38,7 +44,7 @@ def sizes_of(call: PluginCall) -> Iterator[PluginCall | None]:
 
     First all dimensions change together, except those that the class declares as numbers; then the
     dimensions of each declared name change by themselves. If the plugin refuses all of these, each
-    dimension changes by itself.
+    dimension changes by itself. At the end come sizes that the plugin may refuse without a word.
     """
     is_refused = True
     groups = call.groups()
@@ -51,12 +57,51 @@ def sizes_of(call: PluginCall) -> Iterator[PluginCall | None]:
             other = call.resized(_odd, f"odd, {name} alone", axes)
             is_refused &= other is None
             yield other
-    if not is_refused:
-        return
-    for label, resize in RESIZES[1:]:
+    for label, resize in RESIZES[1:] if is_refused else ():
         for name, axes in groups.items():
             if any(resize(dim) != dim for dim in _dims(call, axes)):
                 yield call.resized(resize, f"{label}, {name} alone", axes)
+    yield from _further_sizes(call)
+
+
+def _further_sizes(call: PluginCall) -> Iterator[PluginCall]:
+    """Yield sizes in which inputs may not fit each other, where the reference has a result."""
+    groups = call.groups()
+    named = [axes for axes in groups.values() if _is_declared(call, axes)]
+    unnamed = {name: axes[0] for name, axes in groups.items() if axes not in named}
+    every = {axis: _dims(call, [axis])[0] for axes in groups.values() for axis in axes}
+    added = {axis: _UNEVEN[number % 3] for number, axes in enumerate(named) for axis in axes}
+    added |= {axis: _UNEVEN[(len(named) + axis[1]) % 3] for axis in unnamed.values()}
+    changes = [("powers of two", {axis: _power_of_two(dim) for axis, dim in every.items()})]
+    if len(set(added.values())) > 1:
+        changes.append(("uneven", {axis: dim + added[axis] for axis, dim in every.items()}))
+    if len(call.shapes) > 1 and sum(map(prod, call.shapes)) <= _FEW:
+        changes += [
+            (f"1, {name} alone", {axis: 1}) for name, axis in unnamed.items() if every[axis] > 1
+        ]
+    for label, sizes in changes:
+        shapes = [
+            tuple(sizes.get((number, axis), dim) for axis, dim in enumerate(shape))
+            for number, shape in enumerate(call.shapes)
+        ]
+        with suppress(Failure):
+            other = None if shapes == call.shapes else call.with_shapes(shapes, label)
+            if other is not None and has_result(other):
+                yield other
+
+
+def _power_of_two(dim: int) -> int:
+    return 1 << max(dim - 1, 0).bit_length()
+
+
+def has_result(call: PluginCall) -> bool:
+    """Whether the plugin and its reference take what a check has changed in a call."""
+    try:
+        calls.check(call.plugin, call.describe())
+        call.reference()
+    except Exception:  # the author's methods may raise anything; other checks report it
+        return False
+    return True
 
 
 def _is_declared(call: PluginCall, axes: Sequence[CallAxis]) -> bool:
@@ -75,8 +120,8 @@ def shape_function(subject: Subject) -> str:
 
     The shape function runs with all dimensions unknown, and with every other one unknown, as
     TensorRT calls it. Its expressions are then evaluated for each case in its own size, at 1, odd,
-    doubled and empty, and with the dimensions of each declared name odd. If the plugin refuses all
-    of these, one dimension changes at a time.
+    doubled, a power of two and empty, and with the dimensions of each declared name odd. If the
+    plugin refuses all of these, one dimension changes at a time.
 
     Does not prove anything about shapes far from those of the cases, nor about outputs whose shape
     depends on data.

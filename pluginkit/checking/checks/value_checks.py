@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import Any
 
 from pluginkit.checking.check import check
@@ -77,6 +78,9 @@ def kernel_empty(subject: Subject) -> str:
 def kernel_nan_inf(subject: Subject) -> str:
     """Outputs have NaN and infinities where the reference has them, and nowhere else.
 
+    Each case runs with a few elements of every floating-point input NaN, infinite and negative
+    infinite; a single such input is also all of it.
+
     Does not prove anything about signed zeros, denormals or the bits of a NaN.
     """
 
@@ -84,16 +88,18 @@ def kernel_nan_inf(subject: Subject) -> str:
         import numpy as np
 
         for call in subject.calls("cover"):
-            if not any(dtype.is_floating and a.size for dtype, a in _typed(call)):
-                continue
-            for value in (np.nan, np.inf, -np.inf):
+            floating = sum(dtype.is_floating and a.size > 0 for dtype, a in _typed(call))
+            for value, is_all in product((np.nan, np.inf, -np.inf), (False, True)):
+                if not floating or (is_all and floating > 1):  # of several, the order may matter
+                    continue
                 arrays = []
                 for dtype, array in _typed(call):
                     changed = array.copy()
                     if dtype.is_floating:
-                        changed.reshape(-1)[:: max(array.size // 3, 1)] = value
+                        step = 1 if is_all else max(array.size // 3, 1)
+                        changed.reshape(-1)[::step] = value
                     arrays.append(changed)
-                yield call.with_arrays(arrays, f"with {value}")
+                yield call.with_arrays(arrays, f"all {value}" if is_all else f"with {value}")
 
     return _agree(subject, special(), "kernel_nan_inf")
 

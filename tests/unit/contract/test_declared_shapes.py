@@ -170,6 +170,8 @@ def test_the_sizes_that_are_tried_keep_numbers_and_vary_each_name():
         [(0, 4), (0, 4)],
         [(7, 4), (3, 4)],  # N alone: an output of (N, N) for (N, M) would pass until here
         [(3, 4), (7, 4)],
+        [(4, 4), (4, 4)],
+        [(4, 4), (5, 4)],  # uneven
     ]
 
 
