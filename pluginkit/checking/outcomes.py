@@ -63,7 +63,10 @@ _CUDA_CAUSES = (
 
 
 def outcome_of(
-    error: Exception, where: str, case: Case | None = None, expected: str = "no exception"
+    error: Exception | SystemExit,
+    where: str,
+    case: Case | None = None,
+    expected: str = "no exception",
 ) -> Failure | NotRun:
     """Turn an exception from the plugin into a Failure, or into NotRun if kernels cannot run here.
 

@@ -222,7 +222,7 @@ class Subject:
         self.unusable: list[tuple[str, str]] = []
         try:
             given = given_cases(plugin_class.cases() if cases is None else cases)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.unusable.append(("cases()", f"{type(error).__name__}: {error}"))
             given = []
         self._bindings = chosen_bindings(plugin_class.spec.types)

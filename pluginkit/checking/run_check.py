@@ -32,7 +32,7 @@ def execute(check: Check, subject: Subject) -> CheckResult:
         return CheckResult(check.name, "not run", str(reason))
     except Failure as failure:
         return failed(check, subject, failure, time.perf_counter() - started)
-    except Exception as error:  # the author's methods may raise anything
+    except (Exception, SystemExit) as error:  # the author's methods may raise anything
         outcome = _unexpected(error, subject)
         if isinstance(outcome, NotRun):
             return CheckResult(check.name, "not run", str(outcome))
@@ -56,7 +56,7 @@ def failed(check: Check, subject: Subject, failure: Failure, seconds: float) -> 
     )
 
 
-def _unexpected(error: Exception, subject: Subject) -> Failure | NotRun:
+def _unexpected(error: Exception | SystemExit, subject: Subject) -> Failure | NotRun:
     call = subject.latest
     if call is not None:
         return outcome_of(error, call.label, call.case)

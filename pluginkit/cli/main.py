@@ -117,6 +117,10 @@ def _run(argv: Sequence[str] | None) -> int:
         return FAILED
     except OSError as error:
         return _report_system(error, args)
+    except SystemExit as error:  # a plugin's method may end the process
+        if isinstance(error.__context__, BrokenPipeError):  # or rich, whose reader has gone
+            raise
+        return _report_bug(error, args)
     except Exception as error:
         return _report_bug(error, args)
 
@@ -208,7 +212,7 @@ def _report_system(error: OSError, args: argparse.Namespace) -> int:
     return FAILED
 
 
-def _report_bug(error: Exception, args: argparse.Namespace) -> int:
+def _report_bug(error: Exception | SystemExit, args: argparse.Namespace) -> int:
     fix = "run again with -v for the traceback."
     if args.verbose:
         traceback.print_exception(error)

@@ -114,13 +114,13 @@ def _check_names(source: ClassSource, spec: PluginSpec) -> None:
 def _check_tolerance(source: ClassSource) -> None:
     tolerance = getattr(source.cls, "tolerance", {})
     if not isinstance(tolerance, Mapping) or not all(
-        isinstance(dtype, DType) and isinstance(error, (int, float))
+        isinstance(dtype, DType) and isinstance(error, (int, float)) and error >= 0
         for dtype, error in tolerance.items()
     ):
         raise source.error(
             "PK107",
             "tolerance",
-            f"tolerance is {tolerance!r}; expected an error for each dtype.",
+            f"tolerance is {tolerance!r}; expected an error, 0 or more, for each dtype.",
             "write tolerance = {pluginkit.float32: 1e-5}.",
         )
 
@@ -170,6 +170,13 @@ def _check_methods(source: ClassSource, spec: PluginSpec) -> None:
     for method, names in expected.items():
         if source.overrides(method):
             _check_signature(source, method, names)
+    if inspect.isfunction(inspect.getattr_static(source.cls, "cases")):
+        raise source.error(
+            "PK105",
+            "cases",
+            "cases is a method of instances; expected a classmethod.",
+            "write @classmethod above def cases(cls).",
+        )
 
 
 def _check_signature(source: ClassSource, method: str, names: list[str]) -> None:

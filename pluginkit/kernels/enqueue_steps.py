@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _GRID_LIMITS = (2**31 - 1, 65535, 65535)
 _BLOCK_LIMITS = (1024, 1024, 64)
 _BLOCK_THREADS = 1024
-_SHARED_LIMIT = (2**31 - 1,)
+#: What a block may have on the GPUs that allow most, of compute capability 9.0 and 10.0.
+_SHARED_LIMIT = (227 * 1024,)
 
 
 @dataclass(eq=False)
@@ -174,7 +175,10 @@ def _outside_limits(owner: str, launch: Launch) -> KernelError:
             f"{_BLOCK_THREADS} threads in all.",
         )
     return KernelError(
-        "PK304", f"{name} has shared_bytes={launch.shared_bytes!r}; expected an int >= 0."
+        "PK304",
+        f"{name} has shared_bytes={launch.shared_bytes!r}; expected an int, 0 to "
+        f"{_SHARED_LIMIT[0]}.",
+        fix="keep less of a row in shared memory, or refuse such sizes in check().",
     )
 
 

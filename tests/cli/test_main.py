@@ -299,3 +299,12 @@ def test_a_long_report_is_cut_short_and_says_so(capsys: Capture) -> None:
     assert "node_99 " in printed
     assert "node_100 " not in printed
     assert "and 50 more" in printed
+
+
+def test_a_method_that_ends_the_process_is_told(monkeypatch, capsys) -> None:
+    def leave(args: object) -> int:
+        raise SystemExit(0)
+
+    monkeypatch.setattr("pluginkit.cli.commands.list.run", leave)
+    assert main(["list"]) == 1
+    assert "a bug in pluginkit or in a plugin: SystemExit: 0" in capsys.readouterr().err

@@ -309,12 +309,12 @@ def test_every_kind_of_argument(shared_bytes, monkeypatch):
 
 def test_more_shared_memory_than_the_device_has():
     class Greedy(Combine):
-        """Asks for a megabyte."""
+        """Asks for all that a block may have, beside its static shared memory."""
 
         plugin_name = "Greedy_PK"
-        shared_bytes = 2**20
+        shared_bytes = 227 * 1024
 
-    with pytest.raises(KernelError, match=r"PK323 .*1048576 bytes"):
+    with pytest.raises(KernelError, match=r"PK323 .*232448 bytes"):
         Session(Greedy(), [np.ones(3, np.float32)])
 
 

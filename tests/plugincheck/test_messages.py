@@ -110,6 +110,7 @@ def test_a_broken_cases_method_is_no_crash():
     [
         (("boxes", [np.zeros((1, 4), np.float32)]), "got tuple ('boxes', "),
         (Case(7, []), "the name of a case is int 7; "),
+        (Case("boxes", [[[0.0, 1.0]]]), "input 0 of case 'boxes' is list [[0.0, 1.0]]; "),
     ],
 )
 def test_a_case_that_is_none_is_named(case, said):
@@ -117,6 +118,31 @@ def test_a_case_that_is_none_is_named(case, said):
     assert where == "cases()"
     assert said in error
     assert "expected" in error
+
+
+def test_cases_that_return_nothing_are_named():
+    class Forgetful(faulty.Boxes):
+        """Its cases are made and not returned."""
+
+        @classmethod
+        def cases(cls):
+            Case("boxes", [np.zeros((1, 4), np.float32)])
+
+    ((_, error),) = Subject(Forgetful).unusable
+    assert "got NoneType None; expected cases, as with yield Case" in error
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_method_that_ends_the_process_fails_its_check(code):
+    class Leaves(faulty.Boxes):
+        """Its reference is a script of before."""
+
+        def reference(self, boxes, scores):
+            raise SystemExit(code)
+
+    failed = results(Leaves, "reference")["reference"]
+    assert failed.status == "failed"
+    assert failed.got == f"SystemExit: {code}"
 
 
 def test_what_nothing_reads_is_said():

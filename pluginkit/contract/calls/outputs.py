@@ -35,7 +35,8 @@ def check(plugin: Plugin, inputs: Inputs) -> None:
     On symbolic shapes the author's check ends where it asks for an unknown value.
 
     Errors:
-        PK124: an input has another shape than the class declares.
+        PK124: an input has another shape than the class declares.  PK130: the author's check
+        returned something.
         InputError: the author refuses the inputs, with an InputError or any other ValueError, or
             reads a dimension or value that they lack (IndexError).
         Other exceptions pass through.
@@ -51,7 +52,7 @@ def check(plugin: Plugin, inputs: Inputs) -> None:
 
 def _author_checks(plugin: Plugin, inputs: Inputs) -> None:
     try:
-        plugin.check(*inputs)
+        answer: object = plugin.check(*inputs)
     except UnknownDimError:
         if all(desc is None or desc.is_static for desc in inputs):
             raise
@@ -59,6 +60,13 @@ def _author_checks(plugin: Plugin, inputs: Inputs) -> None:
         raise
     except (ValueError, IndexError) as error:
         raise InputError(str(error)) from error
+    else:
+        if answer is not None:
+            raise TensorError(
+                "PK130",
+                f"{owner(plugin)}.check returned {answer!r}; expected None.",
+                fix="to refuse the inputs, raise InputError(text, code=name); else return nothing.",
+            )
 
 
 @cache

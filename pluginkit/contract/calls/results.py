@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +36,17 @@ def run_reference(
     given = iter(arrays)
     arguments = [None if desc is None else next(given) for desc in inputs]
     returned = asked(plugin, plugin.reference, arguments)
-    results = (returned,) if isinstance(returned, (np.ndarray, np.generic)) else tuple(returned)
     ordinary = len(plugin.spec.results)
+    if isinstance(returned, (np.ndarray, np.generic)):
+        returned = (returned,)
+    if not isinstance(returned, Iterable):
+        raise TensorError(
+            "PK117",
+            f"{owner(plugin)}.reference returned {returned!r}; expected a numpy array for each of "
+            f"{ordinary} outputs.",
+            fix="end it with return, and an array of the output's type.",
+        )
+    results = tuple(returned)
     if len(results) != ordinary:
         raise TensorError(
             "PK117",

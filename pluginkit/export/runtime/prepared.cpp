@@ -14,6 +14,8 @@ constexpr std::size_t kWord = sizeof(std::uint64_t);
 constexpr std::int64_t kGridLimits[] = {std::numeric_limits<std::int32_t>::max(), 65535, 65535};
 constexpr std::int64_t kBlockLimits[] = {1024, 1024, 64};
 constexpr std::int64_t kBlockThreads = 1024;
+// What a block may have on the GPUs that allow most, of compute capability 9.0 and 10.0.
+constexpr std::int64_t kSharedLimit = 227 * 1024;
 // Code for a GPU of this compute capability or a later one can wait for the launches before it.
 constexpr std::int32_t kOverlapping = 90;
 
@@ -148,9 +150,12 @@ private:
             throw Refusal(name + " has block " + written(block) +
                           "; expected up to 3 ints, 1 to (1024, 1024, 64), 1024 threads in all.");
         }
-        if (shared_bytes < 0 || shared_bytes > std::numeric_limits<std::int32_t>::max()) {
-            throw Refusal(name + " has shared_bytes=" + text(shared_bytes) +
-                          "; expected an int >= 0.");
+        if (shared_bytes < 0 || shared_bytes > kSharedLimit) {
+            throw Refusal(
+                message(name + " has shared_bytes=" + text(shared_bytes) +
+                            "; expected an int, 0 to " + std::to_string(kSharedLimit) + ".",
+                        "", "",
+                        "keep less of a row in shared memory, or refuse such sizes in check()."));
         }
     }
 

@@ -236,6 +236,30 @@ def test_the_reference_is_checked_against_the_declaration() -> None:
             calls.run_reference(Tile(wrong=wrong), [x, index, other])
 
 
+@pytest.mark.parametrize("returned", [None, 2.5])
+def test_a_reference_that_returns_no_array(returned: float | None) -> None:
+    class Forgetful(Tile):
+        """Its reference has no return."""
+
+        def reference(self, x, index, other):
+            return returned
+
+    inputs = [np.ones((8, 3), np.float32), np.zeros(1, np.int32), np.zeros(1, np.float32)]
+    with pytest.raises(TensorError, match=f"PK117 Forgetful.reference returned {returned}; exp"):
+        calls.run_reference(Forgetful(), inputs)
+
+
+def test_a_check_that_returns_its_answer() -> None:
+    class Answers(Tile):
+        """Takes what check returns for a refusal."""
+
+        def check(self, x, index, other):
+            return len(x.shape) == 1
+
+    with pytest.raises(TensorError, match=r"PK130 Answers.check returned False; expected None"):
+        calls.check(Answers(), described())
+
+
 class Chooses(Plugin):
     """The output's type is the plugin's own choice."""
 

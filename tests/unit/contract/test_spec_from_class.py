@@ -224,6 +224,20 @@ def bad_name() -> Any:
     return Broken
 
 
+def negative_tolerance() -> Any:
+    class Broken(Scale):
+        tolerance = {float32: -1e-3}
+
+    return Broken
+
+
+def cases_of_an_instance() -> Any:
+    class Broken(Scale):
+        def cases(self): ...
+
+    return Broken
+
+
 def no_shape_function() -> Any:
     class Broken(Plugin):
         x = Input(float32)
@@ -450,6 +464,8 @@ BROKEN = {
     reserved_attribute: ("PK107 .*plugin_version is .*; expected a printable", "plugin_version"),
     reserved_input: ("PK107 .*'workspace'", "workspace = Input"),
     bad_name: ("PK107 .*plugin_name", "plugin_name ="),
+    negative_tolerance: ("PK107 .*tolerance is .*; expected an error, 0 or more", "tolerance ="),
+    cases_of_an_instance: ("PK105 .*cases is a method of instances", "def cases"),
     no_shape_function: ("PK105 .*no output_shapes", None),
     no_reference: ("PK105 .*no reference", None),
     no_kernel: ("PK105 .*neither launches nor enqueue", None),

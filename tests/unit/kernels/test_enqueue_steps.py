@@ -74,6 +74,7 @@ def test_what_has_no_work_is_left_out():
         (1, (1, 1, 65), 0),
         (1, 1, -1),
         (1, 1, 1.5),
+        (1, 1, 227 * 1024 + 1),
     ],
 )
 def test_impossible_launch(grid, block, shared_bytes):
@@ -82,7 +83,7 @@ def test_impossible_launch(grid, block, shared_bytes):
 
 
 def test_largest_launch_passes():
-    work = steps_of(lambda x, y, w: launch((2**31 - 1, 65535, 65535), (16, 1, 64), (), 2**20))
+    work = steps_of(lambda x, y, w: launch((2**31 - 1, 65535, 65535), (16, 1, 64), (), 227 * 1024))
     assert len(work.launches) == 1
 
 
