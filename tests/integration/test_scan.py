@@ -56,6 +56,16 @@ def labels(reports: Sequence[NodeReport], status: str) -> list[str]:
 X = [tensor("x", [4, 4])]
 
 
+def test_operators_of_another_domain_are_refused_by_name(tmp_path: Path) -> None:
+    """The parser takes both for ONNX's Softmax."""
+    nodes = [node("Softmax", "x", "s", "own", domain="my"), node("Softmax", "s", "y", "onnx")]
+    report = scan(save(tmp_path, nodes, X, [tensor("y", [4, 4])]))
+    assert labels(report.left, "refused") == ["own"]
+    (left,) = report.left
+    assert "is of domain 'my'" in left.reason
+    assert labels(report.before, "native") == ["onnx"]
+
+
 def test_every_refused_node_is_found_with_its_reason(tmp_path: Path) -> None:
     nodes = [
         node("Det", "x", "d", "det"),

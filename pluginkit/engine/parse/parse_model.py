@@ -62,7 +62,7 @@ def parse_model(
 
     Errors:
         PK520: the parser refuses nodes; the message names each.  PK446, PK447: the parser could
-        crash on a node.
+        crash on a node.  PK466: it would take one for another operator.
     """
     from pluginkit.engine.parse.parser_preconditions import check_operators
 

@@ -14,6 +14,7 @@ import onnx
 import onnx.defs
 import onnx.helper
 
+from pluginkit.engine.parse.foreign_operators import foreign_operators
 from pluginkit.errors import ModelError
 from pluginkit.onnx.inference.annotations import type_by_schema
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
@@ -87,8 +88,17 @@ def check_operators(model: onnx.ModelProto) -> None:
     Errors:
         PK446: a node's inputs, outputs, attributes or bodies contradict its operator.
         PK447: an input has a shape that its operator does not allow.
+        PK466: an operator of another domain has the name of one of ONNX.
         PK408: local functions cannot be inlined.
     """
+    for scope, node, problem in foreign_operators(model):
+        raise ModelError(
+            "PK466",
+            f"{describe(node)} {problem}; expected an operator of ONNX, or a plugin.",
+            where=scope.path,
+            fix="if it is ONNX's, give the node the domain ''; if not, begin a plugin of another "
+            "name, and its rewrite, with pluginkit new NAME --from MODEL:NODE.",
+        )
     light = skeleton_for_inference(model)
     for tensor in tensors(light):
         if min(tensor.dims, default=0) < 0:

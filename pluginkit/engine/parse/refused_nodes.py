@@ -15,6 +15,7 @@ from types import MappingProxyType
 import onnx
 
 from pluginkit.engine.parse.assumed_ranks import ask_with_assumed_ranks
+from pluginkit.engine.parse.foreign_operators import foreign_operators
 from pluginkit.engine.parse.parser_log import Parsed, ParserError, parse_logged
 from pluginkit.engine.parse.single_node_model import Signatures
 from pluginkit.engine.parse.traceable_model import PrunedModel, number_of, set_numbers
@@ -101,7 +102,8 @@ def find_refusals(
     """
     search = _RefusalSearch(flavour, model_path, observer or SearchObserver())
     set_numbers(model)
-    search.run(model, known, asks_plugins)
+    foreign = {node.name: f"it {problem}." for _, node, problem in foreign_operators(model)}
+    search.run(model, {**foreign, **known}, asks_plugins)
     return search.findings, search.pruned
 
 

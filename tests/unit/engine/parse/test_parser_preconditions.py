@@ -53,7 +53,7 @@ WRONG = {
     "kind": (model(node("Softmax", "x", axis="1"), X), "'axis' of type STRING; expected INT"),
     "required attribute": (model(node("Cast", "x"), X), "lacks attribute 'to'"),
     "other domain": (
-        model(node("Relu", "x x", domain="com.example"), X), "has 2 inputs; expected 1",
+        model(node("Relu", "x x", domain="com.microsoft"), X), "has 2 inputs; expected 1",
     ),
     "older opset": (model(node("TopK", "x", "y z"), X, opset=9), "lacks attribute 'k'"),
     "blocksize 0": (model(node("DepthToSpace", "x", blocksize=0), X), "'blocksize'"),
@@ -187,3 +187,21 @@ def test_no_model_of_onnx_own_tests_is_refused():
     assert len(cases) > 1000
     for case in cases:
         check_operators(case.model)
+
+
+def test_an_operator_of_another_domain_that_has_the_name_of_one_of_onnx_is_refused():
+    """The parser ignores domains, and the attributes that it does not know."""
+    made = model(node("Softmax", "x", domain="acme", temperature=2.0), X)
+    with pytest.raises(ModelError, match="PK466 Softmax 'softmax' is of domain 'acme'") as caught:
+        check_operators(made)
+    assert "and takes it for ONNX's Softmax" in str(caught.value)
+
+
+@pytest.mark.parametrize("domain", ["ai.onnx", "com.microsoft", "fn"])
+def test_operators_of_domains_that_the_parser_means_and_calls_of_functions_pass(domain):
+    made = model(node("Softmax", "x", domain=domain, axis=0), X)
+    made.opset_import.append(helper.make_opsetid("fn", 1))
+    inner = helper.make_node("Softmax", ["a"], ["b"], axis=1)
+    opsets = [helper.make_opsetid("", 18)]
+    made.functions.append(helper.make_function("fn", "Softmax", ["a"], ["b"], [inner], opsets))
+    check_operators(made)
