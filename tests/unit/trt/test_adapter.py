@@ -31,22 +31,13 @@ def test_sizes_of_which_no_bound_is_known_are_not_checked(opt):
         check_profile(*ends[:2])
 
 
-def test_an_optimum_that_tensorrt_guesses_need_not_fit():
+def test_an_optimum_that_tensorrt_guesses_need_not_fit_between_ends_that_do():
     """As of updates that a Split by data makes, whose sizes TensorRT does not add up."""
-    check_profile(
-        ("min", [(3,), (6, 1), (6,)]),
-        ("opt", [(5,), (28, 1), (6,)]),
-        ("max", [(9,), (99, 1), (99,)]),
-    )
-
-
-def test_an_optimum_is_checked_where_an_end_is_not_known():
+    opt = ("opt", [(5,), (28, 1), (6,)])
+    most = ("max", [(9,), (99, 1), (99,)])
+    check_profile(("min", [(3,), (6, 1), (6,)]), opt, most)
     with pytest.raises(TensorError, match="expected updates of shape"):
-        check_profile(
-            ("min", [(3,), (-1, 1), (6,)]),
-            ("opt", [(5,), (28, 1), (6,)]),
-            ("max", [(9,), (99, 1), (99,)]),
-        )
+        check_profile(("min", [(3,), (-1, 1), (6,)]), opt, most)
 
 
 def test_an_end_that_does_not_fit_is_refused():

@@ -205,3 +205,6 @@ def test_operators_of_domains_that_the_parser_means_and_calls_of_functions_pass(
     opsets = [helper.make_opsetid("", 18)]
     made.functions.append(helper.make_function("fn", "Softmax", ["a"], ["b"], [inner], opsets))
     check_operators(made)
+    made.graph.node[0].domain = "acme"
+    with pytest.raises(ModelError, match="PK466"):
+        check_operators(made)
