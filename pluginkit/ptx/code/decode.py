@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from pluginkit.ptx.code.frame import Destination, Frame, Operation, Read, broadcast
 from pluginkit.ptx.code.guards import guarded
 from pluginkit.ptx.code.slots import Slots
