@@ -91,7 +91,7 @@ def table(document: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in environment["versions"].items())
     rows = [_cells(row) for row in document["rows"]]
     return (
-        f"{markdown_from_table(COLUMNS, rows)}\n"
+        f"{markdown_from_table(COLUMNS, rows)}\n\n"
         f"{environment['processor']}, {environment['cores']} cores; {environment['compiler']}; "
         f"{versions}; {document['date'][:10]}."
     )
