@@ -91,12 +91,18 @@ def _dequantized(
     new: Replacement, table: gs.Tensor | None, scale: gs.Tensor | None, zero: gs.Tensor | None
 ) -> NodeInput:
     """Return a table in float32; None stays None."""
-    wide, middle = (None if each is None else new.cast(each, "float32") for each in (table, zero))
-    factor: NodeInput = scale if scale is None else new.cast(scale, "float32")
-    parts = (wide, middle, factor)
-    if all(isinstance(each, np.ndarray) for each in parts):
+    if table is None:
+        return None
+    wide, middle, factor = (
+        each if each is None else new.cast(each, "float32") for each in (table, zero, scale)
+    )
+    if (
+        isinstance(wide, np.ndarray)
+        and isinstance(middle, np.ndarray)
+        and isinstance(factor, np.ndarray)
+    ):
         return (wide - middle) * factor
-    return None if wide is None else new.add("Mul", new.add("Sub", wide, middle), factor)
+    return new.add("Mul", new.add("Sub", wide, middle), factor)
 
 
 @dataclass(frozen=True)
