@@ -91,14 +91,7 @@ def check_operators(model: onnx.ModelProto) -> None:
         PK466: an operator of another domain has the name of one of ONNX.
         PK408: local functions cannot be inlined.
     """
-    for scope, node, problem in foreign_operators(model):
-        raise ModelError(
-            "PK466",
-            f"{describe(node)} {problem}; expected an operator of ONNX, or a plugin.",
-            where=scope.path,
-            fix="if it is ONNX's, give the node the domain ''; if not, begin a plugin of another "
-            "name, and its rewrite, with pluginkit new NAME --from MODEL:NODE.",
-        )
+    _refuse_foreign(model)
     light = skeleton_for_inference(model)
     for tensor in tensors(light):
         if min(tensor.dims, default=0) < 0:
@@ -132,6 +125,17 @@ def check_operators(model: onnx.ModelProto) -> None:
                 problem = _condition_problem(node, inner, types)
                 if problem is not None:
                     raise _refusal("PK446", scope, node, problem)
+
+
+def _refuse_foreign(model: onnx.ModelProto) -> None:
+    for scope, node, problem in foreign_operators(model):
+        raise ModelError(
+            "PK466",
+            f"{describe(node)} {problem}; expected an operator of ONNX, or a plugin.",
+            where=scope.path,
+            fix="if it is ONNX's, give the node the domain ''; if not, begin a plugin of another "
+            "name, and its rewrite, with pluginkit new NAME --from MODEL:NODE.",
+        )
 
 
 def _refusal(code: str, scope: Scope, node: onnx.NodeProto, problem: str) -> ModelError:
