@@ -24,7 +24,12 @@ from pluginkit import (
     int64,
 )
 from pluginkit.plugins._cuda.clear import DEFINES as CLEAR_DEFINES
-from pluginkit.plugins.cum_prod.launches import DEFINES, LANES, steps_of, workspace_bytes
+from pluginkit.plugins.cum_prod.launches import (
+    DEFINES,
+    LANES,
+    steps_of,
+    workspace_bytes,
+)
 
 _DOWN = {"DOWN": (True, False)}  # whether the elements of a row are not contiguous
 
@@ -43,7 +48,8 @@ class CumProd(Plugin):
     Outputs:     y: x's shape and dtype.
     Attributes:  axis: int, default -1. exclusive: bool, default false; y then begins with 1.
                  reverse: bool, default false; the products then begin at the end.
-    Workspace:   8 bytes for each part of a row where rows are few and long; else none.
+    Workspace:   8 bytes for each part of a row where rows are few and long, 16 for int64 where they
+                 are contiguous too; else none.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y); rounding errors
                  grow with the root of a row's length. Integers are exact.
     Errors:      PK126 x has no such axis.
@@ -65,8 +71,14 @@ class CumProd(Plugin):
         "kernel.cu", "cum_prod_of_lanes<{T}, {LANES}>", {"LANES": LANES}, defines=DEFINES
     )
     clear_kernel = CudaKernel("../_cuda/clear.cu", "clear", defines=CLEAR_DEFINES)
-    tile_kernel = CudaKernel("scan.cu", "scan_tiles<{T}>", defines=DEFINES, overlaps=True)
-    part_kernel = CudaKernel("scan.cu", "reduce_parts<{T}, {DOWN}>", _DOWN, defines=DEFINES)
+    tile_kernel = CudaKernel(
+        "tiles.cu",
+        "scan_tiles<{T}, {LARGE}>",
+        {"LARGE": (False, True)},
+        defines=DEFINES,
+        overlaps=True,
+    )
+    part_kernel = CudaKernel("scan.cu", "reduce_parts<{T}>", defines=DEFINES)
     scan_kernel = CudaKernel(
         "scan.cu", "scan_parts<{T}, {DOWN}>", _DOWN, defines=DEFINES, overlaps=True
     )

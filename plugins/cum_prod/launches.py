@@ -13,6 +13,7 @@ from pluginkit import (
     ceil_div,
     dim_max,
     dim_min,
+    int32,
     int64,
     known,
     product,
@@ -32,13 +33,17 @@ _THREADS = 256
 _ROWS = 32
 #: With this many blocks a large GPU is busy; fewer rows are shared.
 _BUSY_BLOCKS = 792
-#: So many blocks run at once on any GPU.
-_FEW_BLOCKS = 48
+#: So many blocks run at once on any GPU. Where there were more than so many, tiles are large.
+_FEW_BLOCKS, _MANY_BLOCKS = 48, 1056
+#: The bytes of a thread of a large tile.
+_LARGE_BYTES = 128
+#: The tiles of the smallest group that publishes a product.
+_GROUP = 64
 #: The bytes of one product in the workspace.
 _PRODUCT_BYTES = 8
 
 #: The constants that the kernels share with Python.
-DEFINES = {"ITEMS": _ITEMS, "THREADS": _THREADS}
+DEFINES = {"ITEMS": _ITEMS, "THREADS": _THREADS, "GROUP": _GROUP, "LARGE_BYTES": _LARGE_BYTES}
 
 
 def _sizes(plugin: CumProd, x: TensorDesc) -> tuple[int, int, int]:
@@ -55,26 +60,34 @@ def _lanes(size: int, inner: int) -> int:
     return next((lanes for lanes in LANES[1:] if size <= lanes * _ITEMS), 0)
 
 
-def _grid(x: TensorDesc, rows: int, size: int, inner: int) -> tuple[int, int]:
-    """Return how many blocks there are beside each other, and how many share a row."""
-    if _is_few(x, rows, size, inner):
-        return rows, known(ceil_div(size, _THREADS * _ITEMS))
-    of_block = 1 if inner == 1 else _ROWS
-    blocks, tile = known(ceil_div(rows, of_block)), _THREADS // of_block * _ITEMS
+def _grid(rows: int, size: int, inner: int) -> tuple[int, int]:
+    """Return how many blocks there are beside each other, and how many share rows."""
+    if inner == 1:
+        return rows, 1
+    blocks, tile = known(ceil_div(rows, _ROWS)), _THREADS // _ROWS * _ITEMS
     return blocks, known(dim_max(1, dim_min(_BUSY_BLOCKS // dim_max(blocks, 1), size // tile)))
 
 
-def _is_few(x: TensorDesc, rows: int, size: int, inner: int) -> bool:
-    """Whether each block takes a tile and waits for earlier ones, whose product is one word."""
+def _tiles(x: TensorDesc, rows: int, size: int, inner: int) -> tuple[bool, int]:
+    """Return whether tiles are large, and how many a row has; 0 where blocks do not share it."""
     tile = _THREADS * _ITEMS
-    is_long = inner == 1 and size >= 2 * tile
-    return is_long and x.dtype is not int64 and rows * ceil_div(size, tile) <= _FEW_BLOCKS
+    if inner > 1 or rows > _BUSY_BLOCKS // 2 or size < 2 * tile:
+        return False, 0
+    is_large = rows * ceil_div(size, tile) > _MANY_BLOCKS
+    of_tile = _THREADS * _LARGE_BYTES // x.dtype.itemsize if is_large else tile
+    # Tiles begin at whole vectors; a row that does not may need one more.
+    return is_large, known(ceil_div(size if size % _ITEMS == 0 else size + _ITEMS, of_tile))
 
 
 def workspace_bytes(plugin: CumProd, x: TensorDesc) -> int:
-    """Return room for the product of each part where blocks share rows."""
+    """Return room for the products of tiles, or of each part where blocks share rows."""
     rows, size, inner = _sizes(plugin, x)
-    parts = 1 if _lanes(size, inner) else _grid(x, rows, size, inner)[1]
+    if _lanes(size, inner):
+        return 0
+    if tiles := _tiles(x, rows, size, inner)[1]:
+        words = rows * (tiles + ceil_div(tiles, _GROUP)) * dim_max(1, x.dtype.itemsize // 4)
+        return _PRODUCT_BYTES * (1 + words)
+    parts = _grid(rows, size, inner)[1]
     return rows * parts * _PRODUCT_BYTES if parts > 1 else 0
 
 
@@ -82,17 +95,23 @@ def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace
     """Return the launches."""
     rows, size, inner = _sizes(plugin, x)
     sizes = (int64(rows), int64(size), int64(inner))
-    whole = (*sizes, plugin.exclusive, plugin.reverse)
+    directions = (plugin.exclusive, plugin.reverse)
     if lanes := _lanes(size, inner):
-        blocks, of_lanes = ceil_div(rows * lanes, _THREADS), {"LANES": lanes}
-        return (Launch(plugin.lane_kernel, blocks, _THREADS, (y, x, *whole), constants=of_lanes),)
-    grid, down = _grid(x, rows, size, inner), {"DOWN": inner > 1}
+        blocks, args = ceil_div(rows * lanes, _THREADS), (y, x, *sizes, *directions)
+        return (Launch(plugin.lane_kernel, blocks, _THREADS, args, constants={"LANES": lanes}),)
+    is_large, tiles = _tiles(x, rows, size, inner)
+    if tiles:
+        cleared, blocks = workspace.first(workspace_bytes(plugin, x)), rows * tiles
+        shared = cleared.at(_PRODUCT_BYTES), cleared if blocks > _FEW_BLOCKS else None
+        args = (y, x, *shared, int64(size), int32(tiles), *directions)
+        of_tiles = {"LARGE": is_large}
+        scan = Launch(plugin.tile_kernel, blocks, _THREADS, args, constants=of_tiles)
+        return clear_launch(plugin.clear_kernel, cleared), scan
+    grid, down = _grid(rows, size, inner), {"DOWN": inner > 1}
     products = workspace.first(rows * grid[1] * _PRODUCT_BYTES) if grid[1] > 1 else None
-    if products is not None and _is_few(x, rows, size, inner):
-        clear = clear_launch(plugin.clear_kernel, products)
-        return clear, Launch(plugin.tile_kernel, grid, _THREADS, (y, x, products, *whole))
-    scan = Launch(plugin.scan_kernel, grid, _THREADS, (y, x, products, *whole), constants=down)
+    args = (y, x, products, *sizes, *directions)
+    scan = Launch(plugin.scan_kernel, grid, _THREADS, args, constants=down)
     if products is None:
         return (scan,)
     parts = (products, x, *sizes, plugin.reverse)
-    return Launch(plugin.part_kernel, grid, _THREADS, parts, constants=down), scan
+    return Launch(plugin.part_kernel, grid, _THREADS, parts), scan

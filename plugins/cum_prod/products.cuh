@@ -8,6 +8,9 @@
 
 using pluginkit::ITEMS;  // from launches.py
 
+// What blocks that wait for a product read, at once or in any order.
+using Word = unsigned long long;
+
 // mantissa * 2^exponent
 struct FloatProduct {
     using Plain = float;
@@ -17,8 +20,9 @@ struct FloatProduct {
 
     // Far beyond every float, so that rows of any length leave room for one more sum.
     static constexpr int MOST_EXPONENT = 1 << 29;
-    // Between these a float is far from overflow, also when a float times a power of two multiplies it.
-    static constexpr float LEAST = 0x1p-60f, MOST = 0x1p60f;
+    // If the elements of a pack have at most this sum, and at least this product, no product of some of them is beyond
+    // 2^56 or below 2^-101: it is far from overflow, also when a float times a power of two multiplies it.
+    static constexpr float MOST_SUM = 0x1p10f, LEAST_PRODUCT = 0x1p-50f;
 
     // The product of some normalised mantissas is far from overflow, too.
     __device__ __forceinline__ FloatProduct times(FloatProduct other) const {
@@ -42,13 +46,17 @@ struct FloatProduct {
     __device__ __forceinline__ FloatProduct of_lane_before(int lanes, int width) const {
         return {__shfl_up_sync(~0u, mantissa, lanes, width), __shfl_up_sync(~0u, exponent, lanes, width)};
     }
+    __device__ __forceinline__ FloatProduct of_lane_across(int lanes) const {
+        return {__shfl_xor_sync(~0u, mantissa, lanes), __shfl_xor_sync(~0u, exponent, lanes)};
+    }
 
     // As a word that is not 0, and back.
-    __device__ __forceinline__ unsigned long long word() const {
-        return static_cast<unsigned long long>(exponent + 2 * MOST_EXPONENT) << 32 | __float_as_uint(mantissa);
+    static constexpr int WORDS = 1;
+    __device__ __forceinline__ Word word(int) const {
+        return static_cast<Word>(exponent + 2 * MOST_EXPONENT) << 32 | __float_as_uint(mantissa);
     }
-    __device__ __forceinline__ static FloatProduct of_word(unsigned long long word) {
-        return {__uint_as_float(static_cast<unsigned>(word)), static_cast<int>(word >> 32) - 2 * MOST_EXPONENT};
+    __device__ __forceinline__ static FloatProduct of_words(const Word* words) {
+        return {__uint_as_float(static_cast<unsigned>(*words)), static_cast<int>(*words >> 32) - 2 * MOST_EXPONENT};
     }
 
   private:
@@ -67,10 +75,17 @@ template <typename T, typename Unsigned> struct WholeProduct {
     __device__ __forceinline__ WholeProduct of_lane_before(int lanes, int width) const {
         return {__shfl_up_sync(~0u, number, lanes, width)};
     }
+    __device__ __forceinline__ WholeProduct of_lane_across(int lanes) const { return {__shfl_xor_sync(~0u, number, lanes)}; }
 
-    // The same for 32 bits.
-    __device__ __forceinline__ unsigned long long word() const { return 1ull << 32 | number; }
-    __device__ __forceinline__ static WholeProduct of_word(unsigned long long word) { return {static_cast<Plain>(word)}; }
+    // As words that are not 0, and back.
+    static constexpr int WORDS = sizeof(T) / 4;
+    __device__ __forceinline__ Word word(int i) const { return Word{1} << 32 | static_cast<unsigned>(number >> 32 * i); }
+    __device__ __forceinline__ static WholeProduct of_words(const Word* words) {
+        Plain number = 0;
+#pragma unroll
+        for (int i = 0; i < WORDS; ++i) number |= static_cast<Plain>(static_cast<unsigned>(words[i])) << 32 * i;
+        return {number};
+    }
 };
 
 // libcu++ would tell the types apart as well, but reading its headers takes most of the time of compiling a kernel.
@@ -111,11 +126,10 @@ template <typename T> struct Run {
 #pragma unroll
         for (int i = 1; i < ITEMS; ++i) products[i] = products[i - 1] * plain(i);
         if constexpr (!Product<T>::IS_WHOLE) {
-            float least = fabsf(products[0]), most = least;
+            float sum = fabsf(plain(0));
 #pragma unroll
-            for (int i = 1; i < ITEMS; ++i) least = fminf(least, fabsf(products[i])), most = fmaxf(most, fabsf(products[i]));
-            // Both leave NaN out, but once a product is NaN the last one is.
-            is_plain = least >= FloatProduct::LEAST && most <= FloatProduct::MOST && !isnan(products[ITEMS - 1]);
+            for (int i = 1; i < ITEMS; ++i) sum += fabsf(plain(i));
+            is_plain = sum <= FloatProduct::MOST_SUM && fabsf(products[ITEMS - 1]) >= FloatProduct::LEAST_PRODUCT;
         }
     }
 

@@ -7,6 +7,7 @@
 // float32: in 16 bits tensor cores multiply. Where there are few tiles, several blocks share the chunks of a tile, and
 // `add_slices` adds their sums.
 
+#include "../_cuda/async_copies.cuh"
 #include "chunks.cuh"
 
 // Where a word of a row lies. They are permuted, so that eight rows of one word lie in different banks.
@@ -22,20 +23,6 @@ __device__ __forceinline__ int kept(int value) {
 }
 __device__ __forceinline__ int kept_address(const uint4* shared) {
     return kept(static_cast<int>(__cvta_generic_to_shared(shared)));
-}
-
-// Copy 16 bytes to shared memory; wait_for_copies waits for all that the thread has begun.
-__device__ __forceinline__ void copy_to_shared(int target, const uint4* source) {
-#if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(target), "l"(source) : "memory");
-#else
-    *static_cast<uint4*>(__cvta_shared_to_generic(target)) = *source;
-#endif
-}
-__device__ __forceinline__ void wait_for_copies() {
-#if __CUDA_ARCH__ >= 800
-    asm volatile("cp.async.wait_all;" ::: "memory");
-#endif
 }
 
 #if __CUDA_ARCH__ >= 800

@@ -5,7 +5,7 @@ from pluginkit import Launch, float32
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import dtype_from_numpy
 from pluginkit.errors import PluginkitError
-from pluginkit.plugins.cum_prod import CumProd
+from pluginkit.plugins.cum_prod import CumProd, launches
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import (
     architectures,
@@ -67,30 +67,59 @@ def test_half_precision_rounds_the_product_once(length):
     np.testing.assert_allclose(on_machine(x), products, rtol=2**-11)
 
 
+def assert_exact(x, axis, **attributes):
+    """Check products that every order of multiplication rounds alike."""
+    x[x == 0] = 1
+    forwards = np.flip(x, axis) if attributes.get("reverse") else x
+    expected = np.cumprod(forwards, axis, dtype=x.dtype)
+    got = on_machine(x, axis=axis, **attributes)
+    np.testing.assert_array_equal(
+        np.flip(got, axis) if attributes.get("reverse") else got, expected
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(
     ("shape", "axis", "dtype", "grids"),
     [
-        ((2, 4096), 1, np.int64, [(2, 2), (2, 2)]),
-        ((2, 4100), 1, np.int64, [(2, 2), (2, 2)]),
         ((300, 3), 0, np.int64, [(1, 4), (1, 4)]),
         ((300, 3), 0, np.float32, [(1, 4), (1, 4)]),
-        ((2, 4096), 1, np.float32, [1, (2, 2)]),
-        ((2, 4100), 1, np.float32, [1, (2, 3)]),
-        ((2, 4100), 1, np.int32, [1, (2, 3)]),
+        ((2, 4096), 1, np.int64, [1, 4]),
+        ((2, 4100), 1, np.int64, [1, 6]),
+        ((2, 4096), 1, np.float32, [1, 4]),
+        ((2, 4100), 1, np.float32, [1, 6]),
+        ((2, 4100), 1, np.int32, [1, 6]),
     ],
 )
 def test_blocks_that_share_rows_begin_with_what_is_before_their_part(
     shape, axis, dtype, grids, reverse
 ):
     x = np.random.default_rng(1).choice([-1.0, 2.0, 0.5], shape).astype(dtype)
-    x[x == 0] = 1
     assert grids_of(x, axis=axis, reverse=reverse) == grids
-    forwards = np.flip(x, axis) if reverse else x
-    expected = np.cumprod(forwards, axis, dtype=dtype)
-    got = on_machine(x, axis=axis, reverse=reverse)
-    np.testing.assert_array_equal(np.flip(got, axis) if reverse else got, expected)
+    assert_exact(x, axis, reverse=reverse)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "tiles"), [(np.float32, 2), (np.float16, 1), (np.int32, 2), (np.int64, 3)]
+)
+def test_rows_of_large_tiles_begin_anywhere(dtype, tiles, reverse, monkeypatch):
+    monkeypatch.setattr(launches, "_FEW_BLOCKS", 0)
+    monkeypatch.setattr(launches, "_MANY_BLOCKS", 0)
+    x = np.random.default_rng(1).choice([-1, 1, 3], (2, 9001)).astype(dtype)
+    if np.issubdtype(dtype, np.floating):
+        x = np.sign(x)
+    assert grids_of(x) == [1, 2 * tiles]
+    assert_exact(x, 1, reverse=reverse)
+
+
+@pytest.mark.slow
+def test_a_tile_begins_with_the_groups_before_its_own():
+    x = np.random.default_rng(1).choice([-1, 1, 3], (1, 66 * 2048 + 3)).astype(np.int32)
+    assert grids_of(x) == [1, 67]
+    assert_exact(x, 1)
 
 
 @pytest.mark.parametrize("axis", [2, -3])
