@@ -21,7 +21,7 @@ __global__ void __launch_bounds__(THREADS)
     long long begin = lane % LANES * ITEMS;
     do {
         const Run<T> run(row.load(x, begin, span, stages[threadIdx.x / 32]));
-        const Product<T> own = run.all();
+        const Product<T> own = run.all().normalised();
         if (LANES > 1) before = before_lane<T, LANES>(up_to_lane<LANES>(own)).normalised();
         const Pack<T> results = run.results(before, is_exclusive);
         row.store(y, is_row ? begin : size, span, stages[threadIdx.x / 32], results);

@@ -33,17 +33,17 @@ _THREADS = 256
 _ROWS = 32
 #: With this many blocks a large GPU is busy; fewer rows are shared.
 _BUSY_BLOCKS = 792
-#: So many blocks run at once on any GPU. Where there were more than so many, tiles are large.
-_FEW_BLOCKS, _MANY_BLOCKS = 48, 1056
+#: So many blocks run at once on any GPU, and so few tiles multiply what those before them publish.
+_FEW = 48
+#: With more than so many small tiles, tiles are large.
+_MANY = 1056
 #: The bytes of a thread of a large tile.
 _LARGE_BYTES = 128
-#: The tiles of the smallest group that publishes a product.
-_GROUP = 64
 #: The bytes of one product in the workspace.
 _PRODUCT_BYTES = 8
 
 #: The constants that the kernels share with Python.
-DEFINES = {"ITEMS": _ITEMS, "THREADS": _THREADS, "GROUP": _GROUP, "LARGE_BYTES": _LARGE_BYTES}
+DEFINES = {"ITEMS": _ITEMS, "THREADS": _THREADS, "FEW_TILES": _FEW, "LARGE_BYTES": _LARGE_BYTES}
 
 
 def _sizes(plugin: CumProd, x: TensorDesc) -> tuple[int, int, int]:
@@ -73,7 +73,7 @@ def _tiles(x: TensorDesc, rows: int, size: int, inner: int) -> tuple[bool, int]:
     tile = _THREADS * _ITEMS
     if inner > 1 or rows > _BUSY_BLOCKS // 2 or size < 2 * tile:
         return False, 0
-    is_large = rows * ceil_div(size, tile) > _MANY_BLOCKS
+    is_large = rows * ceil_div(size, tile) > _MANY
     of_tile = _THREADS * _LARGE_BYTES // x.dtype.itemsize if is_large else tile
     # Tiles begin at whole vectors; a row that does not may need one more.
     return is_large, known(ceil_div(size if size % _ITEMS == 0 else size + _ITEMS, of_tile))
@@ -85,7 +85,7 @@ def workspace_bytes(plugin: CumProd, x: TensorDesc) -> int:
     if _lanes(size, inner):
         return 0
     if tiles := _tiles(x, rows, size, inner)[1]:
-        words = rows * (tiles + ceil_div(tiles, _GROUP)) * dim_max(1, x.dtype.itemsize // 4)
+        words = rows * tiles * (2 if tiles > _FEW else 1) * (2 if x.dtype is int64 else 1)
         return _PRODUCT_BYTES * (1 + words)
     parts = _grid(rows, size, inner)[1]
     return rows * parts * _PRODUCT_BYTES if parts > 1 else 0
@@ -97,15 +97,22 @@ def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace
     sizes = (int64(rows), int64(size), int64(inner))
     directions = (plugin.exclusive, plugin.reverse)
     if lanes := _lanes(size, inner):
-        blocks, args = ceil_div(rows * lanes, _THREADS), (y, x, *sizes, *directions)
-        return (Launch(plugin.lane_kernel, blocks, _THREADS, args, constants={"LANES": lanes}),)
+        blocks, whole = ceil_div(rows * lanes, _THREADS), (y, x, *sizes, *directions)
+        return (Launch(plugin.lane_kernel, blocks, _THREADS, whole, constants={"LANES": lanes}),)
     is_large, tiles = _tiles(x, rows, size, inner)
     if tiles:
-        cleared, blocks = workspace.first(workspace_bytes(plugin, x)), rows * tiles
-        shared = cleared.at(_PRODUCT_BYTES), cleared if blocks > _FEW_BLOCKS else None
-        args = (y, x, *shared, int64(size), int32(tiles), *directions)
-        of_tiles = {"LARGE": is_large}
-        scan = Launch(plugin.tile_kernel, blocks, _THREADS, args, constants=of_tiles)
+        cleared = workspace.first(workspace_bytes(plugin, x))
+        blocks = rows * (tiles + 1 if tiles > _FEW else tiles)
+        scan = Launch(
+            plugin.tile_kernel,
+            grid=blocks,
+            block=_THREADS,
+            args=(
+                *(y, x, cleared.at(_PRODUCT_BYTES), cleared if blocks > _FEW else None),
+                *(int64(size), int32(tiles), *directions),
+            ),
+            constants={"LARGE": is_large},
+        )
         return clear_launch(plugin.clear_kernel, cleared), scan
     grid, down = _grid(rows, size, inner), {"DOWN": inner > 1}
     products = workspace.first(rows * grid[1] * _PRODUCT_BYTES) if grid[1] > 1 else None
@@ -113,5 +120,4 @@ def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace
     scan = Launch(plugin.scan_kernel, grid, _THREADS, args, constants=down)
     if products is None:
         return (scan,)
-    parts = (products, x, *sizes, plugin.reverse)
-    return Launch(plugin.part_kernel, grid, _THREADS, parts), scan
+    return Launch(plugin.part_kernel, grid, _THREADS, (products, x, *sizes, plugin.reverse)), scan

@@ -24,6 +24,8 @@ struct FloatProduct {
     // 2^56 or below 2^-101: it is far from overflow, also when a float times a power of two multiplies it.
     static constexpr float MOST_SUM = 0x1p10f, LEAST_PRODUCT = 0x1p-50f;
 
+    __device__ __forceinline__ static FloatProduct of_plain(float mantissa) { return {mantissa, 0}; }
+
     // The product of some normalised mantissas is far from overflow, too.
     __device__ __forceinline__ FloatProduct times(FloatProduct other) const {
         return {mantissa * other.mantissa, exponent + other.exponent};
@@ -69,6 +71,7 @@ template <typename T, typename Unsigned> struct WholeProduct {
     static constexpr bool IS_WHOLE = true;
     Plain number;
 
+    __device__ __forceinline__ static WholeProduct of_plain(Plain number) { return {number}; }
     __device__ __forceinline__ WholeProduct times(WholeProduct other) const { return {number * other.number}; }
     __device__ __forceinline__ WholeProduct normalised() const { return *this; }
     __device__ __forceinline__ T value(Plain plain = 1) const { return static_cast<T>(number * plain); }
@@ -101,11 +104,7 @@ template <> struct ProductOf<long long> {
 template <typename T> using Product = typename ProductOf<T>::Type;
 
 template <typename T> __device__ __forceinline__ Product<T> product_of(typename Product<T>::Plain element) {
-    if constexpr (Product<T>::IS_WHOLE) {
-        return {element};
-    } else {
-        return FloatProduct{element, 0}.normalised();
-    }
+    return Product<T>::of_plain(element).normalised();
 }
 
 template <typename T> __device__ __forceinline__ Product<T> one() { return product_of<T>(1); }
@@ -135,9 +134,9 @@ template <typename T> struct Run {
 
     __device__ __forceinline__ Plain plain(int i) const { return static_cast<Plain>(elements.value[i]); }
 
-    // Return the product of all elements.
+    // Return the product of all elements. It is not normalised, but may be multiplied by one that is.
     __device__ __forceinline__ Product<T> all() const {
-        if (is_plain) return product_of<T>(products[ITEMS - 1]);
+        if (is_plain) return Product<T>::of_plain(products[ITEMS - 1]);
         Product<T> product = one<T>();
 #pragma unroll
         for (int i = 0; i < ITEMS; ++i) product = product.times(product_of<T>(plain(i))).normalised();

@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<T, DOWN>)
         const long long begin = tile + Own::rank() * ITEMS;
         const Span span = row.span(tile + Own::first_of_warp(), 32 * ITEMS);
         const Run<T> run(row.load(x, begin, span, stage));
-        const Product<T> before = before_thread<T, DOWN>(of_warps[buffer], run.all(), all);
+        const Product<T> before = before_thread<T, DOWN>(of_warps[buffer], run.all().normalised(), all);
         row.store(y, is_row ? begin : size, span, stage, run.results(before, is_exclusive));
     }
 }

@@ -1,12 +1,14 @@
 // CumProd where few contiguous rows are long, which this reads once. Each block takes a tile of a row into shared memory,
-// publishes the product of its elements, and waits for the products of the tiles before it.
+// publishes the product of its elements, and waits for what is before it. Where a row has few tiles, each multiplies what
+// those before it publish. Where it has many, one more block does so for all of them, and each waits for a single product:
+// blocks that read many words again and again would slow the copies of all others down.
 
 #include "../_cuda/async_copies.cuh"
 #include "../_cuda/overlap.cuh"
 #include "../_cuda/streaming.cuh"
 #include "team.cuh"
 
-using pluginkit::GROUP, pluginkit::LARGE_BYTES;  // from launches.py
+using pluginkit::FEW_TILES, pluginkit::LARGE_BYTES;  // from launches.py
 
 // The packs of elements of a thread, which follow each other.
 template <typename T, bool LARGE> constexpr int RUNS = LARGE ? LARGE_BYTES / ITEMS / sizeof(T) : 1;
@@ -85,42 +87,86 @@ template <typename T, int RUNS> struct Tile {
     }
 };
 
-// Wait for some products, and return the product of them to all lanes of the warp, in an order that `count` fixes.
-template <typename T> __device__ __forceinline__ Product<T> published(const volatile Word* words, int count) {
-    using Own = Product<T>;
-    constexpr int AT_ONCE = 4;
-    Own own = one<T>();
-    for (int first = threadIdx.x % 32; first < count; first += 32 * AT_ONCE) {
-        Word word[AT_ONCE][Own::WORDS];
-        bool is_complete;
-        do {
-            is_complete = true;
-#pragma unroll
-            for (int i = 0; i < AT_ONCE * Own::WORDS; ++i) {
-                const int at = first + i / Own::WORDS * 32, part = i % Own::WORDS;
-                word[i / Own::WORDS][part] = at < count ? words[1LL * at * Own::WORDS + part] : one<T>().word(part);
-                is_complete = is_complete && word[i / Own::WORDS][part] != 0;
-            }
-        } while (!is_complete);
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i) own = own.times(Own::of_words(word[i]));
-        own = own.normalised();
-    }
-    __syncwarp();
-#pragma unroll
-    for (int lanes = 1; lanes < 32; lanes *= 2) own = own.times(own.of_lane_across(lanes));
-    return own.normalised();
-}
-
 template <typename P> __device__ __forceinline__ void publish(volatile Word* words, P product) {
 #pragma unroll
     for (int i = 0; i < P::WORDS; ++i) words[i] = product.word(i);
 }
 
-// Each row has the products of `tiles` tiles, and one for each GROUP or more tiles, a group: the last tile of a group publishes the product of
-// all of them, so that a tile waits for the groups before its own and the tiles before it in its group. Blocks take tiles in
-// the order of a ticket, so that none waits for one that has not begun; without a ticket all run at once. The launch before
-// clears words and ticket.
+// A product that another warp publishes, or nothing yet.
+template <typename P> struct Published {
+    Word words[P::WORDS];
+
+    __device__ __forceinline__ explicit Published(const volatile Word* source) {
+#pragma unroll
+        for (int i = 0; i < P::WORDS; ++i) words[i] = source[i];
+    }
+    __device__ __forceinline__ bool is_there() const {
+        bool is_there = true;
+#pragma unroll
+        for (int i = 0; i < P::WORDS; ++i) is_there = is_there && words[i] != 0;
+        return is_there;
+    }
+    __device__ __forceinline__ P product() const { return P::of_words(words); }
+};
+
+template <typename P> __device__ __forceinline__ P wait_for(const volatile Word* source) {
+    for (;;) {
+        const Published<P> published(source);
+        if (published.is_there()) return published.product();
+    }
+}
+
+// Return the product of what some tiles publish to all lanes of the warp, in an order that `count` fixes.
+template <typename T> __device__ __forceinline__ Product<T> product_of_tiles(const volatile Word* own, int count) {
+    Product<T> product = one<T>();
+    for (int i = threadIdx.x % 32; i < count; i += 32) {
+        product = product.times(wait_for<Product<T>>(own + i * Product<T>::WORDS)).normalised();
+    }
+    __syncwarp();
+#pragma unroll
+    for (int lanes = 1; lanes < 32; lanes *= 2) product = product.times(product.of_lane_across(lanes));
+    return product.normalised();
+}
+
+// Publish what is before each tile of a row. Warps take 32 tiles each in turn, and pass what is before those on once all have
+// published their own products. Where fewer tiles than that run at once, those go on whose earlier ones are there; however
+// many are there, they are multiplied in the same order.
+template <typename T>
+__device__ __forceinline__ void scan_row(volatile Word* before, const volatile Word* own, int tiles) {
+    using P = Product<T>;
+    constexpr int PLACES = 2 * WARPS, PATIENCE = 32;  // what is before 32 tiles takes turns in the places
+    __shared__ volatile Word passed[PLACES][P::WORDS];
+    const int lane = threadIdx.x % 32;
+    if (threadIdx.x < PLACES) {
+        for (int i = 0; i < P::WORDS; ++i) passed[threadIdx.x][i] = threadIdx.x == 0 ? one<T>().word(i) : 0;
+    }
+    __syncthreads();
+    for (int turn = threadIdx.x / 32; 32LL * turn < tiles; turn += WARPS) {
+        const int tile = min(32 * turn + lane, tiles - 1);  // lanes of no tile do what that of the last one does
+        volatile Word* const place = passed[turn % PLACES];
+        for (int polls = 1, there = 0; there < 32; ++polls) {
+            const Published<P> each(own + 1LL * tile * P::WORDS);
+            const unsigned missing = __ballot_sync(~0u, !each.is_there());
+            there = missing == 0 ? 32 : __ffs(missing) - 1;
+            if (there < 32 && polls % PATIENCE != 0) continue;
+            const P up_to_own = up_to_lane<32>(lane < there ? each.product() : one<T>()).normalised();
+            const P inside = before_lane<T, 32>(up_to_own);
+            const P earlier = wait_for<P>(place);
+            __syncwarp();
+            if (there == 32 && lane == 31) {
+                for (int i = 0; i < P::WORDS; ++i) place[i] = 0;
+                publish(passed[(turn + 1) % PLACES], earlier.times(up_to_own).normalised());
+            }
+            if (32 * turn + lane == tile && lane <= there) {
+                publish(before + 1LL * tile * P::WORDS, earlier.times(inside).normalised());
+            }
+        }
+    }
+}
+
+// `words` has the own product of each of the `tiles` tiles of each row. Where those are more than FEW_TILES, there follows
+// what is before each, which the first block of the row publishes. Blocks begin in the order of a ticket, so that none waits
+// for one that has not begun; without a ticket all run at once. The launch before clears words and ticket.
 template <typename T, bool LARGE>
 __global__ void __launch_bounds__(THREADS, RESIDENT<LARGE>)
     scan_tiles(T* __restrict__ y, const T* __restrict__ x, volatile Word* words, int* ticket, long long size, int tiles,
@@ -128,7 +174,7 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<LARGE>)
     using Own = Tile<T, RUNS<T, LARGE>>;
     constexpr int WORDS = Product<T>::WORDS;
     __shared__ Own tile;
-    __shared__ Product<T> of_warps[WARPS][1], earlier[2];
+    __shared__ Product<T> of_warps[WARPS][1], earlier;
     __shared__ int drawn;
     int number = blockIdx.x;
     if (ticket != nullptr) {
@@ -137,33 +183,32 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<LARGE>)
         __syncthreads();
         number = drawn;
     }
-    const long long first = number / tiles * size, end = first + size;
-    words += number / tiles * (tiles + (tiles + GROUP - 1LL) / GROUP) * WORDS;
-    volatile Word* const groups = words + 1LL * tiles * WORDS;
-    number %= tiles;
-    int of_group = GROUP;
-    while (1LL * of_group * of_group < tiles) of_group *= 2;
-    const int warp = threadIdx.x / 32, group = number / of_group, in_group = number % of_group;
+    const bool is_scanned = tiles > FEW_TILES;
+    const int row = number / (tiles + is_scanned);
+    const long long first = row * size, end = first + size, of_row = 1LL * tiles * WORDS;
+    volatile Word* const own_words = words + row * of_row * (1 + is_scanned);
+    number = number % (tiles + is_scanned) - is_scanned;
+    if (number < 0) return scan_row<T>(own_words + of_row, own_words, tiles);
+    const int warp = threadIdx.x / 32;
     // Tiles begin at whole vectors, so that the first one of a row may begin before it.
     const long long lowest = is_reverse ? (end + Own::WIDE - 1) / Own::WIDE * Own::WIDE - (number + 1LL) * Own::SIZE +
                                               (WARPS - 1 - warp) * Own::OF_WARP
                                         : first / Own::WIDE * Own::WIDE + 1LL * number * Own::SIZE + warp * Own::OF_WARP;
     tile.load(x, lowest, first, end);
     Product<T> own = one<T>(), all = one<T>();
-#pragma unroll
+#pragma unroll 1
     for (int run = 0; run < RUNS<T, LARGE>; ++run) own = own.times(Run<T>(tile.pack(run, is_reverse)).all()).normalised();
     const Product<T> inside = before_thread<T, false>(of_warps, own, all);
     wait_for_earlier_launches();
-    if (threadIdx.x == 0) publish(words + 1LL * number * WORDS, all);
-    if (warp == 0) {
-        earlier[0] = published<T>(words + 1LL * group * of_group * WORDS, in_group);
-        if (threadIdx.x == 0 && in_group == of_group - 1) publish(groups + group * WORDS, earlier[0].times(all).normalised());
-    } else if (warp == 1) {
-        earlier[1] = published<T>(groups, group);
+    if (threadIdx.x == 0) publish(own_words + 1LL * number * WORDS, all);
+    if (is_scanned) {
+        if (threadIdx.x == 0) earlier = wait_for<Product<T>>(own_words + of_row + 1LL * number * WORDS);
+    } else if (warp == 0) {
+        earlier = product_of_tiles<T>(own_words, number);
     }
     __syncthreads();
-    Product<T> before = earlier[0].times(earlier[1]).normalised().times(inside).normalised();
-#pragma unroll
+    Product<T> before = earlier.times(inside).normalised();
+#pragma unroll 1
     for (int run = 0; run < RUNS<T, LARGE>; ++run) {
         const Run<T> elements(tile.pack(run, is_reverse));
         tile.write(run, is_reverse, elements.results(before, is_exclusive));

@@ -49,13 +49,27 @@ def test_signs(lean, shape, axis, reverse, exclusive, dtype):
     assert_right(lean, x, axis=axis, reverse=reverse, exclusive=exclusive)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64])
-@pytest.mark.parametrize("shape", [(2**22 + 77,), (300, 5001), (7, 2048 * 6)], ids=str)
-def test_blocks_that_share_rows(lean, shape, dtype):
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int32, np.int64])
+@pytest.mark.parametrize(
+    "shape",
+    [(2**22 + 77,), (300, 5001), (7, 2048 * 6), (31, 100_003), (5, 2**20 + 1)],
+    ids=str,
+)
+def test_blocks_that_share_rows(lean, shape, dtype, reverse):
     x = np.random.default_rng(1).choice([-1, 1], shape).astype(dtype)
+    forwards = np.flip(x, -1) if reverse else x
+    expected = np.cumprod(forwards, -1, dtype=dtype)
     for _ in range(3):
-        (got,) = drive(CumProd(), [x], interface="v3", flavour=lean)
-        np.testing.assert_array_equal(got, np.cumprod(x, -1, dtype=dtype))
+        (got,) = drive(CumProd(reverse=reverse), [x], interface="v3", flavour=lean)
+        np.testing.assert_array_equal(np.flip(got, -1) if reverse else got, expected)
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_the_order_of_products_is_the_same_every_time(lean, rows):
+    x = np.random.default_rng(1).uniform(0.999, 1.001, (rows, 2**20)).astype(np.float32)
+    first, *others = (drive(CumProd(), [x], interface="v3", flavour=lean)[0] for _ in range(4))
+    assert all(np.array_equal(first, other) for other in others)
 
 
 @pytest.mark.parametrize("rows", [4, 40])

@@ -106,8 +106,7 @@ def test_blocks_that_share_rows_begin_with_what_is_before_their_part(
     ("dtype", "tiles"), [(np.float32, 2), (np.float16, 1), (np.int32, 2), (np.int64, 3)]
 )
 def test_rows_of_large_tiles_begin_anywhere(dtype, tiles, reverse, monkeypatch):
-    monkeypatch.setattr(launches, "_FEW_BLOCKS", 0)
-    monkeypatch.setattr(launches, "_MANY_BLOCKS", 0)
+    monkeypatch.setattr(launches, "_MANY", 0)
     x = np.random.default_rng(1).choice([-1, 1, 3], (2, 9001)).astype(dtype)
     if np.issubdtype(dtype, np.floating):
         x = np.sign(x)
@@ -116,10 +115,13 @@ def test_rows_of_large_tiles_begin_anywhere(dtype, tiles, reverse, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_tile_begins_with_the_groups_before_its_own():
-    x = np.random.default_rng(1).choice([-1, 1, 3], (1, 66 * 2048 + 3)).astype(np.int32)
-    assert grids_of(x) == [1, 67]
-    assert_exact(x, 1)
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_one_block_finds_what_is_before_each_of_many_tiles(dtype):
+    x = np.random.default_rng(1).choice([-1, 1, 3], (1, 66 * 2048 + 3)).astype(dtype)
+    assert grids_of(x) == [1, 68]
+    run = run_kernels(CumProd(), [x], seed=1)
+    assert not run.findings
+    np.testing.assert_array_equal(run.outputs[0], np.cumprod(x, 1, dtype=dtype))
 
 
 @pytest.mark.parametrize("axis", [2, -3])
