@@ -127,6 +127,25 @@ def _index_add(plugin: SegmentReduce, inputs: Sequence[DeviceTensor]) -> Functio
     return function
 
 
+def _deterministic(plugin: SegmentReduce, inputs: Sequence[DeviceTensor]) -> Function:
+    """Gather the messages; add them with index_add in an order that each run has."""
+    import torch
+
+    if not plugin.deterministic:
+        raise NotOffered("beside deterministic sums")
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    add = _index_add(plugin, inputs)
+
+    def function(*tensors: Any) -> Any:
+        torch.use_deterministic_algorithms(True)
+        try:
+            return add(*tensors)
+        finally:
+            torch.use_deterministic_algorithms(False)
+
+    return function
+
+
 def _scatter_reduce(plugin: SegmentReduce, inputs: Sequence[DeviceTensor]) -> Function:
     """Gather the messages; reduce them with scatter_reduce, as PyTorch Geometric does."""
     import torch
@@ -235,6 +254,7 @@ def _triton(
 
 PEERS = (
     Peer("torch index_add", bind_torch(_index_add)),
+    Peer("torch index_add, deterministic", bind_torch(_deterministic)),
     Peer("torch scatter_reduce", bind_torch(_scatter_reduce)),
     Peer("torch.sparse CSR, made before", _sparse),
     Peer("plain atomics", _atomics("plain")),
