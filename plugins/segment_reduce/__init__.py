@@ -30,6 +30,7 @@ from pluginkit.plugins._cuda.clear import DEFINES as CLEAR_DEFINES
 from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
 from pluginkit.plugins.segment_reduce.cases import sample_calls
 from pluginkit.plugins.segment_reduce.launches import (
+    CHUNK_DEFINES,
     DEFINES,
     KEY_DEFINES,
     SegmentAggregate,
@@ -44,9 +45,8 @@ from pluginkit.plugins.segment_reduce.segment_problem import (
     VECTORS,
     WEIGHTED_ITEMS,
     check_shapes,
-    workspace_bound,
-    workspace_bytes,
 )
+from pluginkit.plugins.segment_reduce.segment_workspace import workspace_bound, workspace_bytes
 
 _CONSTANTS = {"VECTOR": VECTORS, "WEIGHTS": get_args(Weights)}
 
@@ -74,7 +74,9 @@ class SegmentReduce(Plugin):
                  row that has an edge.
                  deterministic: bool, default false.
     Workspace:   about 17 bytes for each edge, or 25 with weights; 1/4 byte for each element of the
-                 messages; 1 byte for each row of y. None for few edges.
+                 messages; 1 byte for each row of y. Of up to 2^19 edges, up to 8 for each of up to
+                 2^18 rows: 8 or 12 bytes for each, 1/2 byte for each element of the messages, and
+                 68 bytes for each row. None for few edges.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y).
     Errors:      shapes: sources are absent and N is not E, or the columns of weights do not divide
                  a row. size: 2^30 edges, rows or elements of a row, or more. index: an index is out
@@ -114,6 +116,20 @@ class SegmentReduce(Plugin):
         "add_edges<{Tind}, {VECTOR}, Weights::{WEIGHTS}>",
         _CONSTANTS,
         defines=DEFINES,
+        overlaps=True,
+    )
+    chunk_kernel = CudaKernel(
+        "chunks.cu",
+        "sort_chunks<{T}, {Tind}, pluginkit::Aggregate::{aggregate}, {VECTOR}, Weights::{WEIGHTS}>",
+        _CONSTANTS,
+        defines=CHUNK_DEFINES,
+        overlaps=True,
+    )
+    gather_kernel = CudaKernel(
+        "chunks.cu",
+        "gather_chunks<{T}, pluginkit::Aggregate::{aggregate}, {VECTOR}, Weights::{WEIGHTS}>",
+        _CONSTANTS,
+        defines=CHUNK_DEFINES,
         overlaps=True,
     )
     key_kernel = CudaKernel("keys.cu", "make_keys<{T}, {Tind}>", defines=KEY_DEFINES, overlaps=True)
@@ -180,7 +196,7 @@ class SegmentReduce(Plugin):
     def launches(
         self, x: TensorDesc, destinations: TensorDesc, _: TensorDesc, *tensors: Any
     ) -> Sequence[Step]:
-        """Return one launch for few edges; else a sort, reductions and zeros."""
+        """Return one launch for few edges, three for some; else a sort, reductions and zeros."""
         return SegmentCall(self, x, destinations, *tensors).steps()
 
     def reference(self, *arrays: Any) -> np.ndarray:

@@ -86,9 +86,6 @@ __device__ __forceinline__ unsigned key_at(const unsigned* keys, int item, int i
     return item < 0 ? BEFORE_ALL : item < items ? keys[item] : AFTER_ALL;
 }
 
-// What make_keys writes for an edge.
-template <Weights W> using EdgeValue = cuda::std::conditional_t<W != Weights::none, int2, int>;
-
 // How many blocks of reduce_edges a multiprocessor has at once, where so few registers are enough; 0: as many as it has.
 template <typename T, int VECTOR, Weights W>
 constexpr int RESIDENT = VECTOR == 16 && (W == Weights::none || (W == Weights::column && sizeof(T) == 4)) ? 5 : 0;
@@ -144,8 +141,7 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<T, VECTOR, W>)
 template <typename T, Aggregate A>
 __global__ void __launch_bounds__(THREADS)
     reduce_items(T* __restrict__ y, unsigned char* touched, float* new_items, unsigned* new_keys, int* are_new,
-                 Sizes sizes, float initial, const int* are_given, const unsigned* __restrict__ keys,
-                 const float* __restrict__ values) {
+                 Sizes sizes, float initial, const int* are_given, const unsigned* keys, const float* values) {
     const Target<T> target{y, touched, new_items, new_keys, are_new, sizes, initial};
     constexpr int N = 4;
     __shared__ RunList lists[WARPS];
@@ -193,7 +189,7 @@ __global__ void __launch_bounds__(THREADS)
 // Write zeros to the rows of y without items. A warp looks at WARP rows.
 template <typename T, int VECTOR>
 __global__ void __launch_bounds__(THREADS)
-    zero_rows(T* __restrict__ y, const unsigned char* __restrict__ touched, int rows, int inner) {
+    zero_rows(T* __restrict__ y, const unsigned char* touched, int rows, int inner) {
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
     wait_for_earlier_launches();
     const int lane = threadIdx.x % WARP;

@@ -16,8 +16,10 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     ceil_div,
+    dim_max,
     float32,
     int32,
+    known,
     may_hold,
     where,
 )
@@ -25,8 +27,13 @@ from pluginkit.plugins._cuda.clear import clear_launch
 from pluginkit.plugins._cuda.radix_sort import WIDE_BITS, sweep_launch
 from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins.segment_reduce.segment_problem import (
+    CHUNK,
     HEADER,
+    MOST_CHUNKS,
+    MOST_LONG,
     MOST_SWEEPS,
+    SHORT_RUN,
+    SLOTS,
     SPREAD,
     SPREAD_ELEMENTS,
     THREADS,
@@ -53,7 +60,10 @@ _UNROLLED, _LOADS = 4, 4
 #: With more blocks make_keys adds more counts of digits to the common ones.
 _COUNTING_BLOCKS = 1056
 
-#: The constants that the kernels share with Python, and further ones of keys.cu.
+#: The least lanes of a group that gathers a row from chunks; a lane keeps SLOTS // 8 of its runs.
+_LEAST_GROUP_LOG2 = 3
+
+#: The constants that the kernels share with Python, and further ones of keys.cu and chunks.cu.
 DEFINES = {
     "Aggregate": SegmentAggregate,
     "HEADER": HEADER,
@@ -71,6 +81,14 @@ DEFINES = {
 KEY_DEFINES = DEFINES | {
     "LOADS": _LOADS,
     "MOST_COUNTS": MOST_SWEEPS << WIDE_BITS,
+}
+CHUNK_DEFINES = DEFINES | {
+    "CHUNK": CHUNK,
+    "LEAST_GROUP": 1 << _LEAST_GROUP_LOG2,
+    "MOST_CHUNKS": MOST_CHUNKS,
+    "MOST_LONG": MOST_LONG,
+    "SHORT_RUN": SHORT_RUN,
+    "SLOTS": SLOTS,
 }
 
 
@@ -92,12 +110,14 @@ class SegmentCall:
         return problem_of(self.plugin, self.x, self.destinations, self.y.shape[0], self.weights)
 
     def steps(self) -> Sequence[Step]:
-        """Return one launch for few edges; else a sort, reductions and zeros."""
+        """Return one launch for few edges, three for some; else a sort, reductions and zeros."""
         if self.problem.edges == 0 or self.problem.inner == 0:
             return (Fill(self.y),)
         if self.problem.adds:
             return self._added()
-        return (self._scan(),) if self.problem.scans else tuple(self._sorted())
+        if self.problem.scans:
+            return (self._scan(),)
+        return tuple(self._chunked() if self.problem.is_chunked else self._sorted())
 
     @property
     def _widths(self) -> KernelArgument:
@@ -154,6 +174,36 @@ class SegmentCall:
             constants=self._constants,
         )
         return clear_launch(self.plugin.clear_kernel, self.y), add
+
+    def _chunked(self) -> Iterator[Step]:
+        problem, plugin = self.problem, self.plugin
+        lanes_log2, parts = problem.lanes(problem.vectors)
+        group_log2 = known(dim_max(lanes_log2, _LEAST_GROUP_LOG2))
+        counts, *others = self.workspace.split(problem.chunk_sizes())
+        edges, rows, nodes = map(int32, (problem.edges, problem.rows, problem.nodes))
+        stride, lanes = int32(problem.stride), int32(lanes_log2)
+        read = self.x, self.weights, self._widths
+        yield clear_launch(plugin.clear_kernel, counts)
+        yield Launch(
+            plugin.chunk_kernel,
+            grid=(problem.chunks, parts),
+            block=CHUNK,
+            args=(
+                *(counts, *others, *read, self.destinations, self.sources),
+                *(edges, rows, nodes, stride, lanes),
+            ),
+            constants=self._constants,
+        )
+        yield Launch(
+            plugin.gather_kernel,
+            grid=(ceil_div(problem.rows << group_log2, THREADS), parts),
+            block=THREADS,
+            args=(
+                *(self.y, counts, *others, *read, rows, int32(problem.chunks), self._initial),
+                *(stride, int32(group_log2), lanes),
+            ),
+            constants=self._constants,
+        )
 
     def _sorted(self) -> Iterator[Step]:
         problem, plugin = self.problem, self.plugin

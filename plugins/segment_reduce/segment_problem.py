@@ -1,4 +1,4 @@
-"""The sizes of a call of SegmentReduce, which decide how it is launched, and its workspace."""
+"""The sizes of a call of SegmentReduce, which decide how it is launched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pluginkit import (
     Dim,
     InputError,
     TensorDesc,
-    ceil_div,
+    dim_min,
     float32,
     known,
     may_hold,
@@ -20,7 +20,6 @@ from pluginkit import (
 from pluginkit.plugins._cuda.radix_sort import (
     DIGIT_BITS,
     SWEEP_ITEMS,
-    SWEEP_THREADS,
     WIDE_BITS,
     sweep_blocks,
 )
@@ -48,15 +47,23 @@ _FEW_EDGES, _FEW_ROWS = 11_264, 2**13
 #: With this many blocks that look at all edges a large GPU is busy.
 _SCAN_BLOCKS = 132
 #: Up to so many elements of messages, atomics are.
-_FEW_ELEMENTS = 2**25
+FEW_ELEMENTS = 2**25
 #: Up to so many edges one launch is faster than the two that it takes to add them up.
 _FEWEST_EDGES = 1024
+#: Up to so many edges, of which a row has few on average, the chunks of edges that blocks sort are
+#: not sorted together; for more rows, or more elements of messages, that takes much memory.
+CHUNK, MOST_CHUNKS = 512, 1024
+_FEW_TO_A_ROW, CHUNKED_ROWS = 8, 2**18
+#: Longer runs of edges in a chunk are reduced with it, and so many fit into it; the first runs of
+#: a row that are kept.
+SHORT_RUN = 8
+MOST_LONG, SLOTS = CHUNK // (SHORT_RUN + 1), 16
 #: More than any call has edges or rows: check refuses those with as many.
 MOST = 2**30
 #: The floats of an item before the elements of a row, and of a vector.
 HEADER, VECTOR_FLOATS = 4, 4
-_FLOAT_BYTES = 4
-_ALIGNMENT = 256
+FLOAT_BYTES = 4
+ALIGNMENT = 256
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class SegmentProblem:
     @property
     def adds(self) -> bool:
         """Whether sums by atomics are faster than a sort."""
-        is_small = self.edges * self.inner <= _FEW_ELEMENTS and self.rows < 2**26
+        is_small = self.edges * self.inner <= FEW_ELEMENTS and self.rows < 2**26
         is_scanned = self.scans and self.edges <= _FEWEST_EDGES
         return self.may_add and is_small and not is_scanned
 
@@ -100,6 +107,18 @@ class SegmentProblem:
         """Whether edges and rows are few enough for blocks that look at all edges."""
         looks = self.edges * -(-self.vectors // WARP)
         return looks <= _FEW_EDGES and self.rows <= _FEW_ROWS
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether rows have so few of few edges that each takes them from sorted chunks."""
+        most = known(dim_min(CHUNK * MOST_CHUNKS, _FEW_TO_A_ROW * self.rows))
+        is_small = self.edges * self.inner <= FEW_ELEMENTS and self.rows <= CHUNKED_ROWS
+        return self.edges <= most and is_small
+
+    @property
+    def chunks(self) -> int:
+        """The chunks of edges that blocks sort."""
+        return -(-self.edges // CHUNK)
 
     @property
     def scanned_rows(self) -> int:
@@ -178,7 +197,19 @@ class SegmentProblem:
             sum(self.zeroed()),
             *(keys, keys, values, values),
             items * 4,
-            items * self.stride * _FLOAT_BYTES,
+            items * self.stride * FLOAT_BYTES,
+        )
+        return [_aligned(part) for part in parts]
+
+    def chunk_sizes(self) -> list[int]:
+        """Return the bytes of counts, which are zeroed, of runs, keys, values, and partial rows."""
+        items = self.chunks * CHUNK
+        parts = (
+            4 * self.rows,
+            4 * SLOTS * self.rows,
+            4 * items,
+            (8 if self.is_weighted else 4) * items,
+            FLOAT_BYTES * self.chunks * MOST_LONG * self.stride,
         )
         return [_aligned(part) for part in parts]
 
@@ -196,7 +227,7 @@ class SegmentProblem:
 
 
 def _aligned(nbytes: int) -> int:
-    return -(-nbytes // _ALIGNMENT) * _ALIGNMENT
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 
 def problem_of(
@@ -244,30 +275,3 @@ def check_shapes(
         )
     if max(problem.edges, problem.rows, problem.nodes, problem.inner) >= MOST:
         raise InputError(f"{x}, {destinations} or {problem.rows} rows: 2^30 or more.", code="size")
-
-
-def workspace_bytes(
-    plugin: SegmentReduce,
-    x: TensorDesc,
-    destinations: TensorDesc,
-    rows: TensorDesc,
-    _: TensorDesc | None,
-    weights: TensorDesc | None,
-) -> int:
-    """Return the bytes that a call of static shapes needs."""
-    problem = problem_of(plugin, x, destinations, rows.values[0], weights)
-    return 0 if problem.scans or problem.adds else sum(problem.sizes())
-
-
-def workspace_bound(
-    x: TensorDesc, destinations: TensorDesc, rows: TensorDesc, *_: TensorDesc | None
-) -> Dim:
-    """Return as many bytes as any call of these dimensions needs, or more."""
-    edges = destinations.shape[0]
-    stride = HEADER + VECTOR_FLOATS + product(x.shape[1:])
-    items = ceil_div(edges, WARP) * 3 + 64  # at each level a sixteenth of those before, and two
-    of_block = 4 * 2**WIDE_BITS * MOST_SWEEPS
-    swept = (ceil_div(edges, SWEPT_ITEMS[0] * SWEEP_THREADS) + 1) * of_block
-    found: Dim = 24 * edges + 4 * items * (stride + 1) + swept + rows.values[0]
-    found += 16 * _ALIGNMENT + of_block
-    return found

@@ -69,6 +69,9 @@ __device__ __forceinline__ EdgeVector<T, N> vector_of(const Edges<T>& edges, int
     return made;
 }
 
+// The row of x that an edge reads, and with weights the edge or the bits of its weight.
+template <Weights W> using EdgeValue = cuda::std::conditional_t<W != Weights::none, int2, int>;
+
 // Return the edge, or with one column of weights the bits of its weight.
 template <typename T> __device__ __forceinline__ int weighted_edge(const T* weights, int heads, int edge) {
     return heads == 1 ? __float_as_int(static_cast<float>(weights[edge])) : edge;

@@ -11,6 +11,7 @@ from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
 from pluginkit.errors import PluginkitError, TensorError
 from pluginkit.plugins.segment_reduce import SegmentReduce, segment_problem
+from pluginkit.plugins.segment_reduce.segment_problem import SLOTS
 from tests.plugins.compilation import (
     QUICK,
     assert_all_compile,
@@ -79,27 +80,44 @@ def test_an_initial_value_counts_where_there_are_edges():
         assert compute(arrays, aggregate="max").tolist() == [3, 0]
 
 
+@pytest.fixture(params=["chunks", "sort"])
+def sorts(request, monkeypatch):
+    """Without atomics: the edges of chunks are sorted, or all of them."""
+    if request.param == "sort":
+        monkeypatch.setattr(segment_problem, "_FEW_TO_A_ROW", 0)
+
+
 #: Runs of every length around a warp's 32 edges, each beside shorter and longer ones.
 LENGTHS = [1, 31, 32, 33, 1, 63, 64, 65, 32, 32, 95, 1030, 2, 33, 500, 31]
 
 
 @pytest.mark.parametrize("first", [0, 1, 17, 31])
 @pytest.mark.parametrize("is_sorted", [True, False])
-@pytest.mark.parametrize("deterministic", [True, False])
-def test_runs_of_every_length_and_place(first, is_sorted, deterministic):
+def test_runs_of_every_length_and_place(first, is_sorted, sorts):
+    arrays = runs_in_place(first, is_sorted)
+    np.testing.assert_array_equal(on_machine(arrays, deterministic=True), reference(arrays))
+
+
+@pytest.mark.parametrize("first", [0, 17])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_atomics_add_runs_of_every_length_and_place(first, is_sorted):
+    arrays = runs_in_place(first, is_sorted)
+    np.testing.assert_array_equal(on_machine(arrays), reference(arrays))
+
+
+def runs_in_place(first, is_sorted):
     lengths = [first, *LENGTHS]
     at = np.repeat(np.arange(len(lengths)) * 7, lengths)
     rng = np.random.default_rng(1)
     if not is_sorted:
         rng.shuffle(at)
     x = rng.integers(-8, 9, (50, 3)).astype(np.float32)  # sums are exact
-    arrays = [x, at, np.array([8300]), rng.integers(0, 50, len(at)), None]
-    got = on_machine(arrays, deterministic=deterministic)
-    np.testing.assert_array_equal(got, reference(arrays))
+    return [x, at, np.array([8300]), rng.integers(0, 50, len(at)), None]
 
 
 @pytest.mark.slow
 def test_wide_digits_where_they_save_a_sweep(monkeypatch):
+    monkeypatch.setattr(segment_problem, "_FEW_TO_A_ROW", 0)
     monkeypatch.setattr(segment_problem, "_FEW_KEYS", 1000)
     monkeypatch.setattr(segment_problem, "_SOME_KEYS", 1200)
     assert launched(1001, 70_000, deterministic=True).count("sweep") == 2
@@ -111,7 +129,7 @@ def test_wide_digits_where_they_save_a_sweep(monkeypatch):
 
 
 @pytest.mark.parametrize("inner", [33, 70])
-def test_wide_rows_without_vectors(inner):
+def test_wide_rows_without_vectors(inner, sorts):
     at = np.repeat(np.arange(len(LENGTHS)) * 7, LENGTHS)
     rng = np.random.default_rng(1)
     rng.shuffle(at)
@@ -121,11 +139,31 @@ def test_wide_rows_without_vectors(inner):
 
 
 @pytest.mark.parametrize("aggregate", AGGREGATES)
-def test_one_destination_takes_every_level(aggregate):
+def test_one_destination_takes_every_level(aggregate, sorts):
     arrays = edges(40, 33_000, 1, (2,))
     arrays[2] = np.array([9000])
     got = on_machine(arrays, aggregate=aggregate, deterministic=True)
     np.testing.assert_allclose(got, reference(arrays, aggregate=aggregate), atol=2e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("inner", "heads"), [((4,), None), ((140,), 0), ((2, 6), 2)])
+def test_rows_of_more_runs_than_slots(inner, heads):
+    arrays = edges(40, 9000, 8400, inner, exponent=4, heads=heads)
+    assert len(np.unique(np.flatnonzero(arrays[1] == 0) // segment_problem.CHUNK)) > SLOTS
+    for aggregate in ("mean", "max"):
+        got = on_machine(arrays, aggregate=aggregate)
+        np.testing.assert_allclose(got, reference(arrays, aggregate=aggregate), atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_sums_of_chunks_have_the_same_bits_in_any_order_of_blocks(order):
+    arrays = edges(40, 9000, 8400, (3,), exponent=4)
+    plugin = SegmentReduce(deterministic=True)
+    run = run_kernels(plugin, arrays, seed=order)
+    assert not run.findings
+    np.testing.assert_array_equal(run.outputs[0], on_machine(arrays, deterministic=True))
+    np.testing.assert_allclose(run.outputs[0], reference(arrays), atol=1e-4)
 
 
 @pytest.mark.parametrize(("rows", "heads"), [(20, 0), (9000, 2)])
@@ -169,8 +207,11 @@ def launched(count, rows, **attributes):
 def test_few_edges_take_one_launch():
     assert launched(4000, 500, aggregate="max") == launched(900, 500) == ["scan_edges"]
     assert launched(4000, 500) == launched(300, 70_000) == ["clear", "add_edges"]
-    assert launched(300, 70_000, aggregate="max")[:2] == ["clear", "make_keys"]
-    _, before, *sweeps, edge, item, zero = launched(300, 70_000, deterministic=True)
+    chunks = ["clear", "sort_chunks", "gather_chunks"]
+    assert launched(300, 70_000, aggregate="max") == chunks
+    assert launched(65_600, 8200, deterministic=True) == chunks
+    assert launched(65_601, 8200, deterministic=True)[:2] == ["clear", "make_keys"]
+    _, before, *sweeps, edge, item, zero = launched(300, 300_000, deterministic=True)
     assert [before, edge, item, zero] == ["make_keys", "reduce_edges", "reduce_items", "zero_rows"]
     assert sweeps == ["place_digits", *["sweep"] * 3]
 

@@ -1,0 +1,60 @@
+"""The bytes of the workspace of a call of SegmentReduce, and how many it may need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pluginkit import Dim, TensorDesc, ceil_div, dim_max, dim_min, product
+from pluginkit.plugins._cuda.radix_sort import SWEEP_THREADS, WIDE_BITS
+from pluginkit.plugins.segment_reduce.segment_problem import (
+    ALIGNMENT,
+    CHUNK,
+    CHUNKED_ROWS,
+    FEW_ELEMENTS,
+    FLOAT_BYTES,
+    HEADER,
+    MOST_CHUNKS,
+    MOST_LONG,
+    MOST_SWEEPS,
+    SLOTS,
+    SWEPT_ITEMS,
+    VECTOR_FLOATS,
+    WARP,
+    problem_of,
+)
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.segment_reduce import SegmentReduce
+
+
+def workspace_bytes(
+    plugin: SegmentReduce,
+    x: TensorDesc,
+    destinations: TensorDesc,
+    rows: TensorDesc,
+    _: TensorDesc | None,
+    weights: TensorDesc | None,
+) -> int:
+    """Return the bytes that a call of static shapes needs."""
+    problem = problem_of(plugin, x, destinations, rows.values[0], weights)
+    if problem.scans or problem.adds:
+        return 0
+    return sum(problem.chunk_sizes() if problem.is_chunked else problem.sizes())
+
+
+def workspace_bound(
+    x: TensorDesc, destinations: TensorDesc, rows: TensorDesc, *_: TensorDesc | None
+) -> Dim:
+    """Return as many bytes as any call of these dimensions needs, or more."""
+    edges, inner, of_y = destinations.shape[0], product(x.shape[1:]), rows.values[0]
+    stride = HEADER + VECTOR_FLOATS + inner
+    items = ceil_div(edges, WARP) * 3 + 64  # at each level a sixteenth of those before, and two
+    of_block = 4 * 2**WIDE_BITS * MOST_SWEEPS
+    swept = (ceil_div(edges, SWEPT_ITEMS[0] * SWEEP_THREADS) + 1) * of_block
+    found: Dim = 24 * edges + 4 * items * (stride + 1) + swept + of_y
+    of_chunk = MOST_LONG * FLOAT_BYTES
+    chunks = ceil_div(dim_min(edges, CHUNK * MOST_CHUNKS), CHUNK)
+    elements = dim_min(edges * inner, FEW_ELEMENTS) // CHUNK + inner
+    chunked = 12 * CHUNK * chunks + 4 * (SLOTS + 1) * dim_min(of_y, CHUNKED_ROWS)
+    chunked += of_chunk * (elements + (HEADER + VECTOR_FLOATS) * chunks)
+    return dim_max(found, chunked) + 16 * ALIGNMENT + of_block
