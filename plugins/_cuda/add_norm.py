@@ -19,6 +19,7 @@ from pluginkit import (
     int64,
     known,
     product,
+    where,
 )
 
 #: The elements of one load: a vector, or a single element.
@@ -54,11 +55,16 @@ TOLERANCE = {float32: 2e-6, float16: 2e-3, bfloat16: 1.6e-2}
 
 #: A row with at least this many vectors is loaded by vectors even if it is not aligned: it has more
 #: threads than there are elements before and after the aligned vectors.
-_MANY_VECTORS = 64
+_MANY_VECTORS = 16
 #: The threads of a block that takes several rows.
 _BLOCK = 128
-#: The vectors of a thread if there are many rows, so that two loads of each input are in flight.
-_VECTORS = 2
+#: The vectors of a thread if there are many rows: two, so that as many loads of each input are in
+#: flight, or one where a row has fewer than the first number of them, or from the second one on.
+_VECTORS, _FEWER, _ALONE = 2, 4, 16
+#: Up to so many vectors of a row have a thread each, unless a plugin says otherwise.
+_MOST_ALONE = 512
+#: The single elements of a thread, and in rows of more than so many.
+_SINGLE, _LONG_SINGLE = 8, 16
 #: With fewer rows than the first number a GPU has threads to spare. A row gets at least as many as
 #: the second if it has vectors for them, and up to twice as many if it has four vectors for each.
 _FEW_ROWS, _FEW_THREADS, _FEW_VECTORS = 128, 256, 4
@@ -112,14 +118,19 @@ class RowLayout:
         }
 
 
-def layout_of(rows: int, inner: int, itemsize: int, warp_vectors: int = _VECTORS) -> RowLayout:
+def layout_of(
+    rows: int,
+    inner: int,
+    itemsize: int,
+    most_alone: int = _MOST_ALONE,
+) -> RowLayout:
     """Return the layout for a number of rows of ``inner`` elements of ``itemsize`` bytes.
 
     Args:
         rows: how many there are.
         inner: the elements of a row.
         itemsize: the bytes of an element.
-        warp_vectors: how many vectors a thread may take of a row that a warp then has by itself.
+        most_alone: up to how many vectors of a row have a thread each.
     """
     lanes = _VECTOR_BYTES // itemsize
     is_shifted = inner % lanes != 0 and inner // lanes >= _MANY_VECTORS
@@ -127,10 +138,15 @@ def layout_of(rows: int, inner: int, itemsize: int, warp_vectors: int = _VECTORS
         lanes = 1
     vectors = max(inner // lanes, 1)
     wanted = -(-vectors // _VECTORS)
+    if lanes == 1:
+        wanted = where(vectors > _LONG_SINGLE, -(-vectors // _SINGLE), wanted)
+    else:
+        most = where(vectors < _FEWER, _FEWER, where(vectors >= _ALONE, most_alone, 0))
+        wanted = where(vectors <= most, vectors, wanted)
     if rows < _FEW_ROWS:
         wanted = min(max(-(-vectors // _FEW_VECTORS), _FEW_THREADS), 2 * _FEW_THREADS)
         wanted = max(min(vectors, wanted), -(-vectors // KEPT[-1]))
-    elif vectors <= _WARP_SIZE * warp_vectors:
+    elif vectors <= _WARP_SIZE * _VECTORS:
         wanted = min(wanted, _WARP_SIZE)
     if wanted <= _WARP_SIZE:
         threads = 1 << (wanted - 1).bit_length()
@@ -178,12 +194,12 @@ def launches_of(
     total: TensorDesc,
     workspace: Workspace,
     *,
-    warp_vectors: int = _VECTORS,
+    most_alone: int = _MOST_ALONE,
 ) -> Sequence[Launch]:
     """Return one launch, or two where blocks share rows."""
     inner = known(weight.size)
     rows = known(product(x.shape[: x.axis(plugin.axis)])) if inner else 0
-    layout = layout_of(rows, inner, x.dtype.itemsize, warp_vectors)
+    layout = layout_of(rows, inner, x.dtype.itemsize, most_alone)
     vectors = inner // layout.lanes
     most_rows = min(vectors // _VECTORS_PER_ROW, _SHARED_ROWS)
     if 0 < rows <= most_rows and vectors >= _SHARED_VECTORS:

@@ -27,8 +27,8 @@ from pluginkit.plugins._cuda.add_norm import (
     workspace_bytes,
 )
 
-#: The vectors that a thread takes of a row of up to 128 of them, of which no other warp has a part.
-_OF_A_WARP = 4
+#: Up to so many vectors of a row have a thread each.
+_MOST_ALONE = 255
 
 
 class AddLayerNorm(Plugin):
@@ -91,8 +91,8 @@ class AddLayerNorm(Plugin):
         return workspace_bytes(*inputs)
 
     def launches(self, *tensors: Any) -> Sequence[Launch]:
-        """Return a launch, or two for parts of rows; add_norm.py gives short rows to a warp."""
-        return launches_of(self, *tensors, warp_vectors=_OF_A_WARP)
+        """Return a launch, or two for parts of rows; add_norm.py gives rows to threads."""
+        return launches_of(self, *tensors, most_alone=_MOST_ALONE)
 
     def reference(
         self, x: np.ndarray, residual: np.ndarray, weight: np.ndarray, bias: np.ndarray | None

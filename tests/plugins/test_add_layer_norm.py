@@ -90,15 +90,18 @@ def test_a_negative_epsilon():
 @pytest.mark.parametrize(
     ("shape", "dtype", "block", "kept"),
     [
-        ((12_608, 768), float16, (32, 4), 4),
-        ((12_608, 1024), float16, (32, 4), 4),
-        ((12_608, 1032), float16, (96, 1), 2),
+        ((12_608, 768), float16, (96, 1), 1),
+        ((12_608, 1024), float32, (128, 1), 2),
         ((100, 768), float16, (96, 1), 1),
-        ((12_608, 64), float32, (8, 16), 2),
+        ((12_608, 64), float32, (16, 8), 1),
+        ((12_608, 80), float16, (8, 16), 2),
+        ((12_608, 24), float16, (4, 32), 1),
+        ((12_608, 33), float32, (8, 16), 8),
+        ((12_608, 7), float32, (4, 32), 2),
     ],
 )
-def test_short_rows_of_which_there_are_many_are_those_of_a_warp(shape, dtype, block, kept):
-    layout = layout_of(*shape, dtype.itemsize, warp_vectors=4)
+def test_the_vectors_that_threads_take_of_rows_of_which_there_are_many(shape, dtype, block, kept):
+    layout = layout_of(*shape, dtype.itemsize, most_alone=255)
     assert ((layout.threads, layout.rows), layout.kept) == (block, kept)
     plugin = AddLayerNorm()
     inputs = calls.describe_inputs(plugin, [shape, shape, shape[1:], shape[1:]], [dtype] * 4)

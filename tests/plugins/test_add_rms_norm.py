@@ -188,6 +188,19 @@ def described(plugin, shape, dtype, weight_type):
     return inputs, calls.describe_outputs(plugin, inputs)
 
 
+@pytest.mark.parametrize(("inner", "dtype"), [(129, np.float16), (65, np.float32)])
+def test_short_rows_that_are_not_aligned_are_loaded_by_vectors(inner, dtype):
+    assert layout_of(200, inner, np.dtype(dtype).itemsize).is_shifted
+    rng = np.random.default_rng(3)
+    arrays = [
+        rng.normal(size=size).astype(dtype) for size in ((200, inner), (200, inner), (inner,))
+    ]
+    run = run_kernels(AddRMSNorm(), arrays)
+    assert not run.findings
+    for got, expected in zip(run.outputs, reference(*arrays), strict=True):
+        np.testing.assert_allclose(got, expected, atol=4e-3 if dtype == np.float16 else 2e-6)
+
+
 @pytest.mark.parametrize("itemsize", [2, 4])
 def test_every_element_has_one_thread(itemsize):
     sizes = [
@@ -235,7 +248,7 @@ def test_every_element_has_one_thread(itemsize):
 @pytest.mark.parametrize(
     ("shape", "dtype", "grid", "block"),
     [
-        ((8192, 4096), float16, 8192, (256, 1)),
+        ((8192, 4096), float16, 8192, (512, 1)),
         ((8192, 4096), float32, 8192, (512, 1)),
         ((1, 4096), float16, 1, (256, 1)),
         ((1000, 64), float16, 32, (4, 32)),
