@@ -9,7 +9,10 @@
 using pluginkit::CHUNK, pluginkit::LEAST_GROUP, pluginkit::MOST_CHUNKS, pluginkit::MOST_LONG, pluginkit::SHORT_RUN,
     pluginkit::SLOTS;  // from launches.py
 
+constexpr int AT_ONCE = 2;  // partial rows that a lane loads
 constexpr int CHUNK_WARPS = CHUNK / WARP, MOST_GROUPS = THREADS / LEAST_GROUP, SLOTS_EACH = SLOTS / LEAST_GROUP;
+static_assert(WARPS == 8);
+constexpr int WARPS_LOG2 = 3;
 static_assert(THREADS <= MOST_GROUPS * SLOTS, "what the runs of so many chunks have fits into the list");
 static_assert(MOST_CHUNKS <= (1u << 31) / (2 * CHUNK) / CHUNK, "the number of a run has 32 bits");
 static_assert(MOST_LONG * (SHORT_RUN + 1) <= CHUNK && CHUNK < (MOST_LONG + 1) * (SHORT_RUN + 1));
@@ -23,8 +26,8 @@ struct Run {
     }
     __device__ unsigned code() const { return (chunk * CHUNK + start) * 2 * CHUNK + length; }
     __device__ bool is_long() const { return length > SHORT_RUN; }
-    // What gather_chunks reads: edges, or a partial row.
-    __device__ int items() const { return is_long() ? 1 : length; }
+    // The edges that gather_chunks reads; of a long run it reads the partial row.
+    __device__ int edges() const { return is_long() ? 0 : length; }
 };
 
 // Return the number over the block, smallest first. `exchanged` is free afterwards once all threads have met.
@@ -176,48 +179,60 @@ __global__ void __launch_bounds__(CHUNK)
     copy_floats<N>(whole, total);
 }
 
-// What is read for a row of y: a row of x, and its factor as vector_of takes it, or the complement of a partial row's number.
+// What is read for a row of y: the edges of its short runs, which read rows of x with factors as vector_of takes them, and
+// the partial rows of its long ones.
 template <Weights W> struct Items {
     int* row;
     int* factor;
+    int* partial;
 
     // List what a run reads from a place on.
-    __device__ __forceinline__ void list(const EdgeValue<W>* values, const Run& run, int place) const {
+    __device__ __forceinline__ void list(const EdgeValue<W>* values, const Run& run, int place, int partial_place) const {
         const EdgeValue<W>* const first = values + run.chunk * CHUNK + run.start;
-        for (int item = 0; item < run.items(); ++item) {
-            if constexpr (W != Weights::none) {
-                row[place + item] = run.is_long() ? ~first[item].x : first[item].x, factor[place + item] = first[item].y;
-            } else {
-                row[place + item] = run.is_long() ? ~first[item] : first[item];
+        if constexpr (W != Weights::none) {
+            if (run.is_long()) partial[partial_place] = first->x;
+            for (int i = 0; i < run.edges(); ++i) row[place + i] = first[i].x, factor[place + i] = first[i].y;
+        } else {
+            if (run.is_long()) partial[partial_place] = *first;
+            for (int i = 0; i < run.edges(); ++i) row[place + i] = first[i];
+        }
+    }
+
+    // Reduce the edges from first to last.
+    template <Aggregate A, int N, typename T>
+    __device__ __forceinline__ void reduce_edges(float (&total)[N], const Edges<T>& edges, int first, int last,
+                                                 int at) const {
+        for (int place = first; place < last; place += UNROLLED) {
+            EdgeVector<T, N> given[UNROLLED];
+#pragma unroll
+            for (int i = 0; i < UNROLLED; ++i) {
+                const int own_factor = W != Weights::none && place + i < last ? factor[place + i] : 0;
+                if (place + i < last) given[i] = vector_of<W, N>(edges, row[place + i], own_factor, at);
+            }
+#pragma unroll
+            for (int i = 0; i < UNROLLED; ++i) {
+                if (place + i < last) reduce_vector<A, W>(total, given[i]);
             }
         }
     }
 
-    // Reduce the items from first to last.
-    template <Aggregate A, int N, typename T>
-    __device__ __forceinline__ void reduce(float (&total)[N], const Edges<T>& edges, const float* partials, int stride,
-                                           int first, int last, int at) const {
-        for (int place = first; place < last; place += UNROLLED) {
-            EdgeVector<T, N> given[UNROLLED];
-            float partial[UNROLLED][N];
-            int read[UNROLLED];
+    // Reduce the partial rows from first to last, of `stride` floats each.
+    template <Aggregate A, int N>
+    __device__ __forceinline__ void reduce_partials(float (&total)[N], const float* partials, int stride, int first,
+                                                    int last, int at) const {
+        for (int place = first; place < last; place += AT_ONCE) {
+            float given[AT_ONCE][N];
 #pragma unroll
-            for (int i = 0; i < UNROLLED; ++i) {
-                if (place + i >= last) continue;
-                read[i] = row[place + i];
-                const int own_factor = W != Weights::none ? factor[place + i] : 0;
-                if (read[i] >= 0) given[i] = vector_of<W, N>(edges, read[i], own_factor, at);
-                else copy_floats<N>(partial[i], partials + static_cast<long long>(~read[i]) * stride + at);
+            for (int i = 0; i < AT_ONCE; ++i) {
+                if (place + i < last) {
+                    copy_floats<N>(given[i], partials + static_cast<long long>(partial[place + i]) * stride + at);
+                }
             }
 #pragma unroll
-            for (int i = 0; i < UNROLLED; ++i) {
-                if (place + i >= last) continue;
-                if (read[i] >= 0) {
-                    reduce_vector<A, W>(total, given[i]);
-                } else {
+            for (int i = 0; i < AT_ONCE; ++i) {
+                if (place + i >= last) break;
 #pragma unroll
-                    for (int n = 0; n < N; ++n) total[n] = reduced<REDUCTION<A>>(total[n], partial[i][n]);
-                }
+                for (int n = 0; n < N; ++n) total[n] = reduced<REDUCTION<A>>(total[n], given[i][n]);
             }
         }
     }
@@ -241,8 +256,8 @@ __global__ void __launch_bounds__(THREADS)
                   const T* __restrict__ weights, Widths widths, int rows, int chunks, float initial, int stride,
                   int group_log2, int lanes_log2) {
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1, LISTED = MOST_GROUPS * SLOTS * SHORT_RUN;
-    __shared__ int listed[LISTED], factors[W == Weights::none ? 1 : LISTED];
-    __shared__ int crowded[MOST_GROUPS], crowded_count, of_warps[2][WARPS];
+    __shared__ int listed[LISTED], factors[W == Weights::none ? 1 : LISTED], long_ones[MOST_GROUPS * SLOTS];
+    __shared__ int crowded[MOST_GROUPS], crowded_count, of_warps[3][WARPS];
     __shared__ __align__(16) float parts[WARPS][N * WARP];
     const Edges<T> edges{x, weights, widths};
     const int inner = widths.inner, group_size = 1 << group_log2, group = threadIdx.x >> group_log2;
@@ -263,11 +278,11 @@ __global__ void __launch_bounds__(THREADS)
     if (row < rows && found <= SLOTS) {
         const unsigned mask = group_size == WARP ? ALL : ((1u << group_size) - 1) << (threadIdx.x % WARP - member);
         unsigned own[SLOTS_EACH];
-        int place[SLOTS_EACH] = {}, items = 0, count = 0;
+        int place[SLOTS_EACH] = {}, long_place[SLOTS_EACH] = {}, read = 0, long_count = 0, count = 0;
 #pragma unroll
         for (int k = 0; k < SLOTS_EACH; ++k) {
             const int slot = member + k * group_size;
-            own[k] = slot < found ? runs[static_cast<long long>(row) * SLOTS + slot] : ~0u;
+            own[k] = slot < found ? runs[static_cast<long long>(row) * SLOTS + slot] : 0;
         }
         for (int slot = 0; slot < found; ++slot) {
             unsigned code = 0;
@@ -277,21 +292,26 @@ __global__ void __launch_bounds__(THREADS)
             }
             const Run run = Run::decoded(code);
 #pragma unroll
-            for (int k = 0; k < SLOTS_EACH; ++k) place[k] += code < own[k] ? run.items() : 0;
-            items += run.items(), count += run.length;
+            for (int k = 0; k < SLOTS_EACH; ++k) {
+                if (code < own[k]) place[k] += run.edges(), long_place[k] += run.is_long();
+            }
+            read += run.edges(), long_count += run.is_long(), count += run.length;
         }
         const int base = group * SLOTS * SHORT_RUN;
-        const Items<W> list{listed + base, factors + (W == Weights::none ? 0 : base)};
+        const Items<W> list{listed + base, factors + (W == Weights::none ? 0 : base), long_ones + group * SLOTS};
 #pragma unroll
         for (int k = 0; k < SLOTS_EACH; ++k) {
-            if (own[k] != ~0u) list.list(values, Run::decoded(own[k]), place[k]);
+            if (own[k] != 0) list.list(values, Run::decoded(own[k]), place[k], long_place[k]);
         }
         __syncwarp(mask);
         const int at = first_element + member * N;
         float total[N];
 #pragma unroll
         for (int n = 0; n < N; ++n) total[n] = identity<A>();
-        if (at < inner) list.template reduce<A>(total, edges, partials, stride, 0, items, at);
+        if (at < inner) {
+            list.template reduce_edges<A>(total, edges, 0, read, at);
+            list.template reduce_partials<A>(total, partials, stride, 0, long_count, at);
+        }
         finish(row, total, count, at);
     } else if (row < rows && member == 0) {
         crowded[atomicAdd(&crowded_count, 1)] = row;
@@ -301,7 +321,7 @@ __global__ void __launch_bounds__(THREADS)
     // The block shares each of the other rows, of which a thread looks into a chunk at a time.
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, lanes = 1 << lanes_log2, parts_log2 = 5 - lanes_log2;
     const int part = lane >> lanes_log2, at = first_element + lane % lanes * N;
-    const Items<W> list{listed, factors};
+    const Items<W> list{listed, factors, long_ones};
     for (int number = 0; number < crowded_count; ++number) {
         const unsigned crowded_row = crowded[number];
         float total[N];
@@ -314,21 +334,29 @@ __global__ void __launch_bounds__(THREADS)
                 run.start = lower_bound(keys + run.chunk * CHUNK, crowded_row);
                 run.length = lower_bound(keys + run.chunk * CHUNK, crowded_row + 1) - run.start;
             }
-            const int up_to = inclusive_sum_over_warp(run.items());
-            const int edges_up_to = inclusive_sum_over_warp(run.length);
-            if (lane == WARP - 1) of_warps[0][warp] = up_to, of_warps[1][warp] = edges_up_to;
-            __syncthreads();
-            int before = 0, items = 0;
-            for (int other = 0; other < WARPS; ++other) {
-                if (other < warp) before += of_warps[0][other];
-                items += of_warps[0][other], count += of_warps[1][other];
+            const int own[] = {run.edges(), run.is_long(), run.length};
+            int up_to[3], before[3] = {}, all[3] = {};
+#pragma unroll
+            for (int k = 0; k < 3; ++k) {
+                up_to[k] = inclusive_sum_over_warp(own[k]);
+                if (lane == WARP - 1) of_warps[k][warp] = up_to[k];
             }
-            list.list(values, run, before + up_to - run.items());
             __syncthreads();
-            const int first = items * warp / WARPS, length = items * (warp + 1) / WARPS - first;
+#pragma unroll
+            for (int k = 0; k < 3; ++k) {
+                for (int other = 0; other < WARPS; ++other) {
+                    if (other < warp) before[k] += of_warps[k][other];
+                    all[k] += of_warps[k][other];
+                }
+            }
+            count += all[2];
+            list.list(values, run, before[0] + up_to[0] - own[0], before[1] + up_to[1] - own[1]);
+            __syncthreads();
+            const int share = warp << parts_log2 | part, shares_log2 = WARPS_LOG2 + parts_log2;
+            const auto from = [&](int items, int number) { return items * number >> shares_log2; };
             if (at < inner) {
-                list.template reduce<A>(total, edges, partials, stride, first + (length * part >> parts_log2),
-                                        first + (length * (part + 1) >> parts_log2), at);
+                list.template reduce_edges<A>(total, edges, from(all[0], share), from(all[0], share + 1), at);
+                list.template reduce_partials<A>(total, partials, stride, from(all[1], share), from(all[1], share + 1), at);
             }
             __syncthreads();
         }

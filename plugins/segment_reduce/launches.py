@@ -31,6 +31,7 @@ from pluginkit.plugins.segment_reduce.segment_problem import (
     HEADER,
     MOST_CHUNKS,
     MOST_LONG,
+    MOST_SCANNED_ROWS,
     MOST_SWEEPS,
     SHORT_RUN,
     SLOTS,
@@ -53,6 +54,8 @@ Weights = Literal["none", "column", "columns"]
 #: The threads of a block that looks at all edges, its shared memory without the lists of edges, and
 #: the bytes of an edge in them and the bits of its place among those that a warp looks at.
 _SCAN_THREADS, _SCAN_BYTES, _LISTED_BYTES, _PLACE_BITS = 1024, 41_984, 2, 9
+#: More edges of a row take longer for one warp than for all warps of such a block.
+_LONG_ROW = 64
 #: The items that a block of reduce_edges and reduce_items takes.
 _TILE = THREADS
 #: How many rows of x a thread loads before it reduces them, and how many edges make_keys loads.
@@ -67,9 +70,11 @@ _LEAST_GROUP_LOG2 = 3
 DEFINES = {
     "Aggregate": SegmentAggregate,
     "HEADER": HEADER,
+    "LONG_ROW": _LONG_ROW,
     "PLACE_BITS": _PLACE_BITS,
     "Reduction": Reduction,
     "SCAN_BYTES": _SCAN_BYTES,
+    "SCAN_ROWS": MOST_SCANNED_ROWS,
     "SCAN_THREADS": _SCAN_THREADS,
     "SPREAD": SPREAD,
     "SPREAD_ELEMENTS": SPREAD_ELEMENTS,

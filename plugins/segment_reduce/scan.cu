@@ -1,10 +1,11 @@
 // For few edges, in one launch. A block takes some rows of y: each warp looks at some of all edges and lists those that lead to
-// the block's rows in their order; then a warp reduces each row, or where many edges lead to the block's rows, all warps do:
-// then each takes a part of the lists, and the parts are combined in order.
+// the block's rows in their order; then a warp reduces each row. Where that would take long for one row, all warps share it:
+// each takes a part of the lists, and the parts are combined in order.
 
 #include "vectors.cuh"
 
-using pluginkit::PLACE_BITS, pluginkit::SCAN_BYTES, pluginkit::SCAN_THREADS;  // from launches.py
+using pluginkit::LONG_ROW, pluginkit::PLACE_BITS, pluginkit::SCAN_BYTES, pluginkit::SCAN_ROWS,
+    pluginkit::SCAN_THREADS;  // from launches.py
 
 constexpr int SCAN_WARPS = SCAN_THREADS / WARP, MOST_ELEMENTS = 8;
 constexpr int BATCH = 12, ROWS_AT_ONCE = 4;  // destinations, and rows of x, that a lane loads at once
@@ -84,11 +85,13 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
     extern __shared__ int4 shared[];
     Scan& scan = *reinterpret_cast<Scan*>(shared);
     unsigned short* const listed = reinterpret_cast<unsigned short*>(shared + SCAN_BYTES / sizeof(int4));
-    __shared__ int counts[SCAN_WARPS], of_parts[SCAN_WARPS];
+    __shared__ int counts[SCAN_WARPS], of_parts[SCAN_WARPS], of_rows[SCAN_ROWS];
     const Edges<T> edges{x, weights, widths};
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, at = (blockIdx.y * WARP + lane) * N;
     const int first_row = blockIdx.x * rows_each, own_rows = min(rows_each, rows - first_row);
     Found& found_edges = scan.warps[warp].found;
+    if (threadIdx.x < SCAN_ROWS) of_rows[threadIdx.x] = 0;
+    __syncthreads();
 
     // Each warp looks at some sets of WARP edges, and lists what it finds.
     const int sets = (count + SCAN_THREADS - 1) / SCAN_THREADS, each = sets * WARP;
@@ -107,6 +110,11 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
             const int place = own + __popc(found & ((1u << lane) - 1));
             if (is_own) listed[warp * each + place] = row[i] << PLACE_BITS | ((begin + i) * WARP + lane);
             own += __popc(found);
+            if (found == 0) continue;
+            const int first = __ffs(found) - 1;
+            const unsigned common = __shfl_sync(ALL, row[i], first), same = __ballot_sync(ALL, is_own && row[i] == common);
+            if (lane == first) atomicAdd(of_rows + common, __popc(same));
+            else if (is_own && row[i] != common) atomicAdd(of_rows + row[i], 1);
         }
     }
     if (lane == 0) counts[warp] = own;
@@ -122,52 +130,68 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
         node = sources == nullptr ? edge : row_of(sources[edge], nodes);
         if constexpr (W != Weights::none) factor = weighted_edge(weights, widths.heads, edge);
     };
-    const bool is_shared = all > SCAN_THREADS;  // whether all warps share a row
-    for (int i = lane; i < own && !is_shared; i += WARP) {
+    const bool is_listed = all <= SCAN_THREADS;  // whether what edges read is looked up once
+    for (int i = lane; i < own && is_listed; i += WARP) {
         const unsigned entry = listed[warp * each + i];
         scan.row[before + i] = entry >> PLACE_BITS;
         look_up(warp, entry, scan.node[before + i], scan.factor[before + i]);
     }
+    // All warps share a row of many edges, one after the other, unless they sooner take as many at once.
+    int longest = 0, long_rows = 0;
+    for (int row = 0; row < own_rows; ++row) longest = max(longest, of_rows[row]), long_rows += of_rows[row] > LONG_ROW;
+    const int most_alone = long_rows * LONG_ROW < longest ? LONG_ROW : longest;
     __syncthreads();
-    const int part = (all + SCAN_WARPS - 1) / SCAN_WARPS;
-    for (int row = is_shared ? 0 : warp; row < own_rows; row += is_shared ? 1 : SCAN_WARPS) {
-        float total[N];
+
+    // Reduce the edges of a row among the block's from first to last, and return how many there are.
+    const auto reduce_row = [&](float(&total)[N], int row, int first, int last) {
 #pragma unroll
         for (int n = 0; n < N; ++n) total[n] = identity<A>();
-        int found = 0;
-        if (is_shared) {
-            // The warp's part of all edges, of which each warp's list has some.
-            for (int other = 0, start = 0; other < SCAN_WARPS; start += counts[other++]) {
-                const int first = max(warp * part - start, 0), last = min((warp + 1) * part - start, counts[other]);
-                const unsigned short* const some = listed + other * each + first;
-                found += reduce_listed<A, W>(
-                    total, edges, found_edges, last - first, at, [&](int place, int& node, int& factor) {
-                        if (some[place] >> PLACE_BITS == row) look_up(other, some[place], node, factor);
-                    });
-            }
-        } else {
-            found = reduce_listed<A, W>(total, edges, found_edges, all, at, [&](int place, int& node, int& factor) {
+        if (is_listed) {
+            return reduce_listed<A, W>(total, edges, found_edges, last - first, at, [&](int place, int& node, int& factor) {
+                place += first;
                 if (scan.row[place] == row) node = scan.node[place], factor = scan.factor[place];
             });
         }
-        if (is_shared) {
-            if (lane == 0) of_parts[warp] = found;
+        int found = 0;
+        for (int other = 0, start = 0; other < SCAN_WARPS; start += counts[other++]) {
+            const int from = max(first - start, 0), to = min(last - start, counts[other]);
+            const unsigned short* const some = listed + other * each + from;
+            found += reduce_listed<A, W>(total, edges, found_edges, to - from, at, [&](int place, int& node, int& factor) {
+                if (some[place] >> PLACE_BITS == row) look_up(other, some[place], node, factor);
+            });
+        }
+        return found;
+    };
+    const auto write = [&](float(&total)[N], int row, int found) {
+        if (at >= widths.inner) return;
 #pragma unroll
-            for (int n = 0; n < N; ++n) scan.warps[warp].total[n * WARP + lane] = total[n];
-            __syncthreads();
-            for (int other = 1; other < SCAN_WARPS && warp == 0; ++other) {
+        for (int n = 0; n < N; ++n) total[n] = found == 0 ? 0.0f : result_of<A>(total[n], found, initial);
+        store(y + static_cast<long long>(first_row + row) * widths.inner + at, total);
+    };
+    float total[N];
+    for (int row = warp; row < own_rows; row += SCAN_WARPS) {
+        if (of_rows[row] > most_alone) continue;
+        const int found = reduce_row(total, row, 0, of_rows[row] == 0 ? 0 : all);
+        write(total, row, found);
+    }
+    const int part = (all + SCAN_WARPS - 1) / SCAN_WARPS;
+    for (int row = 0; row < own_rows; ++row) {
+        if (of_rows[row] <= most_alone) continue;
+        int found = reduce_row(total, row, warp * part, min((warp + 1) * part, all));
+        if (lane == 0) of_parts[warp] = found;
+#pragma unroll
+        for (int n = 0; n < N; ++n) scan.warps[warp].total[n * WARP + lane] = total[n];
+        __syncthreads();
+        if (warp == 0) {
+            for (int other = 1; other < SCAN_WARPS; ++other) {
                 found += of_parts[other];
 #pragma unroll
                 for (int n = 0; n < N; ++n) {
                     total[n] = reduced<REDUCTION<A>>(total[n], scan.warps[other].total[n * WARP + lane]);
                 }
             }
+            write(total, row, found);
         }
-        if (at < widths.inner && (warp == 0 || !is_shared)) {
-#pragma unroll
-            for (int n = 0; n < N; ++n) total[n] = found == 0 ? 0.0f : result_of<A>(total[n], found, initial);
-            store(y + static_cast<long long>(first_row + row) * widths.inner + at, total);
-        }
-        if (is_shared) __syncthreads();
+        __syncthreads();
     }
 }

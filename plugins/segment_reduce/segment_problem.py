@@ -46,10 +46,10 @@ SPREAD, SPREAD_ELEMENTS = 0, 2
 _FEW_EDGES, _FEW_ROWS = 11_264, 2**13
 #: With this many blocks that look at all edges a large GPU is busy.
 _SCAN_BLOCKS = 132
+#: The rows of y of such a block, at most.
+MOST_SCANNED_ROWS = -(-_FEW_ROWS // _SCAN_BLOCKS)
 #: Up to so many elements of messages, atomics are.
 FEW_ELEMENTS = 2**25
-#: Up to so many edges one launch is faster than the two that it takes to add them up.
-_FEWEST_EDGES = 1024
 #: Up to so many edges, of which a row has few on average, the chunks of edges that blocks sort are
 #: not sorted together; for more rows, or more elements of messages, that takes much memory.
 CHUNK, MOST_CHUNKS = 512, 1024
@@ -94,8 +94,7 @@ class SegmentProblem:
     def adds(self) -> bool:
         """Whether sums by atomics are faster than a sort."""
         is_small = self.edges * self.inner <= FEW_ELEMENTS and self.rows < 2**26
-        is_scanned = self.scans and self.edges <= _FEWEST_EDGES
-        return self.may_add and is_small and not is_scanned
+        return self.may_add and is_small
 
     def shares(self, lanes: int) -> int:
         """Return the warps that share the edges of one where they are added up by so many lanes."""
