@@ -74,7 +74,7 @@ class SegmentReduce(Plugin):
                  row that has an edge.
                  deterministic: bool, default false.
     Workspace:   about 17 bytes for each edge, or 25 with weights; 1/4 byte for each element of the
-                 messages; 1 byte for each row of y. Of up to 2^19 edges, up to 8 for each of up to
+                 messages; 1 byte for each row of y. Of up to 2^18 edges, up to 8 for each of up to
                  2^18 rows: 8 or 12 bytes for each, 1/2 byte for each element of the messages, and
                  68 bytes for each row. None for few edges.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y).

@@ -250,7 +250,7 @@ __device__ __forceinline__ int lower_bound(const unsigned* keys, unsigned key) {
 
 // What sort_chunks writes is not __restrict__: the compiler would read it before it waits for that launch.
 template <typename T, Aggregate A, int VECTOR, Weights W>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, sizeof(T) == 4 ? 5 : 0)
     gather_chunks(T* __restrict__ y, const int* counts, const unsigned* runs, const unsigned* keys,
                   const EdgeValue<W>* values, const float* partials, const T* __restrict__ x,
                   const T* __restrict__ weights, Widths widths, int rows, int chunks, float initial, int stride,

@@ -91,7 +91,6 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
     const int first_row = blockIdx.x * rows_each, own_rows = min(rows_each, rows - first_row);
     Found& found_edges = scan.warps[warp].found;
     if (threadIdx.x < SCAN_ROWS) of_rows[threadIdx.x] = 0;
-    __syncthreads();
 
     // Each warp looks at some sets of WARP edges, and lists what it finds.
     const int sets = (count + SCAN_THREADS - 1) / SCAN_THREADS, each = sets * WARP;
@@ -110,11 +109,6 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
             const int place = own + __popc(found & ((1u << lane) - 1));
             if (is_own) listed[warp * each + place] = row[i] << PLACE_BITS | ((begin + i) * WARP + lane);
             own += __popc(found);
-            if (found == 0) continue;
-            const int first = __ffs(found) - 1;
-            const unsigned common = __shfl_sync(ALL, row[i], first), same = __ballot_sync(ALL, is_own && row[i] == common);
-            if (lane == first) atomicAdd(of_rows + common, __popc(same));
-            else if (is_own && row[i] != common) atomicAdd(of_rows + row[i], 1);
         }
     }
     if (lane == 0) counts[warp] = own;
@@ -131,67 +125,62 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
         if constexpr (W != Weights::none) factor = weighted_edge(weights, widths.heads, edge);
     };
     const bool is_listed = all <= SCAN_THREADS;  // whether what edges read is looked up once
-    for (int i = lane; i < own && is_listed; i += WARP) {
+    for (int i = lane; i < own; i += WARP) {
         const unsigned entry = listed[warp * each + i];
+        atomicAdd(of_rows + (entry >> PLACE_BITS), 1);
+        if (!is_listed) continue;
         scan.row[before + i] = entry >> PLACE_BITS;
         look_up(warp, entry, scan.node[before + i], scan.factor[before + i]);
     }
-    // All warps share a row of many edges, one after the other, unless they sooner take as many at once.
+    __syncthreads();
+    // All warps share a row of many edges, one after the other, unless single warps sooner take as many at once.
     int longest = 0, long_rows = 0;
     for (int row = 0; row < own_rows; ++row) longest = max(longest, of_rows[row]), long_rows += of_rows[row] > LONG_ROW;
-    const int most_alone = long_rows * LONG_ROW < longest ? LONG_ROW : longest;
-    __syncthreads();
-
-    // Reduce the edges of a row among the block's from first to last, and return how many there are.
-    const auto reduce_row = [&](float(&total)[N], int row, int first, int last) {
+    const int most_alone = long_rows * LONG_ROW < longest ? LONG_ROW : longest, part = (all + SCAN_WARPS - 1) / SCAN_WARPS;
+#pragma unroll 1
+    for (int turn = 0; turn < 2; ++turn) {  // first the rows that a warp takes
+        const bool is_shared = turn == 1;
+        const int begin = is_shared ? min(warp * part, all) : 0, end = is_shared ? min(begin + part, all) : all;
+        for (int row = is_shared ? 0 : warp; row < own_rows; row += is_shared ? 1 : SCAN_WARPS) {
+            if (of_rows[row] > most_alone != is_shared) continue;
+            float total[N];
 #pragma unroll
-        for (int n = 0; n < N; ++n) total[n] = identity<A>();
-        if (is_listed) {
-            return reduce_listed<A, W>(total, edges, found_edges, last - first, at, [&](int place, int& node, int& factor) {
-                place += first;
-                if (scan.row[place] == row) node = scan.node[place], factor = scan.factor[place];
-            });
-        }
-        int found = 0;
-        for (int other = 0, start = 0; other < SCAN_WARPS; start += counts[other++]) {
-            const int from = max(first - start, 0), to = min(last - start, counts[other]);
-            const unsigned short* const some = listed + other * each + from;
-            found += reduce_listed<A, W>(total, edges, found_edges, to - from, at, [&](int place, int& node, int& factor) {
-                if (some[place] >> PLACE_BITS == row) look_up(other, some[place], node, factor);
-            });
-        }
-        return found;
-    };
-    const auto write = [&](float(&total)[N], int row, int found) {
-        if (at >= widths.inner) return;
-#pragma unroll
-        for (int n = 0; n < N; ++n) total[n] = found == 0 ? 0.0f : result_of<A>(total[n], found, initial);
-        store(y + static_cast<long long>(first_row + row) * widths.inner + at, total);
-    };
-    float total[N];
-    for (int row = warp; row < own_rows; row += SCAN_WARPS) {
-        if (of_rows[row] > most_alone) continue;
-        const int found = reduce_row(total, row, 0, of_rows[row] == 0 ? 0 : all);
-        write(total, row, found);
-    }
-    const int part = (all + SCAN_WARPS - 1) / SCAN_WARPS;
-    for (int row = 0; row < own_rows; ++row) {
-        if (of_rows[row] <= most_alone) continue;
-        int found = reduce_row(total, row, warp * part, min((warp + 1) * part, all));
-        if (lane == 0) of_parts[warp] = found;
-#pragma unroll
-        for (int n = 0; n < N; ++n) scan.warps[warp].total[n * WARP + lane] = total[n];
-        __syncthreads();
-        if (warp == 0) {
-            for (int other = 1; other < SCAN_WARPS; ++other) {
-                found += of_parts[other];
-#pragma unroll
-                for (int n = 0; n < N; ++n) {
-                    total[n] = reduced<REDUCTION<A>>(total[n], scan.warps[other].total[n * WARP + lane]);
+            for (int n = 0; n < N; ++n) total[n] = identity<A>();
+            int found = 0;
+            if (is_listed) {
+                found = reduce_listed<A, W>(total, edges, found_edges, end - begin, at, [&](int place, int& node, int& factor) {
+                    place += begin;
+                    if (scan.row[place] == row) node = scan.node[place], factor = scan.factor[place];
+                });
+            } else {
+                for (int other = 0, start = 0; other < SCAN_WARPS; start += counts[other++]) {
+                    const int first = max(begin - start, 0), last = min(end - start, counts[other]);
+                    const unsigned short* const some = listed + other * each + first;
+                    found += reduce_listed<A, W>(
+                        total, edges, found_edges, last - first, at, [&](int place, int& node, int& factor) {
+                            if (some[place] >> PLACE_BITS == row) look_up(other, some[place], node, factor);
+                        });
                 }
             }
-            write(total, row, found);
+            if (is_shared) {
+                if (lane == 0) of_parts[warp] = found;
+#pragma unroll
+                for (int n = 0; n < N; ++n) scan.warps[warp].total[n * WARP + lane] = total[n];
+                __syncthreads();
+                for (int other = 1; other < SCAN_WARPS && warp == 0; ++other) {
+                    found += of_parts[other];
+#pragma unroll
+                    for (int n = 0; n < N; ++n) {
+                        total[n] = reduced<REDUCTION<A>>(total[n], scan.warps[other].total[n * WARP + lane]);
+                    }
+                }
+            }
+            if (at < widths.inner && (warp == 0 || !is_shared)) {
+#pragma unroll
+                for (int n = 0; n < N; ++n) total[n] = found == 0 ? 0.0f : result_of<A>(total[n], found, initial);
+                store(y + static_cast<long long>(first_row + row) * widths.inner + at, total);
+            }
+            if (is_shared) __syncthreads();
         }
-        __syncthreads();
     }
 }

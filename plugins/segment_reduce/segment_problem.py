@@ -51,8 +51,8 @@ MOST_SCANNED_ROWS = -(-_FEW_ROWS // _SCAN_BLOCKS)
 #: Up to so many elements of messages, atomics are.
 FEW_ELEMENTS = 2**25
 #: Up to so many edges, of which a row has few on average, the chunks of edges that blocks sort are
-#: not sorted together; for more rows, or more elements of messages, that takes much memory.
-CHUNK, MOST_CHUNKS = 512, 1024
+#: not sorted together; more rows, or more elements of messages, would take much memory.
+CHUNK, MOST_CHUNKS = 512, 512
 _FEW_TO_A_ROW, CHUNKED_ROWS = 8, 2**18
 #: Longer runs of edges in a chunk are reduced with it, and so many fit into it; the first runs of
 #: a row that are kept.
@@ -112,7 +112,7 @@ class SegmentProblem:
         """Whether rows have so few of few edges that each takes them from sorted chunks."""
         most = known(dim_min(CHUNK * MOST_CHUNKS, _FEW_TO_A_ROW * self.rows))
         is_small = self.edges * self.inner <= FEW_ELEMENTS and self.rows <= CHUNKED_ROWS
-        return self.edges <= most and is_small
+        return self.edges <= most and is_small and not self.is_spread
 
     @property
     def chunks(self) -> int:

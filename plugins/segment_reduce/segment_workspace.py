@@ -57,4 +57,5 @@ def workspace_bound(
     elements = dim_min(edges * inner, FEW_ELEMENTS) // CHUNK + inner
     chunked = 12 * CHUNK * chunks + 4 * (SLOTS + 1) * dim_min(of_y, CHUNKED_ROWS)
     chunked += of_chunk * (elements + (HEADER + VECTOR_FLOATS) * chunks)
-    return dim_max(found, chunked) + 16 * ALIGNMENT + of_block
+    most: Dim = dim_max(found, chunked) + 16 * ALIGNMENT + of_block
+    return most

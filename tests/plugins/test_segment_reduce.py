@@ -129,7 +129,7 @@ def test_wide_digits_where_they_save_a_sweep(monkeypatch):
 
 
 @pytest.mark.parametrize("inner", [33, 70])
-def test_wide_rows_without_vectors(inner, sorts):
+def test_wide_rows_without_vectors(inner):
     at = np.repeat(np.arange(len(LENGTHS)) * 7, LENGTHS)
     rng = np.random.default_rng(1)
     rng.shuffle(at)
@@ -180,6 +180,17 @@ def test_indices_that_name_nothing_leave_an_edge_out(rows, heads):
         reference(given, aggregate="mean")
     with pytest.raises(TensorError, match=r"SegmentReduce/index: sources\[9\] is 30"):
         reference([x, at, size, source, weights], aggregate="mean")
+
+
+@pytest.mark.parametrize("count", [900, 3500])  # in one block's list, and in those of its warps
+def test_all_warps_share_a_long_row_beside_short_ones(count):
+    arrays = edges(30, count, 300, (2,), exponent=6)
+    lengths = np.bincount(arrays[1][arrays[1] < 3], minlength=3)
+    assert lengths.max() > 3 * 64
+    assert (lengths.sum() > 1024) == (count > 1000)
+    for aggregate in ("mean", "max"):
+        got = on_machine(arrays, aggregate=aggregate)
+        np.testing.assert_allclose(got, reference(arrays, aggregate=aggregate), atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [40, 5000])
