@@ -108,6 +108,12 @@ class SegmentProblem:
         return looks <= _FEW_EDGES and self.rows <= _FEW_ROWS
 
     @property
+    def always_scans(self) -> bool:
+        """Whether smaller calls scan, too: their rows may have no vectors."""
+        looks = self.edges * -(-self.inner // WARP)
+        return looks <= _FEW_EDGES and self.rows <= _FEW_ROWS
+
+    @property
     def is_chunked(self) -> bool:
         """Whether rows have so few of few edges that each takes them from sorted chunks."""
         most = known(dim_min(CHUNK * MOST_CHUNKS, _FEW_TO_A_ROW * self.rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit import Dim, TensorDesc, ceil_div, dim_max, dim_min, product
+from pluginkit import Dim, TensorDesc, ceil_div, dim_max, dim_min, known, product
 from pluginkit.plugins._cuda.radix_sort import SWEEP_THREADS, WIDE_BITS
 from pluginkit.plugins.segment_reduce.segment_problem import (
     ALIGNMENT,
@@ -35,11 +35,25 @@ def workspace_bytes(
     _: TensorDesc | None,
     weights: TensorDesc | None,
 ) -> int:
-    """Return the bytes that a call of static shapes needs."""
+    """Return the bytes that a call of static shapes needs, or one of smaller shapes.
+
+    TensorRT asks only once, and a smaller call may sort chunks if this one does not.
+    """
     problem = problem_of(plugin, x, destinations, rows.values[0], weights)
-    if problem.scans or problem.adds:
+    if problem.always_scans or problem.adds:
         return 0
-    return sum(problem.chunk_sizes() if problem.is_chunked else problem.sizes())
+    chunked = _chunked(problem.edges, problem.rows, problem.inner)
+    return known(dim_max(sum(problem.sizes()), chunked))
+
+
+def _chunked(edges: Dim, rows: Dim, inner: Dim) -> Dim:
+    """Return as many bytes as chunks need where there are no more edges, rows and elements."""
+    chunks = ceil_div(dim_min(edges, CHUNK * MOST_CHUNKS), CHUNK)
+    elements = ceil_div(dim_min(edges * inner, FEW_ELEMENTS), CHUNK) + inner
+    of_long = MOST_LONG * FLOAT_BYTES * (elements + (HEADER + VECTOR_FLOATS) * chunks)
+    of_rows = 4 * (SLOTS + 1) * dim_min(rows, CHUNKED_ROWS)
+    found: Dim = 12 * CHUNK * chunks + of_rows + of_long + 5 * ALIGNMENT
+    return found
 
 
 def workspace_bound(
@@ -52,10 +66,5 @@ def workspace_bound(
     of_block = 4 * 2**WIDE_BITS * MOST_SWEEPS
     swept = (ceil_div(edges, SWEPT_ITEMS[0] * SWEEP_THREADS) + 1) * of_block
     found: Dim = 24 * edges + 4 * items * (stride + 1) + swept + of_y
-    of_chunk = MOST_LONG * FLOAT_BYTES
-    chunks = ceil_div(dim_min(edges, CHUNK * MOST_CHUNKS), CHUNK)
-    elements = dim_min(edges * inner, FEW_ELEMENTS) // CHUNK + inner
-    chunked = 12 * CHUNK * chunks + 4 * (SLOTS + 1) * dim_min(of_y, CHUNKED_ROWS)
-    chunked += of_chunk * (elements + (HEADER + VECTOR_FLOATS) * chunks)
-    most: Dim = dim_max(found, chunked) + 16 * ALIGNMENT + of_block
+    most: Dim = dim_max(found + 16 * ALIGNMENT + of_block, _chunked(edges, of_y, inner))
     return most

@@ -227,6 +227,28 @@ def test_few_edges_take_one_launch():
     assert sweeps == ["place_digits", *["sweep"] * 3]
 
 
+def sized(count, rows, inner):
+    plugin = SegmentReduce(deterministic=True).with_inputs("x", "destinations", "rows", "sources")
+    shapes, types = [(9, inner), (count,), (1,), (count,)], [float32, int64, int64, int64]
+    described = calls.describe_inputs(plugin, shapes, types, {"rows": [rows]})
+    problem = segment_problem.problem_of(plugin, *described[:2], rows, None)
+    used = problem.chunk_sizes() if problem.is_chunked else problem.sizes()
+    return plugin.workspace_bytes(*described), 0 if problem.scans else sum(used)
+
+
+@pytest.mark.parametrize(
+    ("larger", "smaller"),
+    [
+        ((10_782, 62, 128), (7840, 6, 33)),  # scans, but rows without vectors
+        ((20_000, 10_000, 65), (20_000, 10_000, 64)),  # sorts elements that are apart
+        ((2**18 + 1, 2**18, 8), (2**18, 2**18, 8)),  # sorts what chunks could not
+        ((5000, 2**20, 64), (5000, 2**18, 64)),
+    ],
+)
+def test_the_workspace_suffices_for_smaller_calls(larger, smaller):
+    assert sized(*larger)[0] >= sized(*smaller)[1] > 0
+
+
 @pytest.mark.parametrize(
     "shapes",
     [
