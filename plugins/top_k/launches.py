@@ -162,7 +162,7 @@ class TopKProblem:
         select = (*runs, *shared, x, layout, int32(blocks))
         yield self._launch(plugin.select_kernel, blocks * (self._digits + 1), *select)
         room, known = self._room(self.k), (shared[0], x, layout)
-        if self.rows * room * room <= _COMPARISONS:
+        if self.rows * room <= _COMPARISONS // room:
             blocks = -(-room // (_RANK_THREADS // _PARTS))
             rank = (values, indices, *runs, *known, int32(blocks))
             constants = {"CONTIGUOUS": self.inner == 1}
