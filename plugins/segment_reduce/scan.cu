@@ -135,10 +135,18 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
     __syncthreads();
     // All warps share a row of many edges, one after the other, unless single warps sooner take as many at once.
     int longest = 0, long_rows = 0;
-    for (int row = 0; row < own_rows; ++row) longest = max(longest, of_rows[row]), long_rows += of_rows[row] > LONG_ROW;
-    const int most_alone = long_rows * LONG_ROW < longest ? LONG_ROW : longest, part = (all + SCAN_WARPS - 1) / SCAN_WARPS;
+#pragma unroll
+    for (int first = 0; first < SCAN_ROWS; first += WARP) {
+        const int edges_of_row = first + lane < SCAN_ROWS ? of_rows[first + lane] : 0;
+        long_rows += __popc(__ballot_sync(ALL, edges_of_row > LONG_ROW));
+        longest = max(longest, edges_of_row);
+    }
+#pragma unroll
+    for (int step = WARP / 2; step > 0; step /= 2) longest = max(longest, __shfl_xor_sync(ALL, longest, step));
+    const bool shares = long_rows * LONG_ROW < longest;
+    const int most_alone = shares ? LONG_ROW : longest, part = (all + SCAN_WARPS - 1) / SCAN_WARPS;
 #pragma unroll 1
-    for (int turn = 0; turn < 2; ++turn) {  // first the rows that a warp takes
+    for (int turn = 0; turn <= shares; ++turn) {  // first the rows that a warp takes
         const bool is_shared = turn == 1;
         const int begin = is_shared ? min(warp * part, all) : 0, end = is_shared ? min(begin + part, all) : all;
         for (int row = is_shared ? 0 : warp; row < own_rows; row += is_shared ? 1 : SCAN_WARPS) {
