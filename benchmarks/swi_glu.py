@@ -19,7 +19,12 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.swi_glu import SwiGLU
 
 #: The number of tokens, and the size of gate and up.
-CASES = {"prompt": (4096, 14_336), "odd": (4096, 11_007), "one row": (1, 14_336)}
+CASES = {
+    "prompt": (4096, 14_336),
+    "odd": (4096, 11_007),
+    "one row": (1, 14_336),
+    "short rows": (2**20, 7),
+}
 
 
 def workloads() -> Iterator[Workload]:

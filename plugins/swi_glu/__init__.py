@@ -21,9 +21,11 @@ from pluginkit import (
     ceil_div,
     float16,
     float32,
+    int32,
     int64,
     known,
 )
+from pluginkit.plugins._cuda.division import divisor_of
 
 _THREADS = 256
 #: The elements that a thread takes of each tensor where rows are not aligned, else a vector.
@@ -31,8 +33,9 @@ _ELEMENTS = 8
 #: The bytes of a vector. If y has fewer bytes than the last number, a GPU has threads to spare, of
 #: which each takes one vector of as many elements as the second number.
 _BYTES, _FEW_ELEMENTS, _FEW = 16, 2, 2**21
-#: The blocks in the second dimension of a grid.
-_MOST_BLOCKS = 65535
+#: The types in which elements of y are counted; the second one from so many on.
+_OFFSETS = (int32.cpp, int64.cpp)
+_FAR = 2**31 - 2**14
 
 
 class SwiGLU(Plugin):
@@ -61,8 +64,9 @@ class SwiGLU(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "swi_glu<{T}, {HALVES}, {BYTES}, {VECTORS}>",
+        "swi_glu<{T}, {OFFSET}, {HALVES}, {BYTES}, {VECTORS}>",
         {
+            "OFFSET": _OFFSETS,
             "HALVES": (False, True),
             "BYTES": (0, 4, 8, _BYTES),
             "VECTORS": (1, _ELEMENTS),
@@ -83,21 +87,25 @@ class SwiGLU(Plugin):
 
     def launches(self, gate: TensorDesc, up: TensorDesc | None, y: TensorDesc) -> Launch:
         """Return one launch; a pair of tensors is one row."""
-        size, rows = known(y.size), 1
-        if up is None:
-            size = known(y.shape[-1])
-            rows = known(y.size) // max(size, 1)
+        elements = known(y.size)
+        size = elements if up is not None else known(y.shape[-1])
         is_few = known(y.nbytes) < _FEW
         width = _FEW_ELEMENTS * gate.dtype.itemsize if is_few else _BYTES
-        elements, vectors = width // gate.dtype.itemsize, 1
-        if up is None and size % elements:
-            width, elements, vectors = 0, 1, 1 if is_few else _ELEMENTS
+        each, vectors = width // gate.dtype.itemsize, 1
+        if up is None and size % each:
+            width, each, vectors = 0, 1, 1 if is_few else _ELEMENTS
+        offset = int64 if elements >= _FAR else int32
         return Launch(
             self.kernel,
-            grid=(ceil_div(size, _THREADS * vectors * elements), min(rows, _MOST_BLOCKS)),
-            block=_THREADS,
-            args=(y, gate, up, *map(int64, (rows, size))),
-            constants={"HALVES": rows > 1, "BYTES": width, "VECTORS": vectors},
+            ceil_div(elements, _THREADS * vectors * each),
+            _THREADS,
+            (y, gate, up, divisor_of(size), offset(elements)),
+            constants={
+                "OFFSET": offset.cpp,
+                "HALVES": elements > size,
+                "BYTES": width,
+                "VECTORS": vectors,
+            },
         )
 
     def reference(self, gate: np.ndarray, up: np.ndarray | None) -> np.ndarray:

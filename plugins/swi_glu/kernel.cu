@@ -1,9 +1,10 @@
-// SwiGLU: a thread takes vectors of a row's gate and up, which lie in two tensors or, as HALVES of several rows or of the
-// only one, in one. A pair of tensors is one long row.
+// SwiGLU: a thread takes vectors of y, whose gate and up lie in two tensors or, as halves of each row, in one. A pair of
+// tensors is one long row; with HALVES there are several rows.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../_cuda/division.cuh"
 #include "../_cuda/vectors.cuh"
 
 using pluginkit::THREADS;  // from __init__.py
@@ -15,34 +16,34 @@ template <typename T> __device__ __forceinline__ T gated(T gate, T up) {
     return static_cast<T>(silu(static_cast<float>(gate)) * static_cast<float>(up));
 }
 
-// BYTES: of a vector, or 0 for single elements.
-template <typename T, bool HALVES, int BYTES, int VECTORS>
+// BYTES: of a vector, or 0 for single elements. The elements of y, in rows of as many; a vector lies within a row of HALVES.
+template <typename T, typename Offset, bool HALVES, int BYTES, int VECTORS>
 __global__ void __launch_bounds__(THREADS)
-    swi_glu(T* __restrict__ y, const T* __restrict__ gate, const T* __restrict__ up, long long rows, long long size) {
+    swi_glu(T* __restrict__ y, const T* __restrict__ gate, const T* __restrict__ up, Divisor row, Offset elements) {
     constexpr int N = BYTES ? BYTES / sizeof(T) : 1;
     using Values = Vector<T, N>;
-    const long long begin = (1LL * blockIdx.x * VECTORS * THREADS + threadIdx.x) * N;
-    long long row = HALVES ? blockIdx.y : 0;  // there are no more blocks than rows
-    do {
-        const T *const gates = gate + 2 * row * size, *const ups = HALVES || up == nullptr ? gates + size : up;
-        Values first[VECTORS], second[VECTORS];
+    const Offset begin = (static_cast<Offset>(blockIdx.x) * VECTORS * THREADS + threadIdx.x) * N;
+    Values first[VECTORS], second[VECTORS];
+    const T *gates[VECTORS], *ups[VECTORS];
 #pragma unroll
-        for (int i = 0; i < VECTORS; ++i) {
-            const long long at = begin + i * THREADS * N;
-            if (at + N <= size) first[i] = Values::read(gates + at), second[i] = Values::read(ups + at);
-        }
+    for (int i = 0; i < VECTORS; ++i) {
+        const Offset at = begin + i * THREADS * N;
+        Offset rows = at;  // that end before it
+        if (HALVES) row.split(rows);
+        gates[i] = gate + at + (HALVES ? rows * row.count : 0);
+        ups[i] = HALVES || up == nullptr ? gates[i] + row.count : up + at;
+        if (at + N <= elements) first[i] = Values::read(gates[i]), second[i] = Values::read(ups[i]);
+    }
 #pragma unroll
-        for (int i = 0; i < VECTORS; ++i) {
-            const long long at = begin + i * THREADS * N;
-            T* const made = y + row * size;
-            if (at + N <= size) {
+    for (int i = 0; i < VECTORS; ++i) {
+        const Offset at = begin + i * THREADS * N;
+        if (at + N <= elements) {
 #pragma unroll
-                for (int n = 0; n < N; ++n) first[i].element[n] = gated(first[i].element[n], second[i].element[n]);
-                first[i].write(made + at);
-            } else {  // less than a vector, at the end
+            for (int n = 0; n < N; ++n) first[i].element[n] = gated(first[i].element[n], second[i].element[n]);
+            first[i].write(y + at);
+        } else if (!HALVES) {  // less than a vector, at the end
 #pragma unroll 1
-                for (long long last = at; last < size; ++last) made[last] = gated(gates[last], ups[last]);
-            }
+            for (int n = 0; at + n < elements; ++n) y[at + n] = gated(gates[i][n], ups[i][n]);
         }
-    } while (HALVES && (row += gridDim.y) < rows);
+    }
 }

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pluginkit import float32
 from pluginkit.contract import calls
 from pluginkit.errors import TensorError
 from pluginkit.plugins import swi_glu
@@ -38,11 +39,24 @@ def test_halves_are_the_pair(size):
 
 
 @pytest.mark.parametrize("size", [8, 6])
-def test_more_rows_than_a_grid_has_blocks(monkeypatch, size):
-    monkeypatch.setattr(swi_glu, "_MOST_BLOCKS", 2)
+def test_places_that_need_64_bits_are_the_same(monkeypatch, size):
+    monkeypatch.setattr(swi_glu, "_FAR", 1)
     x = np.random.default_rng(1).normal(size=(7, 2 * size)).astype(np.float32)
     gate, up = np.split(x.astype(np.float64), 2, axis=1)
     np.testing.assert_allclose(on_machine(x), gate / (1 + np.exp(-gate)) * up, atol=5e-6)
+
+
+@pytest.mark.parametrize("shapes", [[(0, 8)], [(3, 0)], [(3, 0)] * 2], ids=str)
+def test_nothing_has_no_elements(shapes):
+    assert on_machine(*[np.ones(shape, np.float32) for shape in shapes]).size == 0
+
+
+@pytest.mark.parametrize("size", [1, 7, 8])
+def test_short_rows_share_blocks(size):
+    plugin = SwiGLU().with_inputs("gate")
+    inputs = calls.describe_inputs(plugin, [(2**20, 2 * size)], [float32])
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert launch.grid <= size * 2**20 / 1024
 
 
 @pytest.mark.parametrize(
