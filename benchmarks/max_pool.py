@@ -29,6 +29,8 @@ CASES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "overlapping": ((8, 64, 64, 64), {"kernel_shape": (5, 5), "pads": (2, 2, 2, 2)}),
     "odd sizes": ((8, 64, 127, 131), {"kernel_shape": (2, 2), "strides": (2, 2)}),
     "whole planes": ((32, 64, 56, 56), {"kernel_shape": (56, 56)}),
+    "odd planes": ((32, 64, 57, 57), {"kernel_shape": (57, 57)}),
+    "pyramid": ((1, 512, 20, 20), {"kernel_shape": (13, 13), "pads": (6, 6, 6, 6)}),
     "one channel": ((1, 1, 2048, 2048), {"kernel_shape": (2, 2), "strides": (2, 2)}),
     "one small image": ((1, 64, 32, 32), {"kernel_shape": (2, 2), "strides": (2, 2)}),
     "volumes": ((2, 32, 32, 64, 64), {"kernel_shape": (2, 2, 2), "strides": (2, 2, 2)}),

@@ -27,7 +27,9 @@ from pluginkit.plugins.max_pool.launches import (
     DEFINES,
     KEEP_DENORMALS,
     OFFSETS,
+    PACK_BYTES,
     TEAMS,
+    TILE_DEFINES,
     geometry_of,
     launch_of,
 )
@@ -100,10 +102,17 @@ class MaxPool(Plugin):
     )
     large_kernel = CudaKernel(
         "kernel.cu",
-        "max_pool_large<{T}, {OFFSET}, {storage_order}, {TEAM}, {WHOLE}>",
-        {"OFFSET": OFFSETS, "TEAM": TEAMS, "WHOLE": (False, True)},
+        "max_pool_large<{T}, {OFFSET}, {storage_order}, {TEAM}, {PACK_BYTES}>",
+        {"OFFSET": OFFSETS, "TEAM": TEAMS, "PACK_BYTES": PACK_BYTES},
         options=KEEP_DENORMALS,
         defines=DEFINES,
+    )
+    tile_kernel = CudaKernel(
+        "tiles.cu",
+        "max_pool_tiles<{T}, {OFFSET}, {storage_order}>",
+        {"OFFSET": OFFSETS},
+        options=KEEP_DENORMALS,
+        defines=TILE_DEFINES,
     )
 
     @property
@@ -125,7 +134,7 @@ class MaxPool(Plugin):
         return shape, shape
 
     def launches(self, X: TensorDesc, Y: TensorDesc, Indices: TensorDesc) -> Launch:  # noqa: N803
-        """Return one launch with a thread or a warp for each window."""
+        """Return one launch; see launches.py."""
         return launch_of(self, X, Y, Indices)
 
     def reference(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: N803

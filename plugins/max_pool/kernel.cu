@@ -1,94 +1,9 @@
 // MaxPool with indices. A thread takes a strip of windows, below each other where they overlap much, and two beside each
-// other where loads are aligned; of a large window a warp or a block shares the elements. NaN is greater than everything,
-// and of equal elements the first is taken, so that the index is that of numpy's argmax.
+// other where loads are aligned; of a large window a warp or a block shares the elements. In tiles.cu large windows overlap.
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-#include "../_cuda/vectors.cuh"
+#include "windows.cuh"
 
 using pluginkit::AT_ONCE, pluginkit::THREADS;  // from launches.py
-
-// Along one axis: the sizes of x and y, of a window, the steps between windows and between elements, and the padding before.
-struct Axis {
-    int size, windows, kernel, stride, dilation, pad;
-};
-
-struct Axes {
-    Axis z, y, x;
-};
-
-// The padding: no element is less.
-template <typename T> __device__ __forceinline__ float lowest() {
-    return sizeof(T) == 1 ? -128.0f : -__int_as_float(0x7f800000);
-}
-
-// Return whether an element is greater than one before it. NaN is the greatest; there is none unless MAY_BE_NAN.
-template <bool MAY_BE_NAN> __device__ __forceinline__ bool is_greater(float element, float before) {
-    return MAY_BE_NAN ? !(element <= before) && !isnan(before) : element > before;
-}
-
-// The greatest element so far, and its place in the plane.
-template <typename Offset> struct Best {
-    float value;
-    Offset place;
-
-    // Take an element that comes after all before it if it is greater.
-    template <bool MAY_BE_NAN> __device__ __forceinline__ void take(float other, Offset other_place) {
-        if (is_greater<MAY_BE_NAN>(other, value)) value = other, place = other_place;
-    }
-
-    // Take the better of two, of equals the first; a negative place is none.
-    __device__ __forceinline__ void combine(const Best& other) {
-        const bool is_equal = value == other.value || (isnan(value) && isnan(other.value));
-        const bool is_better = is_equal ? other.place < place : is_greater<true>(other.value, value);
-        if (other.place >= 0 && (place < 0 || is_better)) *this = other;
-    }
-};
-
-// A number to divide by, and how often it goes into 2^32 - 1.
-struct Divisor {
-    long long count, reciprocal;
-
-    // Divide a number and return the remainder.
-    __device__ __forceinline__ int split(int& number) const {
-        const unsigned int whole = number, by = count;
-        unsigned int quotient = __umulhi(whole, reciprocal), remainder = whole - quotient * by;
-        if (remainder >= by) ++quotient, remainder -= by;
-        number = quotient;
-        return remainder;
-    }
-    __device__ __forceinline__ int split(long long& number) const {
-        const long long whole = number;
-        number = whole / count;
-        return static_cast<int>(whole - number * count);
-    }
-};
-
-__device__ __forceinline__ bool is_in(const Axis& axis, int at) {
-    return static_cast<unsigned int>(at) < static_cast<unsigned int>(axis.size);
-}
-
-// Return the first element of a window that is not padding, from where the window begins.
-__device__ __forceinline__ int first_inside(const Axis& axis, int first, int dilation) {
-    const int at = first < 0 && dilation > 1 ? first + (dilation - 1 - first) / dilation * dilation : max(first, 0);
-    return min(at, axis.size - 1);
-}
-
-// Return how many elements of a window are not padding, from where it begins and the first of them.
-__device__ __forceinline__ int inside(const Axis& axis, int first, int from) {
-    const int last = min(first + (axis.kernel - 1) * axis.dilation, axis.size - 1);
-    return last < from ? 0 : (last - from) / axis.dilation + 1;
-}
-
-// Return the index of a place in a plane. In ORDER 0 it counts along x first, in ORDER 1 along z.
-template <int ORDER, typename Offset>
-__device__ __forceinline__ long long index_of(const Axes& axes, Offset plane, Offset place) {
-    const Offset start = plane * axes.z.size * axes.y.size * axes.x.size;
-    if (ORDER == 0) return start + place;
-    const Offset line = place / axes.x.size, at_z = line / axes.y.size, at_x = place - line * axes.x.size;
-    return start + at_z + (line - at_z * axes.y.size + at_x * axes.y.size) * axes.z.size;
-}
 
 // Of a row of x, COUNT elements from `left` on, DX apart. With PACK > 1 those of a whole aligned pack are read at once; the
 // first one begins PHASE elements after `left`. Unless MAY_LEAVE, all of them are in x.
@@ -215,20 +130,20 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-// Return the best that a member of TEAM threads finds in a plane of aligned packs.
-template <int TEAM, typename T, typename Offset>
+// Return the best that a member of TEAM threads finds in a plane of packs, which are aligned.
+template <int TEAM, int PACK, typename T, typename Offset>
 __device__ __forceinline__ Best<Offset> best_of_plane(const T* plane, Offset elements, int member) {
-    constexpr int PACK = 16 / sizeof(T);
+    constexpr int PACKS = PACK == 1 ? 2 * AT_ONCE : AT_ONCE;
     Best<Offset> best = {lowest<T>(), -1};
-    for (Offset first = member * PACK; first < elements; first += AT_ONCE * TEAM * PACK) {
-        Vector<T, PACK> packs[AT_ONCE];
+    for (Offset first = member * PACK; first < elements; first += PACKS * TEAM * PACK) {
+        Vector<T, PACK> packs[PACKS];
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i) {
+        for (int i = 0; i < PACKS; ++i) {
             const Offset start = first + i * TEAM * PACK;
             if (start < elements) packs[i] = Vector<T, PACK>::read(plane + start);
         }
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i) {
+        for (int i = 0; i < PACKS; ++i) {
             const Offset start = first + i * TEAM * PACK;
             if (start >= elements) break;
 #pragma unroll
@@ -238,8 +153,9 @@ __device__ __forceinline__ Best<Offset> best_of_plane(const T* plane, Offset ele
     return best;
 }
 
-// TEAM threads, a warp or the block, take a window of many elements; IS_WHOLE if it is a plane of aligned packs.
-template <typename T, typename Offset, int ORDER, int TEAM, bool IS_WHOLE>
+// TEAM threads, a warp or the block, take a window of many elements; if it is a plane, it is one of
+// aligned packs of PACK_BYTES, or of single elements.
+template <typename T, typename Offset, int ORDER, int TEAM, int PACK_BYTES>
 __global__ void __launch_bounds__(THREADS)
     max_pool_large(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes,
                    Divisor columns_of_y, Divisor rows_of_y, Divisor layers_of_y, Offset windows) {
@@ -261,8 +177,9 @@ __global__ void __launch_bounds__(THREADS)
     int column = member % max(width, 1), row = line % max(height, 1), layer = line / max(height, 1);
     const int columns = TEAM % max(width, 1), rows = lines % max(height, 1), layers = lines / max(height, 1);
     Best<Offset> best = {lowest<T>(), -1};
-    if constexpr (IS_WHOLE) best = best_of_plane<TEAM>(own, elements, member);
-    for (Offset element = member; !IS_WHOLE && element < elements; element += AT_ONCE * TEAM) {
+    constexpr int PACK = PACK_BYTES < sizeof(T) ? 1 : PACK_BYTES / sizeof(T);
+    if constexpr (PACK_BYTES > 0) best = best_of_plane<TEAM, PACK>(own, elements, member);
+    for (Offset element = member; PACK_BYTES == 0 && element < elements; element += AT_ONCE * TEAM) {
         // Elements are read before they are compared, so that the reads wait for memory together.
         float values[AT_ONCE];
         Offset places[AT_ONCE];

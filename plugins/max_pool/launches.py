@@ -1,11 +1,12 @@
-"""The launch of MaxPool: a thread for a strip of windows, or a warp or a block for a large one."""
+"""The launch of MaxPool: a thread takes a strip of windows, or a warp or block large ones."""
 
 from __future__ import annotations
 
 from math import prod
 from typing import TYPE_CHECKING
 
-from pluginkit import Dim, Launch, Scalar, TensorDesc, ceil_div, int32, int64, known, product
+from pluginkit import Launch, TensorDesc, ceil_div, dim_max, dim_min, int32, int64, known, product
+from pluginkit.plugins._cuda.division import divisor_of
 from pluginkit.plugins.max_pool.windows import PooledAxis, windows_of
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ _THREADS = 128
 _AT_ONCE = 4
 #: What the kernels share with Python.
 DEFINES = {"THREADS": _THREADS, "AT_ONCE": _AT_ONCE}
+#: The threads of a block that takes a tile of large windows; how many of these lie beside each
+#: other, at least and at most, for tiles as high as a plane; the fewest of a plane that are tiles.
+_TILE_THREADS, _TILE_COLUMNS, _FEWEST = 256, (4, 16), 32
+TILE_DEFINES = {"TILE_THREADS": _TILE_THREADS}
+#: The bytes of a line's greatest element and its place, and those of a tile at most.
+_BEST_BYTES, _SHARED_BYTES = 8, 48 * 1024
 #: Denormals are not equal to 0.
 KEEP_DENORMALS = ("-ftz=false",)
 #: With so many elements, or so many along x, a window is shared by a warp, or by a block.
@@ -31,6 +38,9 @@ COLUMNS = (2, 1)
 _MANY, _MANY_BYTES = 2**18, 4
 #: The most elements of a row, and the bytes of a plane, that one load reads.
 _PACK = 16
+#: The bytes of the packs of a large window that is a plane, 1 for single
+#: elements, 0 if it is none.
+PACK_BYTES = (0, 1, _PACK)
 #: An axis that x lacks.
 _ALONE = PooledAxis(1, 1, 1, 1, 1, 0)
 
@@ -79,6 +89,21 @@ def is_whole(axis: PooledAxis) -> bool:
     return has_all and known(axis.count) == 1
 
 
+def _tiles(row: PooledAxis, column: PooledAxis) -> tuple[int, int, int, int] | None:
+    """Return the kernel's Tile; None where windows have too few lines in common, or too many."""
+    counts = known(row.count), known(column.count)
+    if row.kernel < 2 * row.stride or counts[0] * counts[1] < _FEWEST:
+        return None
+    most = dim_max(dim_min(_TILE_THREADS // counts[0], _TILE_COLUMNS[1]), _TILE_COLUMNS[0])
+    across = known(ceil_div(counts[1], most))
+    width = known(ceil_div(counts[1], across))
+    height = known(dim_min(_TILE_THREADS // width, counts[0]))
+    rows = known((height - 1) * row.stride + (row.kernel - 1) * row.dilation + 1)
+    if width * rows * _BEST_BYTES > _SHARED_BYTES:
+        return None
+    return width, rows, across, known(ceil_div(counts[0], _TILE_THREADS // width))
+
+
 def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc) -> Launch:
     """Return one launch with a thread for each strip, or a warp or a block for each window."""
     windows = windows_of(plugin, x)
@@ -87,16 +112,30 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
     offset = int64 if max(known(x.size), known(y.size)) >= _FAR else int32
     constants: dict[str, str | int] = {"OFFSET": offset.cpp}
     if is_large(plugin):
+        tiles = _tiles(row, column)
+        if tiles is not None:
+            slabs = known(x.shape[0] * x.shape[1] * layer.count)
+            windows_across, rows, across, down = tiles
+            return Launch(
+                plugin.tile_kernel,
+                slabs * across * down,
+                _TILE_THREADS,
+                (y, indices, x, numbers, int32(tiles), divisor_of(windows_across)),
+                shared_bytes=windows_across * rows * _BEST_BYTES,
+                constants=constants,
+            )
         team = TEAMS[prod(plugin.kernel_shape) >= _HUGE]
-        divisors = [_divisor(each.count) for each in (column, row, layer)]
-        are_packs = known(product(x.shape[2:])) * x.dtype.itemsize % _PACK == 0
-        are_whole = are_packs and all(map(is_whole, windows))
+        divisors = [divisor_of(each.count) for each in (column, row, layer)]
+        plane_bytes = known(product(x.shape[2:])) * x.dtype.itemsize
+        pack = 0
+        if all(map(is_whole, windows)):
+            pack = _PACK if plane_bytes % _PACK == 0 else 1
         return Launch(
             plugin.large_kernel,
             ceil_div(y.size, _THREADS // team),
             _THREADS,
             (y, indices, x, numbers, *divisors, offset(y.size)),
-            constants={**constants, "TEAM": team, "WHOLE": bool(are_whole)},
+            constants={**constants, "TEAM": team, "PACK_BYTES": pack},
         )
     columns = columns_of(plugin, column, y)
     is_sliding = len(windows) > 1 and row.kernel > 2 * row.stride and row.dilation == 1
@@ -110,11 +149,6 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
         plugin.kernel,
         ceil_div(items, _THREADS),
         _THREADS,
-        (y, indices, x, numbers, *map(_divisor, counts), offset(items)),
+        (y, indices, x, numbers, *map(divisor_of, counts), offset(items)),
         constants={**constants, "COLUMNS": columns},
     )
-
-
-def _divisor(count: Dim) -> Scalar:
-    """Return the kernel's Divisor."""
-    return int64((count, (2**32 - 1) // count))

@@ -38,6 +38,8 @@ def assert_same(lean, plugin, arrays):
         ((3, 17, 1000), {"kernel_shape": (4,), "strides": (4,)}),
         ((2, 5, 12, 20, 32), {"kernel_shape": (2, 2, 2), "strides": (2, 2, 2)}),
         ((2, 9, 40, 52), {"kernel_shape": (13, 13), "pads": (6, 6, 6, 6)}),
+        ((1, 4, 9, 40, 52), {"kernel_shape": (3, 7, 9), "pads": (1, 3, 4) * 2}),
+        ((2, 9, 57, 57), {"kernel_shape": (57, 57)}),
         ((2, 9, 60, 70), {"kernel_shape": (60, 70), "storage_order": 1}),
         ((2, 9, 32, 48), {"kernel_shape": (32, 48)}),
         ((2, 9, 4096), {"kernel_shape": (4096,)}),

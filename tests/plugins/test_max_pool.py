@@ -56,6 +56,16 @@ def test_nan_is_the_greatest_of_a_large_window():
     assert indices.item() == 41 * 60 + 7
 
 
+def test_nan_is_the_greatest_of_overlapping_windows_and_infinity_the_least():
+    x = np.full((1, 2, 20, 21), -np.inf, np.float32)
+    x[0, 0, 4, 9] = x[0, 0, 4, 12] = x[0, 0, 17, 3] = np.nan
+    x[0, 0, 1, 11] = x[0, 0, 19, 20] = 3
+    values, indices = on_machine(x, kernel_shape=(13, 13), pads=(6, 6, 6, 6))
+    expected = calls.run_reference(MaxPool(kernel_shape=(13, 13), pads=(6, 6, 6, 6)), [x])
+    np.testing.assert_array_equal(values, expected[0])
+    np.testing.assert_array_equal(indices, expected[1])
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
 @pytest.mark.parametrize("sizes", [(16, 20), (64, 80), (13, 17)], ids=str)
 @pytest.mark.parametrize("order", [0, 1])
@@ -102,6 +112,15 @@ STRIPS = {
         (1, 2, 9, 10, 11),
         {"kernel_shape": (5, 6, 7), "dilations": (2, 1, 1), "pads": (1, 2, 3) * 2},
     ),
+    "overlapping": ((1, 2, 20, 21), {"kernel_shape": (13, 13), "pads": (6,) * 4}),
+    "overlapping, several tiles": (
+        (1, 2, 40, 50),
+        {"kernel_shape": (12, 11), "dilations": (2, 1), "strides": (2, 1), "storage_order": 1},
+    ),
+    "overlapping volumes": (
+        (1, 2, 5, 12, 13),
+        {"kernel_shape": (3, 7, 7), "strides": (2, 1, 1), "pads": (1, 3, 3) * 2},
+    ),
     "huge": ((1, 2, 50, 60), {"kernel_shape": (46, 50), "strides": (4, 5), "storage_order": 1}),
 }
 
@@ -142,6 +161,26 @@ def test_many_windows_that_share_no_elements_are_strips(images, dtype, kernel_sh
     (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
     assert launch.constants["COLUMNS"] == columns
     assert launch.grid == images * 8 * 64 * 64 // columns // 128
+
+
+@pytest.mark.parametrize(
+    ("shape", "attributes", "kernel", "constants"),
+    [
+        ((1, 512, 20, 20), {"kernel_shape": (13, 13), "pads": (6,) * 4}, "tile_kernel", {}),
+        ((2, 4, 57, 57), {"kernel_shape": (57, 57)}, "large_kernel", {"PACK_BYTES": 1}),
+        ((2, 4, 56, 56), {"kernel_shape": (56, 56)}, "large_kernel", {"PACK_BYTES": 16}),
+        ((2, 4, 56, 56), {"kernel_shape": (55, 55)}, "large_kernel", {"PACK_BYTES": 0}),
+    ],
+    ids=str,
+)
+def test_large_windows_that_overlap_are_tiles_and_planes_are_read_as_they_lie(
+    shape, attributes, kernel, constants
+):
+    plugin = MaxPool(**attributes)
+    inputs = calls.describe_inputs(plugin, [shape], [float32])
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert launch.kernel is getattr(plugin, kernel)
+    assert constants.items() <= launch.constants.items()
 
 
 @pytest.mark.parametrize(
