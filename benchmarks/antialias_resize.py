@@ -26,6 +26,7 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, int], dict[str, Any]]] = {
     "to one pixel": ((8, 64, 256, 256), (1, 1), {}),
     "many channels": ((8, 256, 64, 64), (32, 32), {}),
     "twice": ((8, 64, 128, 128), (256, 256), {}),
+    "tiny images": ((4096, 16, 8, 8), (3, 3), {}),
     "one small image": ((1, 3, 256, 256), (224, 224), {}),
     "one channel": ((64, 1, 512, 512), (200, 200), {}),
     "channels last": ((8, 512, 512, 32), (256, 256), {"axes": (1, 2)}),

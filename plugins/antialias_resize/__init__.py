@@ -34,6 +34,7 @@ from pluginkit.plugins.antialias_resize.cases import antialias_resize_cases
 from pluginkit.plugins.antialias_resize.launches import (
     LINE_DEFINES,
     PLANE_DEFINES,
+    SMALL_DEFINES,
     STAGES,
     VECTORS,
     steps_of,
@@ -103,6 +104,12 @@ class AntialiasResize(Plugin):
         "resize_plane<{T}, {STAGE}, pluginkit::Filter::{mode}, {VECTOR}>",
         {**_STAGES, "VECTOR": VECTORS},
         defines=PLANE_DEFINES,
+    )
+    small_kernel = CudaKernel(
+        "small.cu",
+        "resize_small<{T}, {STAGE}, pluginkit::Filter::{mode}>",
+        _STAGES,
+        defines=SMALL_DEFINES,
     )
     column_kernel = CudaKernel(
         "lines.cu",

@@ -25,6 +25,7 @@ from pluginkit import (
     product,
     where,
 )
+from pluginkit.plugins._cuda.division import divisor_of
 from pluginkit.plugins.antialias_resize.axes import Coordinates, Filter, region_along
 
 if TYPE_CHECKING:
@@ -46,15 +47,18 @@ _TILE_COLUMNS, _TILE_ROWS = 256, 16
 _QUAD = 4
 #: With this many tiles a large GPU is busy.
 _TILES = 528
+#: What a tile costs beside its elements, and an element of y beside those of x that go into it, if
+#: a thread takes it alone; both in such elements of x.
+_TILE_COST, _ELEMENT_COST = 8192, 10
 #: The most elements for one along an axis of tiles, and the fewest that the warps of a block share.
 _NEAR, _FAR = 8, 32
 #: What a pass reads and writes.
 STAGES = (0, 1, 2)
 
 #: What the kernels share with Python.
-_DEFINES = {"THREADS": _THREADS, "TAPS": _TAPS, "Filter": Filter, "Coordinates": _Coordinates}
-PLANE_DEFINES = {**_DEFINES, "TILE_ROWS": _TILE_ROWS, "QUAD": _QUAD}
-LINE_DEFINES = {**_DEFINES, "COLUMNS": _COLUMNS}
+SMALL_DEFINES = {"THREADS": _THREADS, "Filter": Filter, "Coordinates": _Coordinates}
+PLANE_DEFINES = {**SMALL_DEFINES, "TAPS": _TAPS, "TILE_ROWS": _TILE_ROWS, "QUAD": _QUAD}
+LINE_DEFINES = {**SMALL_DEFINES, "TAPS": _TAPS, "COLUMNS": _COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,10 @@ class Side:
     def is_near(self) -> bool:
         """Whether few elements go into one, which lie beside those of the next."""
         return self.size <= _NEAR * self.resized
+
+    def elements(self, reach: int) -> int:
+        """Return about how many elements of x go into one of y."""
+        return where(self.is_kept, 1, 2 * reach * known(ceil_div(self.size, self.resized)))
 
 
 def _bits(value: float) -> int:
@@ -196,6 +204,19 @@ def _plane(
     plugin: AntialiasResize, stage: int, y: _Buffer, x: _Buffer, a: Side, b: Side, planes: int
 ) -> Launch:
     """Return the launch for both axes of (planes, a, b)."""
+    axes = (a.axis, b.axis, a.region, b.region, _values(plugin))
+    reach = 1 if plugin.mode == "linear" else 2
+    alone = _ELEMENT_COST + a.elements(reach) * b.elements(reach)
+    in_a_tile = known(dim_min(a.resized, _TILE_ROWS)) * known(dim_min(b.resized, _TILE_COLUMNS))
+    if in_a_tile * alone <= _TILE_COST:
+        items = planes * a.resized * b.resized
+        return Launch(
+            plugin.small_kernel,
+            ceil_div(items, _THREADS),
+            _THREADS,
+            (y, x, *axes, divisor_of(a.resized), divisor_of(b.resized), int64(items)),
+            constants={"STAGE": stage},
+        )
     columns = _TILE_COLUMNS
     for fewer, elements in ((128, 1), (64, 2), (32, 4)):
         columns = where(b.resized <= fewer, fewer, columns)
@@ -206,7 +227,6 @@ def _plane(
         tiles = planes * across * known(ceil_div(a.resized, quads * _QUAD))
         quads = where(tiles < _TILES, fewer, quads)
     down = known(ceil_div(a.resized, quads * _QUAD))
-    reach = 1 if plugin.mode == "linear" else 2
     taps, beyond = (
         2 * known(dim_max(ceil_div(2 * reach * side.size, 2 * side.resized - 1), reach)) + 2
         for side in (a, b)
@@ -228,7 +248,7 @@ def _plane(
         planes * across * down,
         _THREADS,
         (
-            *(y, x, a.axis, b.axis, a.region, b.region, _values(plugin)),
+            *(y, x, *axes),
             int32((columns, quads, across, down, room, taps)),
         ),
         shared_bytes=nbytes,

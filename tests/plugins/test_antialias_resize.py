@@ -5,6 +5,7 @@ from onnx.reference.ops.op_resize import Resize
 from pluginkit import float32, int64
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, PluginkitError
+from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.plugins.antialias_resize import AntialiasResize
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import (
@@ -34,6 +35,7 @@ def triangle(size, resized):
     [
         ((37, 41), (9, 17), (-2, -1)),  # tiles of both axes
         ((10, 9), (27, 20), (-2, -1)),  # larger
+        ((8, 9), (3, 4), (-2, -1)),  # a thread for an element
         ((300, 20), (2, 5), (-2, -1)),  # warps share the elements of a column
         ((20, 300), (5, 3), (-2, -1)),  # a warp for a row's elements
         ((37, 41), (9, 17), (0, 1)),  # channels last
@@ -49,6 +51,24 @@ def test_weights_are_those_of_a_triangle(size, sizes, axes):
         x, expected = x.transpose(2, 0, 1).copy(), expected.transpose(2, 0, 1)
     got = on_machine(x, sizes, axes=axes, exclude_outside=True)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes", "kernel"),
+    [
+        ((4096, 16, 8, 8), (3, 3), "small_kernel"),
+        ((1, 1, 2**18, 24), (2**18, 9), "small_kernel"),
+        ((256, 16, 64, 64), (8, 8), "plane_kernel"),
+        ((8, 64, 128, 128), (256, 256), "plane_kernel"),
+    ],
+    ids=str,
+)
+def test_small_images_have_no_tiles(shape, sizes, kernel):
+    plugin = AntialiasResize()
+    described = calls.describe_inputs(plugin, [shape, (2,)], [float32, int64], {"sizes": sizes})
+    outputs = calls.describe_outputs(plugin, described)
+    (launch,) = enqueue_steps(plugin, described, outputs).launches
+    assert launch.kernel is getattr(plugin, kernel)
 
 
 @pytest.mark.parametrize(
