@@ -32,6 +32,8 @@ CASES: dict[str, tuple[tuple[int, ...], int]] = {
     "one long row": ((1, 2**22), 1024),
     "many short rows": ((65536, 257), 8),
     "many rows of 2048": ((16384, 2048), 8),
+    "all of 64": ((65536, 64), 64),
+    "100 of 300": ((10_000, 300), 100),
     "all equal": ((1024, 50257), 50),
     "ascending": ((1024, 50257), 50),
     "descending": ((1024, 50257), 50),

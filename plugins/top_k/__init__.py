@@ -24,7 +24,7 @@ from pluginkit import (
     attribute,
     int64,
 )
-from pluginkit.plugins.top_k.launches import DEFINES, TopKProblem, workspace_bound
+from pluginkit.plugins.top_k.launches import DEFINES, EACH, TopKProblem, workspace_bound
 
 _CONTIGUOUS = {"CONTIGUOUS": (True, False)}
 
@@ -48,7 +48,7 @@ class TopK(Plugin):
     Tactics:     split: several blocks share a row where rows are few and long.  rows: one block
                  takes a row, up to k = 4096; for a larger k rows are split with both tactics. With
                  both a warp takes a row of up to 1024 elements, or up to 4096 where there are many
-                 rows, for k up to 32.
+                 rows, for k up to 32, and one of up to 512 for any k.
     Workspace:   where rows are split, for each row 8 KiB for every 11 bits of an element, and for
                  each of k + 1024 elements twice its size and 4 bytes.
     Tolerance:   exact.
@@ -76,6 +76,9 @@ class TopK(Plugin):
     )
     short_kernel = CudaKernel(
         "short_rows.cu", "short_rows<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
+    )
+    sort_kernel = CudaKernel(
+        "sort_rows.cu", "sort_rows<{T}, {largest}, {EACH}>", {"EACH": EACH}, defines=DEFINES
     )
     select_kernel = CudaKernel(
         "split.cu", "select_keys<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES
@@ -150,6 +153,8 @@ class TopK(Plugin):
             ("first_axis", (9, 5), 3, {"axis": 0}),
             ("middle_axis", (3, 11, 4), 6, {"axis": 1, "largest": False}),
             ("all", (5, 6), 6, {}),
+            ("a_warp_sorts", (2, 90, 3), 70, {"axis": 1, "largest": False}),
+            ("all_of_512", (2, 512), 512, {}),
             ("none", (5, 6), 0, {}),
             ("empty", (0, 6), 2, {}),
             ("size_one", (1, 1, 1), 1, {"axis": 1}),

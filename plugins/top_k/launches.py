@@ -48,6 +48,9 @@ _DIGIT_BYTES, _CANDIDATES_BYTES, _MET_BYTES = 16, 8, 8
 #: A warp takes a row of up to so many elements, or a longer one where there are many rows, for up
 #: to 32 results; it has room for so many elements that may be among them.
 _SHORT, _LONGER, _MANY, _FEW, _SHORT_ROOM, _SHORT_THREADS = 1024, 4096, 2048, 32, 128, 128
+#: Other short rows are sorted by a warp, with so many elements of each lane; also where results are
+#: more than such a share of a row, of up to two bytes and of more.
+EACH, _SHARES = (1, 2, 4, 8, 16), (16, 5)
 
 #: The constants that the kernels share with Python.
 DEFINES = {
@@ -135,14 +138,21 @@ class TopKProblem:
         if self.k > CAPACITY or (self._may_split and self.segments > 1):
             return list(self._split_steps(x, values, indices, workspace))
         arguments = (values, indices, x, self._layout(1))
-        if self.k <= _FEW and self.size <= (_SHORT if self.rows < _MANY else _LONGER):
-            return [self._short_launch(*arguments, int64(self.rows))]
+        few = min(_FEW, self.size // _SHARES[self.itemsize > 2])
+        if self.k <= few and self.size <= (_SHORT if self.rows < _MANY else _LONGER):
+            constants: dict[str, int] = {"CONTIGUOUS": self.inner == 1}
+            return [self._warps(self._plugin.short_kernel, arguments, constants)]
+        for each in EACH:
+            if self.size <= 32 * each:
+                return [self._warps(self._plugin.sort_kernel, arguments, {"EACH": each})]
         shared_bytes = self._shared_bytes
         return [self._launch(self._plugin.kernel, self.rows, *arguments, shared_bytes=shared_bytes)]
 
-    def _short_launch(self, *arguments: KernelArgument) -> Launch:
-        blocks, constants = -(-self.rows // (_SHORT_THREADS // 32)), {"CONTIGUOUS": self.inner == 1}
-        kernel = self._plugin.short_kernel
+    def _warps(
+        self, kernel: CudaKernel, arguments: tuple[KernelArgument, ...], constants: dict[str, int]
+    ) -> Launch:
+        """Return a launch with a warp for each row."""
+        blocks, arguments = -(-self.rows // (_SHORT_THREADS // 32)), (*arguments, int64(self.rows))
         return Launch(kernel, blocks, _SHORT_THREADS, arguments, constants=constants)
 
     @property

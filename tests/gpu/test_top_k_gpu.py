@@ -62,6 +62,14 @@ def test_short_rows(lean, size, k, distinct, dtype, largest):
     assert_right(lean, drawn((2051, size), dtype, distinct), k, largest=largest)
 
 
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("distinct", [40, 30_000])
+@pytest.mark.parametrize(("size", "k"), [(33, 33), (100, 60), (129, 128), (300, 100), (512, 512)])
+def test_rows_that_a_warp_sorts(lean, size, k, distinct, dtype, largest):
+    assert_right(lean, drawn((2051, size), dtype, distinct), k, largest=largest)
+
+
 @pytest.mark.parametrize("tactic", TopK.tactics)
 @pytest.mark.parametrize(("axis", "k"), [(0, 900), (1, 5000), (-1, 3)])
 def test_rows_that_are_not_contiguous(lean, axis, k, tactic):

@@ -115,6 +115,7 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
         ((9, 1024), 32, "split", [3]),  # a warp takes a row, four a block
         ((9, 1025), 32, "rows", [9]),
         ((9, 1024), 33, "rows", [9]),
+        ((9, 512), 33, "rows", [3]),
         ((2048, 4096), 32, "rows", [512]),
         ((2047, 4096), 32, "rows", [2047]),
         ((2048, 4097), 32, "rows", [2048]),
