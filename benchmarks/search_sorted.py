@@ -22,6 +22,8 @@ from pluginkit.plugins.search_sorted import SearchSorted
 CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "16 boundaries": ((16,), (1 << 24,)),
     "1000 boundaries": ((1000,), (1 << 24,)),
+    "1000 and 100": ((1000,), (100,)),
+    "1000 and 65536": ((1000,), (1 << 16,)),
     "one long sequence": ((1 << 20,), (1 << 22,)),
     "few values": ((1 << 24,), (1000,)),
     "rows": ((4096, 512), (4096, 512)),

@@ -23,7 +23,7 @@ from pluginkit import (
     int32,
     int64,
 )
-from pluginkit.plugins.search_sorted.launches import DEFINES, INDEX, launch_of
+from pluginkit.plugins.search_sorted.launches import DEFINES, INDEX, ITEMS, launch_of
 
 
 class SearchSorted(Plugin):
@@ -60,7 +60,10 @@ class SearchSorted(Plugin):
         "kernel.cu", "search_in_tree<{T}, {INDEX}, {right}>", INDEX, defines=DEFINES
     )
     row_kernel = CudaKernel(
-        "kernel.cu", "search_in_rows<{T}, {INDEX}, {right}>", INDEX, defines=DEFINES
+        "kernel.cu",
+        "search_in_rows<{T}, {INDEX}, {right}, {ITEMS}>",
+        {**INDEX, "ITEMS": ITEMS},
+        defines=DEFINES,
     )
     warp_kernel = CudaKernel(
         "kernel.cu", "search_by_warps<{T}, {INDEX}, {right}>", INDEX, defines=DEFINES

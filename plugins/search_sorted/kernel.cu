@@ -5,15 +5,15 @@
 //   search_in_tree  many values in one sequence: a block keeps the upper levels of the tree in shared memory, level by level,
 //                   so that lanes which ask for different elements of a level find them in different banks. It keeps where
 //                   ranges begin up to FINE levels above the last of these, and halves from there
-//   search_in_rows  few values in each of many sequences: a thread takes several values, whose loads overlap
+//   search_in_rows  some values, or few in each of many sequences: a thread takes one or several, whose loads overlap
 //   search_by_warps few values: a warp takes one, and asks for the elements of WARP_LEVELS levels at once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 // From launches.py.
-using pluginkit::FINE, pluginkit::ITEMS, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::TREE_ITEMS,
-    pluginkit::TREE_THREADS, pluginkit::WARP_LEVELS;
+using pluginkit::FINE, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::TREE_ITEMS, pluginkit::TREE_THREADS,
+    pluginkit::WARP_LEVELS;
 
 // Floats of 16 bits are compared as float32.
 template <typename T> struct Compared { using type = T; };
@@ -131,7 +131,7 @@ __global__ void __launch_bounds__(TREE_THREADS, 2048 / TREE_THREADS)
     }
 }
 
-template <typename T, typename Index, bool RIGHT>
+template <typename T, typename Index, bool RIGHT, int ITEMS>
 __global__ void __launch_bounds__(THREADS)
     search_in_rows(Index* __restrict__ y, const T* __restrict__ sequences, const T* __restrict__ values, Shapes shapes) {
     using C = typename Compared<T>::type;

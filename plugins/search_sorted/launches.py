@@ -10,23 +10,22 @@ if TYPE_CHECKING:
     from pluginkit.plugins.search_sorted import SearchSorted
 
 _THREADS = 512
-#: How many values a thread looks up at once.
-_ITEMS = 4
+#: How many values a thread looks up at once, and from how many values on more than one.
+ITEMS, _PLENTY = (1, 4), 2**20
 #: The same where a block keeps a tree.
 _TREE_THREADS, _TREE_ITEMS = 1024, 4
 #: The levels of the tree that a block keeps in shared memory, at most, those of them below where
 #: it keeps the ranges, and those that a warp asks.
 _LEVELS, _FINE, _WARP_LEVELS = 13, 3, 5
-#: From how many values of a sequence on blocks keep its tree, and how many blocks at most, unless
-#: there are more sequences.
+#: From how many values of a sequence on blocks keep its tree, if there are plenty in all, and how
+#: many blocks at most, unless there are more sequences.
 _MANY, _BLOCKS = 2048, 264
 #: Up to how many values a warp takes each, and in sequences of how many elements.
-_FEW, _LONG = 8192, 1024
+_FEW, _LONG = 2048, 32
 
 #: The constants that the kernels share with Python.
 DEFINES = {
     "FINE": _FINE,
-    "ITEMS": _ITEMS,
     "LEVELS": _LEVELS,
     "THREADS": _THREADS,
     "TREE_ITEMS": _TREE_ITEMS,
@@ -46,12 +45,14 @@ def launch_of(
     row_values = count if is_single else known(values.shape[-1])
     shapes = int64((count, row_values, 0 if is_single else size, size))
     args = (y, sorted_sequence, values, shapes)
-    constants = {"INDEX": "int" if plugin.out_int32 else "long long"}
+    constants: dict[str, str | int] = {"INDEX": "int" if plugin.out_int32 else "long long"}
     if count <= _FEW and size >= _LONG:
         blocks = ceil_div(count, _THREADS // 32)
         return Launch(plugin.warp_kernel, blocks, _THREADS, args, constants=constants)
-    if row_values < _MANY:
-        blocks = ceil_div(count, _THREADS * _ITEMS)
+    if count < _PLENTY or row_values < _MANY:
+        one, several = ITEMS
+        constants["ITEMS"] = items = several if count >= _PLENTY else one
+        blocks = ceil_div(count, _THREADS * items)
         return Launch(plugin.row_kernel, blocks, _THREADS, args, constants=constants)
     rows = 1 if is_single else known(product(values.shape[:-1]))
     tiles = -(-row_values // (_TREE_THREADS * _TREE_ITEMS))

@@ -4,7 +4,7 @@ import pytest
 from pluginkit import float32
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
-from pluginkit.plugins.search_sorted import SearchSorted
+from pluginkit.plugins.search_sorted import SearchSorted, launches
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import (
     QUICK,
@@ -35,7 +35,44 @@ def test_numpy_agrees(elements, values, side):
     assert got.dtype == np.int64
 
 
+@pytest.fixture
+def few_are_plenty(monkeypatch):
+    monkeypatch.setattr(launches, "_PLENTY", 0)
+
+
+@pytest.mark.usefixtures("few_are_plenty")
+@pytest.mark.parametrize("right", [False, True])
+@pytest.mark.parametrize(
+    ("elements", "values"), [((5,), (2100,)), ((50,), (1, 8193)), ((2, 100), (2, 2100))], ids=str
+)
+def test_a_tree_of_each_sequence(elements, values, right):
+    sequence, asked = np.sort(drawn(*elements)), drawn(*values)
+    asked.flat[::7] = np.nan
+    got = on_machine(sequence, asked, right=right)
+    expected = calls.run_reference(SearchSorted(right=right), [sequence, asked])[0]
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "values", "kernel", "items"),
+    [
+        ((1000,), (100,), "warp_kernel", None),
+        ((1000,), (8000,), "row_kernel", 1),
+        ((1000,), (1 << 20,), "tree_kernel", None),
+        ((2048, 512), (2048, 512), "row_kernel", 4),
+    ],
+    ids=str,
+)
+def test_the_kernel_is_chosen_by_the_number_of_values(sequence, values, kernel, items):
+    plugin = SearchSorted()
+    inputs = calls.describe_inputs(plugin, [sequence, values], [float32, float32])
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert launch.kernel is getattr(plugin, kernel)
+    assert launch.constants.get("ITEMS") == items
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_are_plenty")
 def test_a_tree_that_is_larger_than_shared_memory():
     sequence, asked = np.sort(drawn(9000)), drawn(8200)
     np.testing.assert_array_equal(on_machine(sequence, asked), np.searchsorted(sequence, asked))
