@@ -27,6 +27,7 @@ CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int, float]] = {
     "small regions": ((2, 256, 200, 336), 1000, 7, 2, 7),
     "adaptive": ((2, 256, 100, 168), 500, 7, 0, 60),
     "one region": ((1, 256, 50, 84), 1, 7, 2, 30),
+    "one channel": ((1, 1, 800, 800), 5000, 7, 2, 300),
     "few channels": ((8, 3, 640, 640), 256, 64, 1, 300),
 }
 #: Some regions of all images are small enough for the reference.

@@ -26,7 +26,14 @@ from pluginkit import (
     int64,
 )
 from pluginkit.plugins.roi_align.cases import roi_align_cases
-from pluginkit.plugins.roi_align.launches import CHANNELS, DEFINES, Pooling, launch_of
+from pluginkit.plugins.roi_align.launches import (
+    CHANNELS,
+    DEFINES,
+    FEW_KEPT,
+    KEPT,
+    Pooling,
+    launch_of,
+)
 from pluginkit.plugins.roi_align.reference import roi_align
 
 
@@ -87,8 +94,8 @@ class RoiAlign(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "roi_align<{T}, pluginkit::Pooling::{mode}, {CHANNELS}, {MERGED}>",
-        {"CHANNELS": CHANNELS, "MERGED": (False, True)},
+        "roi_align<{T}, pluginkit::Pooling::{mode}, {CHANNELS}, {MERGED}, {KEPT}>",
+        {"CHANNELS": CHANNELS, "MERGED": (False, True), "KEPT": (KEPT, FEW_KEPT)},
         defines=DEFINES,
     )
 

@@ -6,7 +6,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::KEPT, pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
+using pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
 
 struct Sizes {
     int images, channels, height, width, bins_y, bins_x, sampling_ratio;
@@ -69,12 +69,14 @@ struct KeptSamples {
     __device__ __forceinline__ int2 inside(int) const { return {0, samples}; }
 };
 
-__device__ __forceinline__ bool is_kept(const Axis& axis) { return axis.bins <= KEPT && axis.samples <= KEPT / axis.bins; }
+template <int KEPT> __device__ __forceinline__ bool is_kept(const Axis& axis) {
+    return axis.bins <= KEPT && axis.samples <= KEPT / axis.bins;
+}
 
 // Keep the samples of both axes, which different threads compute.
 __device__ __forceinline__ void keep(Sample* rows, Sample* columns, const Axis& along_y, const Axis& along_x) {
     const int row_count = along_y.bins * along_y.samples, count = row_count + along_x.bins * along_x.samples;
-    for (int i = threadIdx.x; i < count; i += THREADS) {
+    for (int i = threadIdx.x; i < count; i += blockDim.x) {
         const bool is_row = i < row_count;
         const Axis axis = is_row ? along_y : along_x;
         const int number = is_row ? i : i - row_count;
@@ -89,12 +91,12 @@ struct Tap {
 };
 
 // The taps of all bins of an axis: up to two of each sample.
-struct Taps {
+template <int KEPT> struct Taps {
     Tap taps[2 * KEPT];
     int counts[KEPT];
 
     __device__ __forceinline__ void keep(const Axis& axis) {
-        for (int bin = threadIdx.x; bin < axis.bins; bin += THREADS) {
+        for (int bin = threadIdx.x; bin < axis.bins; bin += blockDim.x) {
             Tap* const own = taps + 2 * bin * axis.samples;
             int count = 0;
             for (int i = 0; i < axis.samples; ++i) {
@@ -176,7 +178,8 @@ template <typename T, Pooling MODE, int CHANNELS> struct Bin {
         }
     }
 
-    __device__ __forceinline__ void take(const Taps& rows, const Taps& columns, int first_row, int first_column,
+    template <int KEPT>
+    __device__ __forceinline__ void take(const Taps<KEPT>& rows, const Taps<KEPT>& columns, int first_row, int first_column,
                                          int bin_y, int bin_x) {
         for (int i = 0; i < rows.counts[bin_y]; ++i) {
             const Tap row = rows.taps[first_row + i];
@@ -194,14 +197,14 @@ template <typename T, Pooling MODE, int CHANNELS> struct Bin {
 };
 
 // What is kept of an axis.
-template <bool MERGED> struct Kept {
-    using Type = Taps;
+template <bool MERGED, int KEPT> struct Kept {
+    using Type = Taps<KEPT>;
 };
-template <> struct Kept<false> {
+template <int KEPT> struct Kept<false, KEPT> {
     using Type = Sample[KEPT];
 };
 
-template <typename T, Pooling MODE, int CHANNELS, bool MERGED>
+template <typename T, Pooling MODE, int CHANNELS, bool MERGED, int KEPT>
 __global__ void __launch_bounds__(THREADS, 4)
     roi_align(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ rois,
               const long long* __restrict__ batch_indices, Sizes sizes, float scale, bool is_half_pixel) {
@@ -211,8 +214,8 @@ __global__ void __launch_bounds__(THREADS, 4)
                                  sizes.bins_y, sizes.sampling_ratio, sizes.height, sizes.width);
     const Axis along_x = axis_of(static_cast<float>(roi[0]), static_cast<float>(roi[2]), scale, is_half_pixel,
                                  sizes.bins_x, sizes.sampling_ratio, sizes.width, 1);
-    __shared__ typename Kept<MERGED>::Type kept_y, kept_x;
-    const bool are_kept = is_kept(along_y) && is_kept(along_x);
+    __shared__ typename Kept<MERGED, KEPT>::Type kept_y, kept_x;
+    const bool are_kept = is_kept<KEPT>(along_y) && is_kept<KEPT>(along_x);
     if (are_kept) {
         if constexpr (MERGED) {
             kept_y.keep(along_y), kept_x.keep(along_x);
@@ -227,7 +230,7 @@ __global__ void __launch_bounds__(THREADS, 4)
     const long long pixels = 1LL * sizes.height * sizes.width;
     // Of 32 bits, which are divided several times as fast as 64.
     const unsigned bins = sizes.bins_y * sizes.bins_x, work = (sizes.channels + CHANNELS - 1) / CHANNELS * bins;
-    for (unsigned item = blockIdx.y * THREADS + threadIdx.x; item < work; item += gridDim.y * THREADS) {
+    for (unsigned item = blockIdx.y * blockDim.x + threadIdx.x; item < work; item += gridDim.y * blockDim.x) {
         const int channel = item / bins * CHANNELS, bin = item % bins;
         const int bin_y = bin / sizes.bins_x, bin_x = bin % sizes.bins_x;
         const T* first = x + (is_there ? image * sizes.channels + channel : 0) * pixels;

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 Pooling = Literal["avg", "max"]
 
-_THREADS = 256
+#: The threads of a block, and the fewer where a region has no work for more.
+_THREADS, _FEWER_THREADS = 256, (64, 128)
 #: How many channels a thread takes at once. Several share the reading of a sample's position and
 #: weights. Two are better if bins have many samples or pixels four bytes, because those of more
 #: channels would not fit into the caches, and one if there is too little work for all
@@ -19,13 +20,14 @@ _THREADS = 256
 CHANNELS = (4, 2, 1)
 #: With more samples of a bin along an axis, those of a mean that share pixels are merged.
 _FEW_SAMPLES = 2
-#: How many samples along an axis, of all bins of a region, a block keeps in shared memory.
-KEPT = 512
+#: How many samples along an axis, of all bins of a region, a block keeps in shared memory; the
+#: second number where it is known to suffice, so that more blocks have room.
+KEPT, FEW_KEPT = 512, 128
 #: With this many blocks a large GPU is busy; where regions take unequal time, with more.
 _BLOCKS, _UNEQUAL_BLOCKS = 2112, 8448
 
 #: The constants that the kernel shares with Python.
-DEFINES = {"THREADS": _THREADS, "KEPT": KEPT, "Pooling": Pooling}
+DEFINES = {"THREADS": _THREADS, "Pooling": Pooling}
 
 
 def launch_of(
@@ -41,18 +43,24 @@ def launch_of(
     at_once = one if is_small else two if is_dense or x.dtype.itemsize == 4 else several
     work = -(-channels // at_once) * bins
     most = _UNEQUAL_BLOCKS if is_dense else _BLOCKS
+    threads = next((each for each in _FEWER_THREADS if work <= each), _THREADS)
+    samples = plugin.sampling_ratio * max(plugin.output_height, plugin.output_width)
     blocks = min(-(-work // _THREADS), max(1, -(-most // regions))) if regions else 0
     sizes = (images, channels, height, width, plugin.output_height, plugin.output_width)
     is_half_pixel = plugin.coordinate_transformation_mode == "half_pixel"
     return Launch(
         plugin.kernel,
         (regions if y.size else 0, blocks),
-        _THREADS,
+        threads,
         (
             *(y, x, rois, batch_indices),
             int32((*sizes, plugin.sampling_ratio)),
             plugin.spatial_scale,
             is_half_pixel,
         ),
-        constants={"CHANNELS": at_once, "MERGED": is_dense and plugin.mode == "avg"},
+        constants={
+            "CHANNELS": at_once,
+            "MERGED": is_dense and plugin.mode == "avg",
+            "KEPT": KEPT if is_dense or samples > FEW_KEPT else FEW_KEPT,
+        },
     )

@@ -131,6 +131,23 @@ def test_attributes_out_of_range_are_refused(wrong):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("channels", "attributes", "threads", "kept"),
+    [
+        (1, {"output_height": 7, "output_width": 7, "sampling_ratio": 2}, 64, 128),
+        (2, {"output_height": 7, "output_width": 7, "sampling_ratio": 2}, 128, 128),
+        (64, {"output_height": 7, "output_width": 65, "sampling_ratio": 2}, 256, 512),
+        (1, {"output_height": 7, "output_width": 7}, 64, 512),
+    ],
+)
+def test_a_region_with_little_work_has_a_small_block(channels, attributes, threads, kept):
+    plugin = RoiAlign(**attributes)
+    shapes = [(1, channels, 50, 50), (100, 4), (100,)]
+    inputs = calls.describe_inputs(plugin, shapes, [float32, float32, int64])
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert (launch.block, launch.constants["KEPT"]) == (threads, kept)
+
+
 @architectures
 def test_every_kernel_compiles(arch):
     plugins = [RoiAlign(mode="avg"), RoiAlign(mode="max")]
