@@ -30,6 +30,7 @@ CASES: dict[str, tuple[tuple[int, ...], int, tuple[float, ...]]] = {
     "rows of 2048": ((16384, 2048), -1, (0.5,)),
     "short rows": ((65536, 257), -1, (0.5,)),
     "tiny rows": ((1 << 20, 33), -1, (0.5,)),
+    "one short row": ((1, 100), -1, (0.5,)),
     "columns": ((2048, 16384), 0, (0.5,)),
     "few long rows": ((8, 1 << 20), -1, (0.5,)),
     "one long row": ((1, 1 << 24), -1, (0.5,)),

@@ -64,6 +64,13 @@ __device__ __forceinline__ Value over_lanes(Value value, const Combine& combine)
     return value;
 }
 
+template <int LANES> __device__ __forceinline__ int sum_over_lanes(int value) {
+#if __CUDA_ARCH__ >= 800
+    if constexpr (LANES == 32) return __reduce_add_sync(~0u, value);  // one instruction
+#endif
+    return over_lanes<LANES>(value, [](int a, int b) { return a + b; });
+}
+
 template <typename T, int LANES, int ITEMS>
 __global__ void __launch_bounds__(SHORT_THREADS)
     kth_of_short_rows(T* __restrict__ y, const T* __restrict__ x, const long long* __restrict__ positions, Layout layout,
@@ -94,7 +101,7 @@ __global__ void __launch_bounds__(SHORT_THREADS)
             int below = 0;
 #pragma unroll
             for (int i = 0; i < ITEMS; ++i) below += keys[i] < next;
-            below = over_lanes<LANES>(below, [](int a, int b) { return a + b; });
+            below = sum_over_lanes<LANES>(below);
             if (wanted >= below) {
                 known = next, low = below;
             } else {
