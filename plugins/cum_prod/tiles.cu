@@ -27,41 +27,31 @@ template <typename T, int RUNS> struct Tile {
 
     // Bring the elements of the warp, from x[lowest] on. Those that are not from `first` to `end` are 1.
     __device__ __forceinline__ void load(const T* __restrict__ x, long long lowest, long long first, long long end) {
-        const int lane = threadIdx.x % 32;
-        if (lowest >= first && lowest + OF_WARP <= end) {
-#pragma unroll
-            for (int i = 0; i < VECTORS; ++i) {
-                const int at = i * 32 + lane;
+        for_vectors(lowest, first, end, [&](int at, bool is_whole) {
+            if (is_whole) {
                 copy_to_shared(static_cast<int>(__cvta_generic_to_shared(&vector(at))),
                                reinterpret_cast<const uint4*>(x + lowest) + at);
+                return;
             }
-            wait_for_copies();
-        } else {
-#pragma unroll 1
-            for (int i = lane; i < OF_WARP; i += 32) {
-                const long long at = lowest + i;
-                element(i) = at >= first && at < end ? x[at] : static_cast<T>(1.0f);
+            for (int i = at * WIDE; i < (at + 1) * WIDE; ++i) {
+                element(i) = lowest + i >= first && lowest + i < end ? x[lowest + i] : static_cast<T>(1.0f);
             }
-        }
+        });
+        wait_for_copies();
         __syncwarp();
     }
 
     __device__ __forceinline__ void store(T* __restrict__ y, long long lowest, long long first, long long end) {
-        const int lane = threadIdx.x % 32;
         __syncwarp();
-        if (lowest >= first && lowest + OF_WARP <= end) {
-#pragma unroll
-            for (int i = 0; i < VECTORS; ++i) {
-                const int at = i * 32 + lane;
+        for_vectors(lowest, first, end, [&](int at, bool is_whole) {
+            if (is_whole) {
                 store_once(reinterpret_cast<uint4*>(y + lowest) + at, vector(at));
+                return;
             }
-        } else {
-#pragma unroll 1
-            for (int i = lane; i < OF_WARP; i += 32) {
-                const long long at = lowest + i;
-                if (at >= first && at < end) y[at] = element(i);
+            for (int i = at * WIDE; i < (at + 1) * WIDE; ++i) {
+                if (lowest + i >= first && lowest + i < end) y[lowest + i] = element(i);
             }
-        }
+        });
     }
 
     // Return a pack of the thread in the order of the products, and write one.
@@ -82,6 +72,21 @@ template <typename T, int RUNS> struct Tile {
     }
 
   private:
+    // Call `take` with each vector of the thread's share of the warp's, and whether all of it is from `first` to `end`.
+    template <typename Take>
+    __device__ __forceinline__ static void for_vectors(long long lowest, long long first, long long end, Take take) {
+        const int lane = threadIdx.x % 32;
+        if (lowest >= first && lowest + OF_WARP <= end) {
+#pragma unroll
+            for (int i = 0; i < VECTORS; ++i) take(i * 32 + lane, true);
+        } else {
+#pragma unroll 1
+            for (int at = lane; at < VECTORS * 32; at += 32) {
+                take(at, lowest + at * WIDE >= first && lowest + (at + 1) * WIDE <= end);
+            }
+        }
+    }
+
     __device__ __forceinline__ uint4* place(int run, bool is_reverse) {
         return cells[is_reverse ? threadIdx.x ^ 31 : threadIdx.x] + (is_reverse ? RUNS - 1 - run : run) * (VECTORS / RUNS);
     }

@@ -42,8 +42,9 @@ VECTORS = (16, 4, 1)
 #: In place of them where rows have no vectors: each lane has some elements that are WARP apart.
 SPREAD, SPREAD_ELEMENTS = 0, 2
 #: Up to so many edges, and rows, one launch whose blocks all look at all edges is faster than a
-#: sort; their list takes 2 bytes of shared memory for each.
-_FEW_EDGES, _FEW_ROWS = 11_264, 2**13
+#: sort; their list takes 2 bytes of shared memory for each. Of more than the fewer edges it is
+#: slower than sorted chunks, many times so where some rows have many.
+_FEW_EDGES, _FEWER_EDGES, _FEW_ROWS = 11_264, 5632, 2**13
 #: With this many blocks that look at all edges a large GPU is busy.
 _SCAN_BLOCKS = 132
 #: The rows of y of such a block, at most.
@@ -105,13 +106,14 @@ class SegmentProblem:
     def scans(self) -> bool:
         """Whether edges and rows are few enough for blocks that look at all edges."""
         looks = self.edges * -(-self.vectors // WARP)
-        return looks <= _FEW_EDGES and self.rows <= _FEW_ROWS
+        most = _FEWER_EDGES if self.is_chunked else _FEW_EDGES
+        return looks <= most and self.rows <= _FEW_ROWS
 
     @property
     def always_scans(self) -> bool:
         """Whether smaller calls scan, too: their rows may have no vectors."""
         looks = self.edges * -(-self.inner // WARP)
-        return looks <= _FEW_EDGES and self.rows <= _FEW_ROWS
+        return looks <= _FEWER_EDGES and self.rows <= _FEW_ROWS
 
     @property
     def is_chunked(self) -> bool:

@@ -219,7 +219,9 @@ def test_few_edges_take_one_launch():
     assert launched(4000, 500, aggregate="max") == ["scan_edges"]
     assert launched(4000, 500) == launched(9, 500) == ["clear", "add_edges"]
     chunks = ["clear", "sort_chunks", "gather_chunks"]
-    assert launched(300, 70_000, aggregate="max") == chunks
+    assert launched(5632, 4000, aggregate="max") == launched(8000, 500, aggregate="max")
+    assert launched(5632, 4000, aggregate="max") == ["scan_edges"]
+    assert launched(5633, 4000, aggregate="max") == launched(300, 70_000, aggregate="max") == chunks
     assert launched(65_600, 8200, deterministic=True) == chunks
     assert launched(65_601, 8200, deterministic=True)[:2] == ["clear", "make_keys"]
     _, before, *sweeps, edge, item, zero = launched(300, 300_000, deterministic=True)
@@ -243,6 +245,7 @@ def sized(count, rows, inner):
         ((20_000, 10_000, 65), (20_000, 10_000, 64)),  # sorts elements that are apart
         ((2**18 + 1, 2**18, 8), (2**18, 2**18, 8)),  # sorts what chunks could not
         ((5000, 2**20, 64), (5000, 2**18, 64)),
+        ((11_000, 1000, 64), (8000, 1000, 64)),  # scans, but rows with few edges each
     ],
 )
 def test_the_workspace_suffices_for_smaller_calls(larger, smaller):
