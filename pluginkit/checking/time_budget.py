@@ -14,9 +14,9 @@ from pluginkit.quantities import counted
 
 #: The seconds of each check on the PTX machine, without compilation; about 20 for all together.
 SHARES = {
-    "sanitizer": 4.0,
+    "sanitizer": 3.7,
     "sanitizer, other orders": 1.5,
-    "kernel_types": 3.5,
+    "kernel_types": 2.9,
     "kernel_sizes": 1.5,
     "kernel_empty": 0.8,
     "kernel_nan_inf": 1.2,
