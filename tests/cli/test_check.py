@@ -78,7 +78,7 @@ def test_sanitize_runs_all_cases(tmp_path: Path, capsys: Capture) -> None:
     argv = ["check", "Same", "--plugins", folder_of(tmp_path, ""), "--only", "sanitizer"]
     assert main([*argv, "--sanitize"]) == 0
     out = capsys.readouterr().out
-    assert "passed   sanitizer: 5 calls; in other orders 5 calls" in out
+    assert "passed   sanitizer: 7 calls; in other orders 7 calls" in out
 
 
 def test_list_explains_every_check(capsys: Capture) -> None:

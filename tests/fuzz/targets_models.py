@@ -128,14 +128,20 @@ def operator(rng: random.Random, box: Sandbox) -> str:
 
 def _parsed(box: Sandbox, path: Path) -> str:
     """Rewrite, register and parse with TensorRT-RTX, as a build does up to the network."""
-    from pluginkit.engine.build.build_engine import _rewrite
-    from pluginkit.engine.build.build_options import BuildOptions
+    from pluginkit.engine.build.build_engine import _Source
+    from pluginkit.engine.build.rewritten_source import rewritten_source
     from pluginkit.trt.flavour import load_flavour
+    from pluginkit.trt.target import installed_target
 
     flavour = load_flavour("tensorrt_rtx")
-    choice, options = RewriteChoice(also=_opt_in()), BuildOptions(flavour=flavour.name)
-    outcome, source = box.call(_rewrite, path, {}, _plugins(), _rewrites(), choice, options)
-    return outcome if source is None else box.call(_parse, flavour, source)[0]
+    given = {
+        "plugins": _plugins(),
+        "rewrites": _rewrites(),
+        "choice": RewriteChoice(also=_opt_in()),
+    }
+    target = installed_target(flavour.name)
+    outcome, done = box.call(rewritten_source, path, {}, target, **given)
+    return outcome if done is None else box.call(_parse, flavour, _Source(path, *done))[0]
 
 
 def _parse(flavour: Any, source: Any) -> None:

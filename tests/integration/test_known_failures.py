@@ -285,6 +285,7 @@ def test_a_layout_of_a_cpu_is_named_where_the_parser_sees_an_operator_of_onnx(tm
         w=np.ones((8, 8, 1, 1), np.float32),
     )
     made.opset_import.append(helper.make_opsetid(nchwc, 1))
+    made.graph.value_info.append(value("r", [1, 8, 4, 4]))
     path = tmp_path / "m.onnx"
     onnx.save(made, path)
     found = {one.node.op_type: one for one in scan(path, rewrites=[]).after}

@@ -20,7 +20,6 @@ BUILD_FAILURES = {
     "output_shapes of numbers": "CallbackError PK204 FailsOnce: configure_plugin failed",
     "check": "CallbackError PK204 FailsOnce: configure_plugin failed",
     "check at min": "CallbackError PK204 FailsOnce: configure_plugin failed",
-    "check at opt": "CallbackError PK204 FailsOnce: configure_plugin failed",
     "check at max": "CallbackError PK204 FailsOnce: configure_plugin failed",
     "exit in check": "SystemExit 7",
     "interrupt in check": "KeyboardInterrupt",

@@ -67,18 +67,13 @@ def _check_layer(call: PluginCall, sizes: list[PluginCall], interface: Any) -> N
     ]
     flavour = installed_flavour()
     profile = Profile(bounds[0], call.shapes, bounds[1], call.values)
+    if _refuses(call, profile):
+        profile = Profile(call.shapes, call.shapes, call.shapes, call.values)
+    where = f"{call.label}, {interface}"
     try:
         layer = build_layer(call.plugin, profile, call.dtypes, interface=interface, flavour=flavour)
     except PluginkitError as error:
-        if _refuses(call, profile):
-            profile = Profile(call.shapes, call.shapes, call.shapes, call.values)
-            layer = build_layer(
-                call.plugin, profile, call.dtypes, interface=interface, flavour=flavour
-            )
-        else:
-            where = f"{call.label}, {interface}"
-            raise outcome_of(error, where, call.case, "a built layer") from error
-    where = f"{call.label}, {interface}"
+        raise outcome_of(error, where, call.case, "a built layer") from error
     _check_facts(call, layer, profile, where)
     with layer.context() as context:
         if context.adapter.core.plugin != call.plugin:

@@ -200,7 +200,8 @@ class _Piece:
         self._nodes = nodes
         self._outputs = outputs
         self._initializers = graph.initializers
-        self._declared = graph.declared
+        # A branch that is never taken may contradict sizes, for which ONNX Runtime refuses it.
+        self._declared = {} if any(list(bodies(node)) for node in nodes) else graph.declared
         self._runners: dict[tuple[FedValue, ...], LoadedModel] = {}
         made = {name for node in nodes for name in node.output}
         self._read = sorted(set().union(*map(names_read, nodes)) - made)
