@@ -42,10 +42,11 @@ __global__ void __launch_bounds__(THREADS)
     if (Own::rank() == 0 && is_row) products[number * gridDim.y + blockIdx.y] = all;
 }
 
+// What reduce_parts writes is not __restrict__: the compiler could read it before it waits for that launch.
 template <typename T, bool DOWN>
 __global__ void __launch_bounds__(THREADS, RESIDENT<T, DOWN>)
-    scan_parts(T* __restrict__ y, const T* __restrict__ x, const Product<T>* __restrict__ products, long long rows,
-               long long size, long long inner, bool is_exclusive, bool is_reverse) {
+    scan_parts(T* __restrict__ y, const T* __restrict__ x, const Product<T>* products, long long rows, long long size,
+               long long inner, bool is_exclusive, bool is_reverse) {
     using Own = Team<DOWN>;
     __shared__ Product<T> of_warps[2][WARPS][Own::ROWS];
     __shared__ Stage<T> stages[DOWN ? 1 : WARPS];

@@ -60,10 +60,10 @@ __global__ void __launch_bounds__(DATA_BLOCK)
     convert(sums, data, size);
 }
 
-// Write wide sums to the output.
+// Write wide sums to the output. They are not __restrict__: the compiler could read them before it waits for their launch.
 template <typename T>
 __global__ void __launch_bounds__(DATA_BLOCK)
-    round_sums(T* __restrict__ output, const typename AccumulatorOf<T>::type* __restrict__ sums, long long size) {
+    round_sums(T* __restrict__ output, const typename AccumulatorOf<T>::type* sums, long long size) {
     wait_for_earlier_launches();
     convert(output, sums, size);
 }
