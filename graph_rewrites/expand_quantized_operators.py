@@ -150,10 +150,9 @@ def _made(new: Replacement, match: Match, value: NodeInput) -> gs.Variable:
     given = {each: match.attribute(each) for each in _UNARY[op_type]}
     axes = given.pop("axes", None)
     if op_type == "QLinearSoftmax" and match.attribute("opset", 13) < 13:
-        axis, shape = given["axis"] or 0, new.add("Shape", value)
-        if match.rank(match.inputs[0]) is not None and axis not in (-1, 0):
-            axis %= match.rank(match.inputs[0]) or 1
+        axis, shape = match.attribute("axis", -1), new.add("Shape", value)
         if axis != -1:
+            axis %= match.rank(match.inputs[0]) or 1
             value = new.add("Reshape", value, np.array([0] * axis + [-1]))
         softmax = new.add("Softmax", value, axis=-1)
         return new.add("Reshape", softmax, shape)

@@ -99,6 +99,7 @@ def test_halves_are_rounded_after_an_odd_zero_point_is_added(
         ("QLinearLeakyRelu", 0.04, {"alpha": 0.2}),
         ("QLinearSoftmax", 1 / 256, {"axis": 1, "opset": 13}),
         ("QLinearSoftmax", 1 / 256, {"axis": -1, "opset": 12}),
+        ("QLinearSoftmax", 1 / 256, {"opset": 12}),
         ("QLinearGlobalAveragePool", 0.02, {"channels_last": 0}),
         ("QLinearGlobalAveragePool", 0.02, {"channels_last": 1}),
         ("QLinearAveragePool", 0.03, {"kernel_shape": [2, 3], "pads": [1, 0, 0, 1]}),
