@@ -35,8 +35,8 @@ def check(plugin: Plugin, inputs: Inputs) -> None:
     On symbolic shapes the author's check ends where it asks for an unknown value.
 
     Errors:
-        PK124: an input has another shape than the class declares.  PK130: the author's check
-        returned something.
+        PK124: an input has another shape than the class declares.
+        PK130: the author's check returned something.
         InputError: the author refuses the inputs, with an InputError or any other ValueError, or
             reads a dimension or value that they lack (IndexError).
         Other exceptions pass through.

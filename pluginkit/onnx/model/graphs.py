@@ -66,9 +66,7 @@ def main_and_bodies(model: onnx.ModelProto) -> Iterator[Scope]:
 
 def is_in_function(scope: Scope) -> bool:
     """Whether the scope is a local function, or a body in one."""
-    while scope.outer is not None:
-        scope = scope.outer
-    return isinstance(scope.graph, onnx.FunctionProto)
+    return isinstance(root_of(scope).graph, onnx.FunctionProto)
 
 
 def _opsets(owner: onnx.ModelProto | onnx.FunctionProto) -> dict[str, int]:
