@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pluginkit.contract import calls
-from pluginkit.contract.launches import Copy, Launch
+from pluginkit.contract.launches import Copy, CudaKernel, Launch
 from pluginkit.contract.tensors import Slot, TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import PackedArgument, check_parameters
@@ -180,12 +180,21 @@ class PtxDevice:
                 return buffer, address - buffer.address
         raise KernelError("PK355", f"{address:#x} is no address of a buffer; expected one.")
 
-    def launch(self, launch: Launch, code: PtxCode, arguments: Sequence[bytes]) -> None:
+    def launch(
+        self, launch: Launch, code: PtxCode, arguments: Sequence[bytes], *, follows_launch: bool
+    ) -> None:
         """Run one kernel, its pointers being addresses of this memory.
+
+        Args:
+            launch: the launch.
+            code: its kernel.
+            arguments: the bytes of each.
+            follows_launch: whether the step before is a launch too, which the kernel may overlap.
 
         Errors:
             PK351: the machine does not know an instruction.  PK357: it takes too long.
         """
+        kernel = launch.kernel
         started = _module(code.text).start(
             code.symbol,
             three(launch.grid),
@@ -194,13 +203,14 @@ class PtxDevice:
             memory=self.memory,
             shared_bytes=launch.shared_bytes,
             seed=self._seed,
+            overlaps=follows_launch and isinstance(kernel, CudaKernel) and kernel.overlaps,
         )
         self._on_launch(started)
         seconds = self._seconds_left()
         if seconds is None:
             started.run()
         else:
-            _run_for(seconds, started, launch.kernel.name)
+            _run_for(seconds, started, kernel.name)
         self.findings += started.result.findings
 
 
@@ -245,10 +255,12 @@ class _PreparedOnMachine:
             return pointers[slot.kind][slot.index] + slot.offset
 
         launches = iter(zip(self._codes, self._work.parameters, strict=True))
-        for step in self._work.steps:
+        for before, step in zip((None, *self._work.steps), self._work.steps, strict=False):
             if isinstance(step, Launch):
                 code, listed = next(launches)
-                device.launch(step, code, [_argument(part, address) for part in listed])
+                arguments = [_argument(part, address) for part in listed]
+                follows_launch = isinstance(before, Launch)
+                device.launch(step, code, arguments, follows_launch=follows_launch)
                 continue
             target, start = device.place(address(step.target.slot))
             if isinstance(step, Copy):

@@ -45,6 +45,9 @@ The machine misses some mistakes, and judges others differently than a GPU:
   at barriers, unless only some of their lanes have.
 - A race is found in any order of threads that executes both accesses. If a kernel executes one of
   them only in some orders, other seeds have to be tried.
+- Launches run one after the other. With ``overlaps=True`` an access before
+  ``griddepcontrol.wait`` of what an earlier launch may still access is reported as a race. A launch
+  that never waits counts as ended, with all before it, once the next one has waited.
 - Up to 131,072 threads run at once. A block that waits for a later one beyond that waits for ever.
 - Of tensor cores only ``mma.sync`` m16n8k16 of float16 or bfloat16 with float32 sums is known.
 - Bulk copies, mbarriers, clusters, textures and deep recursion are unknown.
@@ -126,6 +129,7 @@ class PtxModule:
         memory: Memory,
         shared_bytes: int = 0,
         seed: int | None = None,
+        overlaps: bool = False,
     ) -> RunningLaunch:
         """Prepare a launch, which the caller runs or steps through.
 
@@ -137,12 +141,17 @@ class PtxModule:
             memory: where the buffers are.
             shared_bytes: the dynamic shared memory of a block.
             seed: chooses the order of blocks and warps; None for ascending.
+            overlaps: whether it may begin before the launch before it has ended; it then has to
+                execute ``griddepcontrol.wait`` before it touches what earlier ones wrote.
 
         Errors:
             PK352: there is no such kernel, or the arguments do not fit.  PtxUnsupported.
         """
         program = self._program(kernel)
-        return RunningLaunch(program, _three(grid), _three(block), args, shared_bytes, memory, seed)
+        return RunningLaunch(
+            program, _three(grid), _three(block), args, shared_bytes, memory, seed,
+            overlaps=overlaps,
+        )  # fmt: skip
 
     def launch(
         self,
@@ -154,6 +163,7 @@ class PtxModule:
         memory: Memory,
         shared_bytes: int = 0,
         seed: int | None = None,
+        overlaps: bool = False,
         steps: int = DEFAULT_STEPS,
     ) -> Result:
         """Run a kernel to its end; arguments as for :meth:`start`.
@@ -166,11 +176,13 @@ class PtxModule:
             memory: where the buffers are.
             shared_bytes: the dynamic shared memory of a block.
             seed: chooses the order of blocks and warps; None for ascending.
+            overlaps: whether it may begin before the launch before it has ended.
             steps: after this many basic blocks the launch stops, with a finding.
         """
         launch = self.start(
-            kernel, grid, block, args, memory=memory, shared_bytes=shared_bytes, seed=seed
-        )
+            kernel, grid, block, args, memory=memory, shared_bytes=shared_bytes, seed=seed,
+            overlaps=overlaps,
+        )  # fmt: skip
         return launch.run(steps)
 
 

@@ -13,7 +13,8 @@ from pluginkit.ptx.types import Three
 #: ``out_of_bounds``: an access outside its buffer.  ``uninitialised``: bytes are read that nothing
 #: has written, or a value is written to global memory that follows from a variable which nothing
 #: has set.  ``misaligned``: an address that is no multiple of the access's size.  ``race``: two
-#: threads access the same bytes, one of them writes, and nothing orders them.  ``barrier``: some
+#: threads access the same bytes, one of them writes, and nothing orders them; those of
+#: launches that overlap, too.  ``barrier``: some
 #: threads never reach a barrier.  ``warp``: some lanes never reach a warp operation, or one reads
 #: from a lane that does not take part.  ``division``: an integer division by zero.
 #: ``input_written``: a write to an input.  ``assertion``: ``assert`` failed.  ``trap``: the kernel

@@ -12,6 +12,7 @@ from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.effects import (
     async_copies,
     atomic_operations,
+    grid_dependencies,
     loads_and_stores,
     moves,
     runtime,
@@ -30,6 +31,7 @@ EFFECTS: dict[str, Effect] = {
     "ld": loads_and_stores.load,
     "ldu": loads_and_stores.load,
     "st": loads_and_stores.store,
+    "griddepcontrol": grid_dependencies.control,
     "membar": loads_and_stores.fence,
     "fence": loads_and_stores.fence,
     "mov": moves.move,
@@ -48,7 +50,7 @@ EFFECTS: dict[str, Effect] = {
     **dict.fromkeys(
         (
             "brkpt", "prefetch", "prefetchu", "nanosleep", "discard", "applypriority", "pmevent",
-            "griddepcontrol", "setmaxnreg",
+            "setmaxnreg",
         ),
         _nothing,
     ),

@@ -33,12 +33,16 @@ class RunningLaunch:
         shared_bytes: int,
         memory: Memory,
         seed: int | None,
+        *,
+        overlaps: bool = False,
     ) -> None:
         sizes = private_sizes(program, shared_bytes)
         parameters = packed_arguments(program, arguments)
-        self._launch = LaunchState(program, memory, parameters, sizes, grid, block, shared_bytes)
+        self._launch = LaunchState(
+            program, memory, parameters, sizes, grid, block, shared_bytes, overlaps=overlaps
+        )
         self.result: Result = self._launch.result
-        memory.begin_launch()
+        memory.begin_launch(self._launch.earlier)
         self._waves = Waves(grid, block, sizes, seed)
         self._machine: Machine | None = self._next_wave()
 

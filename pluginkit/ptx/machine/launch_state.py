@@ -13,6 +13,7 @@ from pluginkit.ptx.code.special_registers import uniform_values
 from pluginkit.ptx.findings import Finding, Kind
 from pluginkit.ptx.machine.launch_arguments import PrivateSizes, static_region
 from pluginkit.ptx.memory.buffers import Memory
+from pluginkit.ptx.memory.earlier_launches import EarlierLaunches
 from pluginkit.ptx.memory.happens_before import HappensBefore
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import Array, Three
@@ -47,9 +48,11 @@ class LaunchState:
         grid: the launch's grid.
         block: its block.
         shared_bytes: the dynamic shared memory of a block.
+        overlaps: whether it may begin before the launches before it have ended.
 
     Attributes:
         order: which access happens before which.
+        earlier: which threads have waited for earlier launches; None if these have ended.
         uniform: the values of the special registers that all threads share.
         result: the result so far.
     """
@@ -63,10 +66,14 @@ class LaunchState:
         grid: Three,
         block: Three,
         shared_bytes: int,
+        *,
+        overlaps: bool,
     ) -> None:
         self.program, self.memory, self.sizes = program, memory, sizes
         self._addresses: dict[str, int] = {}
-        self.order = HappensBefore(prod(grid) * prod(block), prod(block))
+        threads = prod(grid) * prod(block)
+        self.order = HappensBefore(threads, prod(block))
+        self.earlier = EarlierLaunches(threads, prod(block)) if overlaps else None
         self.uniform = uniform_values(grid, block, shared_bytes, sizes.static_bytes)
         self.result = Result()
         self._parameters = parameters

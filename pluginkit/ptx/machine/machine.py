@@ -55,7 +55,7 @@ class Machine:
     ) -> None:
         self._launch, self._waves = launch, waves
         self.threads, self.first_thread = threads, first_thread
-        self._program, self.order = launch.program, launch.order
+        self._program, self.order, self.earlier = launch.program, launch.order, launch.earlier
         self.printed, self.progress = launch.result.printed, 0
         self.tick, self.instruction_at = launch.tick, launch.instruction_at
         self.parameter, self.indices_of = launch.parameter, waves.indices_of

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pluginkit.errors import KernelError
+from pluginkit.ptx.memory.earlier_launches import EarlierLaunches
 from pluginkit.ptx.memory.regions import SHARED_WINDOW, WINDOW_BITS, WINDOW_MIDDLE, Region, Role
 from pluginkit.ptx.types import U8, Array
 
@@ -112,6 +113,7 @@ class Memory:
         self.buffers: dict[str, Buffer] = {}
         self.regions: dict[int, Region] = {}
         self._parameters: Region | None = None
+        self._overlapping: EarlierLaunches | None = None
         #: The variables of launched modules, by module and name.
         self.statics: dict[tuple[object, str], Region] = {}
 
@@ -173,7 +175,14 @@ class Memory:
             self._parameters = self.add("the parameters", 4096, "static", is_written=True)
         return self._parameters
 
-    def begin_launch(self) -> None:
-        """Forget all accesses so far: launches on one stream run one after the other."""
+    def begin_launch(self, overlapping: EarlierLaunches | None) -> None:
+        """Note that a launch begins: after all others on the stream, unless it overlaps them.
+
+        Args:
+            overlapping: which of its threads will have waited for the earlier launches; None if it
+                begins after their end.
+        """
+        before, self._overlapping = self._overlapping, overlapping
+        keeps_earlier = before is not None and not before.end_before_next
         for region in self.regions.values():
-            region.forget_accesses()
+            region.begin_launch(overlaps=overlapping is not None, keeps_earlier=keeps_earlier)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pluginkit.ptx.memory.addresses import Addresses
 from pluginkit.ptx.memory.delayed_writes import Apply, DelayedWrites
+from pluginkit.ptx.memory.early_accesses import EarlyAccesses
 from pluginkit.ptx.memory.machine_for_memory import MachineForMemory
 from pluginkit.ptx.memory.memory_access import AccessPart, MemoryAccess
 from pluginkit.ptx.memory.races import (
@@ -45,7 +46,7 @@ class CheckedMemory:
     def __init__(self, machine: MachineForMemory, delayed: DelayedWrites | None = None) -> None:
         self._machine = machine
         self._delayed = delayed
-        self._addresses = Addresses(machine)
+        self._addresses, self._early = Addresses(machine), EarlyAccesses(machine)
         self.last_parts: list[AccessPart] = []
         self.parts, self.report = self._addresses.parts, self._addresses.report
 
@@ -75,6 +76,8 @@ class CheckedMemory:
             self._delayed.publish_touched(access, part)
         if region.written is not None:
             self._check_written(access, part)
+        if region.earlier is not None:
+            self._early.check_read(access, part)
         if region.shadow is not None:
             self._note_read(access, part, region.shadow)
         view = region.view(access.dtype)
@@ -93,6 +96,8 @@ class CheckedMemory:
             self._machine.progress += 1
             if self._delayed:
                 self._delayed.publish_touched(access, part)
+            if region.earlier is not None:
+                self._early.check_write(access, part)
             view, own = region.view(access.dtype), [part.of(value) for value in values]
             if region.shadow is not None:
                 self._note_write(access, part, region.shadow, PlannedStore(part, view, own))
@@ -121,6 +126,8 @@ class CheckedMemory:
             self._delayed.publish_touched(access, part)
         if part.region.written is not None:
             self._check_written(access, part)
+        if part.region.earlier is not None:
+            self._early.check_write(access, part)
         if shadow is not None:
             granules, count = self._note_write(access, part, shadow, None)
             if access.is_of_block and part.region.space == "global":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from pluginkit.ptx.memory.earlier_launches import EarlierLaunches
 from pluginkit.ptx.memory.happens_before import HappensBefore
 from pluginkit.ptx.memory.regions import Region
 from pluginkit.ptx.text.syntax import Instruction
@@ -16,11 +17,13 @@ class MachineForMemory(Protocol):
 
     Attributes:
         order: which access happens before which.
+        earlier: which threads have waited for earlier launches; None if these have ended.
         first_thread: the number in the launch of the wave's first thread.
         progress: grows whenever something happens that a thread can wait for.
     """
 
     order: HappensBefore
+    earlier: EarlierLaunches | None
     first_thread: int
     progress: int
 

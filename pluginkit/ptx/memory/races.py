@@ -68,6 +68,16 @@ class Shadow:
         """Forget all accesses."""
         self.shift = self._writes = self._first_reads = self._last_reads = None
 
+    def accessed(self) -> tuple[Array, Array]:
+        """Return for each byte whether it was written, and whether it was read since."""
+        found = []
+        for keys in (self._writes, self._last_reads):
+            is_accessed = np.zeros(self._nbytes, bool)
+            if keys is not None:
+                is_accessed[:] = np.repeat(keys != 0, 1 << (self.shift or 0))[: self._nbytes]
+            found.append(is_accessed)
+        return found[0], found[1]
+
     def granules(self, offsets: Array, size: int, nbytes: int) -> tuple[Array, int]:
         """Return the granules that accesses touch: threads by granules, flattened.
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pluginkit.ptx.demangle import demangled
+from pluginkit.ptx.memory.earlier_launches import READ, WRITTEN
 from pluginkit.ptx.memory.races import Shadow
 from pluginkit.ptx.types import U8, UNSIGNED, Array
 
@@ -51,6 +52,8 @@ class Region:
         written: 1 for each byte that something wrote, 3 if the value was undefined; None if all
             count as written.
         shadow: its accesses, to find races; None where none can be, as in local memory.
+        earlier: for each byte how launches that may still run have accessed it, as the bits of
+            :mod:`pluginkit.ptx.memory.earlier_launches`; None if no launch may.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Region:
         self.written: Array | None = None if is_written else np.zeros(self.stride * owners, U8)
         is_private = space == "local" or role == "input"
         self.shadow = None if is_private else Shadow(len(self.data))
+        self.earlier: Array | None = None
         self._views: dict[np.dtype[Any], Array] = {}
         self._written_views: dict[int, Array] = {}
 
@@ -110,10 +114,17 @@ class Region:
             return b""
         return self.data[self.nbytes : self.nbytes + 4].tobytes()
 
-    def forget_accesses(self) -> None:
-        """Forget all accesses, since a new launch is ordered after them."""
-        if self.shadow is not None:
-            self.shadow.clear()
+    def begin_launch(self, *, overlaps: bool, keeps_earlier: bool) -> None:
+        """Forget all accesses, or make them earlier ones of launches that may still run."""
+        if self.shadow is None:
+            return
+        earlier, self.earlier = self.earlier, None
+        if overlaps:
+            written, read = self.shadow.accessed()
+            self.earlier = WRITTEN * written.astype(U8) | READ * read.astype(U8)
+            if keeps_earlier and earlier is not None:
+                self.earlier |= earlier
+        self.shadow.clear()
 
 
 def _repeated(byte: int, size: int) -> Any:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from pluginkit import Case, Fill, Input, Launch, Output, Plugin, ceil_div, float32, int32
+from pluginkit import (
+    Case,
+    CudaKernel,
+    Fill,
+    Input,
+    Launch,
+    Output,
+    Plugin,
+    ceil_div,
+    float32,
+    int32,
+)
 from tests.plugincheck.planted_bugs.corpus import (
     BLOCK,
     Doubled,
@@ -273,3 +284,57 @@ class PlainReadBesideAtomics(Plugin):
     @classmethod
     def cases(cls):
         yield Case("line", [line(600)])
+
+
+# Before compute capability 9.0 no launch overlaps another, and ptxas knows none of this.
+_EARLY = """
+__device__ void let_next_launch_begin() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+__device__ void wait_for_earlier_launches() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+"""
+
+
+@planted("race")
+class EarlierLaunchReadBeforeTheWait(Doubled):
+    """The second launch may begin before the first has ended, and loads before it waits."""
+
+    kernel = cuda(
+        _EARLY
+        + """
+    __global__ void stage(float* staged, const float* x, int n) {
+        let_next_launch_begin();
+        int i = blockIdx.x * blockDim.x + threadIdx.x;
+        if (i < n) staged[n - 1 - i] = x[i];
+    }
+    """
+    )
+    finish = CudaKernel(
+        _EARLY
+        + """
+    __global__ void finish(float* y, const float* staged, int n) {
+        int i = blockIdx.x * blockDim.x + threadIdx.x;
+        float value = i < n ? staged[n - 1 - i] : 0.0f;
+        wait_for_earlier_launches();
+        if (i < n) y[i] = value * 2.0f;
+    }
+    """,
+        "finish",
+        overlaps=True,
+    )
+
+    def workspace_bytes(self, x):
+        return x.nbytes
+
+    def launches(self, x, y, workspace):
+        grid, n = ceil_div(x.size, BLOCK), int32(x.size)
+        return (
+            Launch(self.kernel, grid, BLOCK, (workspace, x, n)),
+            Launch(self.finish, grid, BLOCK, (y, workspace, n)),
+        )
