@@ -38,7 +38,8 @@ _LEAF_BYTES: dict[str, int] = {"SINGLE": 4, "ORDERED": 8, "SPARSE": 8}
 
 #: The threads of a block, and of one with many features or of few samples.
 _THREADS, _MOST_THREADS = 256, 512
-#: The most samples of a block, and as many blocks are wanted before one takes several.
+#: The most samples of a block that walks through many trees, and as many blocks are wanted before
+#: one takes several.
 _MOST_SAMPLES, _FEW_BLOCKS = 64, 512
 #: The features that a block copies at most, and what is many of them. A walk reads about so many.
 _COPIED, _MANY, _READ = 9 * 1024, 4 * 1024, 32
@@ -60,11 +61,16 @@ DEFINES = {
 }
 
 
-def _block_samples(samples: int, copied: int, most: int) -> int:
-    """Return a power of two of samples whose copied features fit into shared memory."""
+def _block_samples(samples: int, copied: int, trees: int, most: int) -> int:
+    """Return a power of two of samples whose copied features fit into shared memory.
+
+    Of few trees a block takes more samples, so that none of its threads waits.
+    """
     block_samples = count = 1
-    while (count := 2 * count) <= min(most, _MOST_SAMPLES):
+    while (count := 2 * count) <= most:
         is_fitting = where(copied * count <= _COPIED, 1, 0)
+        if count > _MOST_SAMPLES:
+            is_fitting = where(trees * count <= _THREADS, is_fitting, 0)
         are_many = where(samples >= _FEW_BLOCKS * count, is_fitting, 0)
         block_samples = where(are_many == 1, count, block_samples)
     return block_samples
@@ -84,7 +90,8 @@ def launch_of(
     leaves = "SPARSE" if targets is not None else "SINGLE" if plugin.n_targets == 1 else "ORDERED"
     block_targets = min(plugin.n_targets, _THREADS)
     is_copied = where(features <= _COPIED, where(features <= _READ * trees, 1, 0), 0)
-    block_samples = _block_samples(samples, is_copied * features, _THREADS // block_targets)
+    most = _THREADS // block_targets
+    block_samples = _block_samples(samples, is_copied * features, trees, most)
     copied = is_copied * features * block_samples
     threads = where(copied > _MANY, _MOST_THREADS, _THREADS)
     threads = where(block_samples == 1, where(trees > _THREADS, _MOST_THREADS, threads), threads)

@@ -148,7 +148,12 @@ def launch_for(samples, features=3, nodes=9, trees=2, targets=1):
     [(1, 1, 1), (1023, 1, 1), (1024, 1, 2), (10**6, 1, 64), (10**6, 10, 16), (10**6, 300, 1)],
 )
 def test_blocks_take_more_samples_where_there_are_many(samples, targets, block):
-    assert launch_for(samples, targets=targets).grid[0] == -(-samples // block)
+    assert launch_for(samples, trees=5, targets=targets).grid[0] == -(-samples // block)
+
+
+@pytest.mark.parametrize(("trees", "block"), [(1, 256), (2, 128), (3, 64), (4, 64), (999, 64)])
+def test_blocks_take_more_samples_where_there_are_few_trees(trees, block):
+    assert launch_for(10**6, trees=trees).grid[0] == -(-(10**6) // block)
 
 
 @pytest.mark.parametrize(
@@ -166,9 +171,10 @@ def test_more_features_than_shared_memory_has_are_not_copied():
 
 @pytest.mark.parametrize("samples", [1, 10**4, 10**6])
 @pytest.mark.parametrize("targets", [1, 7, 300])
-@pytest.mark.parametrize("features", [3, 320, 9216])
-def test_shared_memory_is_what_every_architecture_has(samples, targets, features):
-    assert launch_for(samples, features, 9, 5000, targets).shared_bytes <= 2**16
+@pytest.mark.parametrize("features", [3, 36, 320, 9216])
+@pytest.mark.parametrize("trees", [1, 2, 5000])
+def test_shared_memory_is_what_every_architecture_has(samples, targets, features, trees):
+    assert launch_for(samples, features, 9, trees, targets).shared_bytes <= 2**16
 
 
 @pytest.mark.parametrize("samples", [5, 1100])
