@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from pluginkit import (
     Copy,
-    CudaKernel,
     KernelConstant,
     Launch,
     Step,
@@ -23,7 +22,6 @@ from pluginkit import (
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import (
     LIST_ITEMSIZE,
-    VECTOR_BYTES,
     WARP_LANES,
     RowLists,
     at_most,
@@ -36,9 +34,9 @@ from pluginkit.plugins._cuda.row_lists import (
 from pluginkit.plugins.scatter_elements.combined_elements import combined_elements
 from pluginkit.plugins.scatter_elements.merged_dims import MergedDims, merged_dims
 from pluginkit.plugins.scatter_elements.ordered_rows import OrderedRows
+from pluginkit.plugins.scatter_elements.tiles import LONE_TILE_BLOCK, tiles
 from pluginkit.plugins.scatter_elements.variants import (
     COLUMNS,
-    ENOUGH_BLOCKS,
     MAX_LISTED_IN_TILE,
     TILE_LINK_BYTES,
     KernelVariant,
@@ -51,8 +49,6 @@ if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
 
 _BLOCK = 256
-#: The most threads of a block that loads vectors of a tile, and of a block if there are few.
-_TILE_BLOCK, _LONE_TILE_BLOCK = 128, 512
 #: How many rows of indices a warp of the rows variant reads at once.
 _ROWS_A_WARP = 4
 #: The most blocks that work on lists of elements; after the rows they usually have nothing to do.
@@ -63,7 +59,7 @@ _SLICE_BYTES = 2**25
 #: The constants that the kernels share with Python.
 DEFINES = {
     **row_lists.DEFINES,
-    "LONE_TILE_BLOCK": _LONE_TILE_BLOCK,
+    "LONE_TILE_BLOCK": LONE_TILE_BLOCK,
     "COLUMNS": COLUMNS,
     "MAX_LISTED_IN_TILE": MAX_LISTED_IN_TILE,
     "ROWS_A_WARP": _ROWS_A_WARP,
@@ -132,33 +128,11 @@ class ScatterElementsCall:
         return Copy(self.output, data), scatter
 
     def _tile(self) -> Sequence[Step]:
-        return (self._tiles(self.plugin.tile, self.problem.tile_bytes),)
+        return (tiles(self.plugin.tile, self.problem, self._tensors(), self.problem.tile_bytes),)
 
     def _ordered_tile(self) -> Sequence[Step]:
-        return (self._tiles(self.plugin.ordered_tile, self.problem.ordered_tile_bytes),)
-
-    def _tiles(self, kernel: CudaKernel, shared_bytes: int) -> Launch:
-        """Return a launch with a block for each row."""
-        problem = self.problem
-        is_vector = problem.is_vectorised_tile
-        cells = VECTOR_BYTES // problem.itemsize if is_vector else 1
-        updates = VECTOR_BYTES // problem.index_itemsize if is_vector else 1
-        # With two vectors of data and two of indices a thread has enough loads in flight. Many
-        # small blocks overlap their phases; if there are few, each needs all threads it can use.
-        wanted = max(problem.axis_size // (2 * cells), problem.count // (2 * updates))
-        if problem.outer < ENOUGH_BLOCKS:
-            most = _LONE_TILE_BLOCK
-        else:
-            most = _TILE_BLOCK if is_vector else _BLOCK
-        threads = min(max(-(-wanted // WARP_LANES) * WARP_LANES, 2 * WARP_LANES), most)
-        return Launch(
-            kernel,
-            grid=problem.outer,
-            block=threads,
-            args=(*self._tensors(), int32(problem.axis_size), int32(problem.count)),
-            shared_bytes=shared_bytes,
-            constants={"VECTOR": is_vector},
-        )
+        kernel, problem = self.plugin.ordered_tile, self.problem
+        return (tiles(kernel, problem, self._tensors(), problem.ordered_tile_bytes),)
 
     def _column(self) -> Sequence[Step]:
         problem = self.problem

@@ -1,13 +1,13 @@
-// The ordered_tile variant, for the last dimension as the axis: a block takes one row. It builds a list of updates for
-// each cell of the row in shared memory, sorts it, then writes the row once.
+// The ordered_tile variant, for the last dimension as the axis: a block takes a row, or some short ones. It builds a list
+// of updates for each cell in shared memory, sorts it, then writes the cells once.
 //
 // Shared memory holds the heads of the lists, the links, the updates and one more head; ordered_tile_bytes in
 // variants.py is their size.
 
 #include "../_cuda/device.cuh"
 #include "../_cuda/reduce.cuh"
-#include "places.cuh"
 #include "sorted_list.cuh"
+#include "tile_rows.cuh"
 
 // From launches.py.
 using pluginkit::LONE_TILE_BLOCK, pluginkit::MAX_LISTED_IN_TILE, pluginkit::TILE_LINK_BYTES, pluginkit::VECTOR_BYTES,
@@ -25,8 +25,8 @@ template <typename T> __device__ __forceinline__ int vectors_of(int count) {
 
 constexpr int BATCH = 4;  // loads of a thread in flight
 
-// Return how long a list may be for one thread to sort it, among `count` updates of a row. A warp combines the updates of
-// a longer one, but it looks at all of the row.
+// Return how long a list may be for one thread to sort it, among `count` updates of a tile. A warp combines the updates of
+// a longer one, but it looks at all of the tile.
 __device__ __forceinline__ int longest_list(int count) { return max(16, count / 64); }
 
 __device__ __forceinline__ bool is_longer(int position, const Link* next, int longest) {
@@ -40,13 +40,13 @@ __device__ __forceinline__ bool is_longer(int position, const Link* next, int lo
 // Return the updates of a cell combined, in an order that depends on their positions alone: each lane of a warp combines
 // the updates at its positions in turn, and then the lanes are combined.
 template <Reduction R, typename Accumulator, typename T, typename Tind>
-__device__ Accumulator combined_by_warp(int cell, const Tind* indices, const T* held, int axis_size, int count) {
+__device__ Accumulator combined_by_warp(int cell, const Tind* indices, const T* held, const TileRows& tile) {
     const int lane = threadIdx.x % WARP_LANES;
     Accumulator sum = 0;
     bool has_sum = false;
 #pragma unroll 8
-    for (int position = lane; position < count; position += WARP_LANES) {
-        if (place_of(indices[position], axis_size) != cell) continue;
+    for (int position = lane; position < tile.updates; position += WARP_LANES) {
+        if (tile.cell_of(indices[position], tile.begin_of(position)) != cell) continue;
         const auto update = static_cast<Accumulator>(held[position]);
         sum = has_sum ? reduced<R>(sum, update) : update;
         has_sum = true;
@@ -78,10 +78,11 @@ __device__ __forceinline__ bool link_warp(int* heads, Link* next, int cell, int 
 template <typename T, typename Tind, Reduction R, bool VECTOR>
 __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
     scatter_ordered_tile(T* __restrict__ output, const T* __restrict__ data, const Tind* __restrict__ indices,
-                         const T* __restrict__ updates, int axis_size, int count) {
+                         const T* __restrict__ updates, int axis_size, Divisor row_updates, int rows, int outer) {
     using Accumulator = typename AccumulatorOf<T>::type;
     constexpr int CELLS = VECTOR ? VECTOR_BYTES / sizeof(T) : 1, UPDATES = VECTOR ? VECTOR_BYTES / sizeof(Tind) : 1;
-    const int head_vectors = vectors_of<int>(axis_size), link_vectors = vectors_of<Link>(count);
+    const TileRows tile(axis_size, row_updates, rows, outer);
+    const int count = tile.updates, head_vectors = vectors_of<int>(tile.cells), link_vectors = vectors_of<Link>(count);
     extern __shared__ int4 shared[];
     int* heads = reinterpret_cast<int*>(shared);
     Link* next = reinterpret_cast<Link*>(shared + head_vectors);
@@ -89,17 +90,17 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
     // The first cell with a long list; the head of each is the next such cell, or -1.
     int* long_cell = reinterpret_cast<int*>(shared + head_vectors + link_vectors + vectors_of<T>(count));
     const int thread = threadIdx.x, threads = blockDim.x;
-    data += static_cast<long long>(blockIdx.x) * axis_size;
-    output += static_cast<long long>(blockIdx.x) * axis_size;
-    indices += static_cast<long long>(blockIdx.x) * count;
-    updates += static_cast<long long>(blockIdx.x) * count;
+    data += tile.first * axis_size;
+    output += tile.first * axis_size;
+    indices += tile.first * row_updates.count;
+    updates += tile.first * row_updates.count;
 
     // Start all loads of the first round before waiting for one.
     Pack<T, CELLS> cells[BATCH];
 #pragma unroll
     for (int k = 0; k < BATCH; ++k) {
         const int cell = (k * threads + thread) * CELLS;
-        if (cell < axis_size) cells[k] = load_once(reinterpret_cast<const Pack<T, CELLS>*>(data + cell));
+        if (cell < tile.cells) cells[k] = load_once(reinterpret_cast<const Pack<T, CELLS>*>(data + cell));
     }
     for (int i = thread; i < head_vectors; i += threads) shared[i] = make_int4(-1, -1, -1, -1);
     if (thread == 0) *long_cell = -1;
@@ -119,10 +120,11 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
         for (int k = 0; k < BATCH; ++k) {
             const int position = begin + (k * threads + thread) * UPDATES;
             if (position >= count) break;
+            const int first = tile.begin_of(position);
             *reinterpret_cast<Pack<T, UPDATES>*>(held + position) = update[k];
 #pragma unroll
             for (int u = 0; u < UPDATES; ++u) {
-                const int cell = place_of(index[k].value[u], axis_size);
+                const int cell = tile.cell_of(index[k].value[u], first);
                 if constexpr (R != Reduction::none) {
                     if (link_warp(heads, next, cell, position + u, UPDATES, count)) continue;
                 }
@@ -136,11 +138,11 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
         }
     }
     __syncthreads();
-    for (int begin = 0; begin < axis_size; begin += BATCH * threads * CELLS) {
+    for (int begin = 0; begin < tile.cells; begin += BATCH * threads * CELLS) {
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
             const int first = begin + (k * threads + thread) * CELLS;
-            if (first >= axis_size) break;
+            if (first >= tile.cells) break;
             if (begin > 0) cells[k] = load_once(reinterpret_cast<const Pack<T, CELLS>*>(data + first));
 #pragma unroll
             for (int c = 0; c < CELLS; ++c) {
@@ -166,7 +168,7 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
     __syncthreads();
     for (int cell = *long_cell, warp = 0; cell >= 0; cell = heads[cell], warp += WARP_LANES) {
         if (warp % threads != thread / WARP_LANES * WARP_LANES) continue;
-        const auto sum = combined_by_warp<R, Accumulator>(cell, indices, held, axis_size, count);
+        const auto sum = combined_by_warp<R, Accumulator>(cell, indices, held, tile);
         if (thread % WARP_LANES == 0) {
             output[cell] = static_cast<T>(reduced<R>(static_cast<Accumulator>(data[cell]), sum));
         }

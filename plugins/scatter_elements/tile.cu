@@ -1,8 +1,8 @@
-// The tile variant, for the last dimension as the axis: a block takes one row. It keeps a sum for each cell of the row
-// in shared memory, reduces all updates into the sums and writes the row once.
+// The tile variant, for the last dimension as the axis: a block takes a row, or some short ones. It keeps a sum for each
+// cell in shared memory, reduces all updates into the sums and writes the cells once.
 
 #include "cells.cuh"
-#include "places.cuh"
+#include "tile_rows.cuh"
 
 using pluginkit::LONE_TILE_BLOCK, pluginkit::VECTOR_BYTES;  // from launches.py
 
@@ -21,7 +21,7 @@ template <typename P, typename E> __device__ __forceinline__ Raw<P> load_raw(con
 template <typename T, typename Tind, Reduction R, bool VECTOR>
 __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
     scatter_tile(T* __restrict__ output, const T* __restrict__ data, const Tind* __restrict__ indices,
-                 const T* __restrict__ updates, int axis_size, int count) {
+                 const T* __restrict__ updates, int axis_size, Divisor row_updates, int rows, int outer) {
     using Sum = typename SumOf<T>::type;
     constexpr int CELLS = VECTOR ? VECTOR_BYTES / sizeof(Sum) : 1, UPDATES = VECTOR ? VECTOR_BYTES / sizeof(Tind) : 1;
     constexpr int CELL_BATCH = VECTOR ? BATCH * sizeof(Sum) / sizeof(T) : BATCH;
@@ -30,10 +30,12 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
     extern __shared__ int4 shared[];
     Sum* sums = reinterpret_cast<Sum*>(shared);
     const int thread = threadIdx.x, threads = blockDim.x;
-    data += static_cast<long long>(blockIdx.x) * axis_size;
-    output += static_cast<long long>(blockIdx.x) * axis_size;
-    indices += static_cast<long long>(blockIdx.x) * count;
-    updates += static_cast<long long>(blockIdx.x) * count;
+    const TileRows tile(axis_size, row_updates, rows, outer);
+    const int cells = tile.cells, count = tile.updates;
+    data += tile.first * axis_size;
+    output += tile.first * axis_size;
+    indices += tile.first * row_updates.count;
+    updates += tile.first * row_updates.count;
 
     using Indices = Pack<Tind, UPDATES>;
     using Updates = Pack<T, UPDATES>;
@@ -50,21 +52,21 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
         }
     };
     load_updates(0);  // they are on their way while the sums begin as data
-    for (int begin = 0; begin < axis_size; begin += CELL_BATCH * threads * CELLS) {
+    for (int begin = 0; begin < cells; begin += CELL_BATCH * threads * CELLS) {
         Raw<Cells> raw_cells[CELL_BATCH];
 #pragma unroll
         for (int k = 0; k < CELL_BATCH; ++k) {
             const int first = begin + (k * threads + thread) * CELLS;
-            if (first < axis_size) raw_cells[k] = load_raw<Cells>(data + first);
+            if (first < cells) raw_cells[k] = load_raw<Cells>(data + first);
         }
 #pragma unroll
         for (int k = 0; k < CELL_BATCH; ++k) {
             const int first = begin + (k * threads + thread) * CELLS;
-            if (first >= axis_size) break;
-            const auto cells = *reinterpret_cast<const Cells*>(&raw_cells[k]);
+            if (first >= cells) break;
+            const auto narrow = *reinterpret_cast<const Cells*>(&raw_cells[k]);
             Sums wide;
 #pragma unroll
-            for (int c = 0; c < CELLS; ++c) wide.value[c] = static_cast<Sum>(cells.value[c]);
+            for (int c = 0; c < CELLS; ++c) wide.value[c] = static_cast<Sum>(narrow.value[c]);
             *reinterpret_cast<Sums*>(sums + first) = wide;
         }
     }
@@ -73,22 +75,23 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
         if (begin > 0) load_updates(begin);
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
-            const bool is_inside = begin + (k * threads + thread) * UPDATES < count;
+            const int position = begin + (k * threads + thread) * UPDATES, first = tile.begin_of(position);
+            const bool is_inside = position < count;
             const auto update = *reinterpret_cast<const Updates*>(&raw_update[k]);
 #pragma unroll
             for (int u = 0; u < UPDATES; ++u) {
-                const int cell = is_inside ? place_of(index[k].value[u], axis_size) : -1;
+                const int cell = is_inside ? tile.cell_of(index[k].value[u], first) : -1;
                 reduce_into_cells<R>(sums, cell, static_cast<Sum>(update.value[u]));
             }
         }
     }
     __syncthreads();
 #pragma unroll CELL_BATCH
-    for (int first = thread * CELLS; first < axis_size; first += threads * CELLS) {
+    for (int first = thread * CELLS; first < cells; first += threads * CELLS) {
         const auto wide = *reinterpret_cast<const Sums*>(sums + first);
-        Cells cells;
+        Cells narrow;
 #pragma unroll
-        for (int c = 0; c < CELLS; ++c) cells.value[c] = static_cast<T>(wide.value[c]);
-        store_once(reinterpret_cast<Cells*>(output + first), cells);
+        for (int c = 0; c < CELLS; ++c) narrow.value[c] = static_cast<T>(wide.value[c]);
+        store_once(reinterpret_cast<Cells*>(output + first), narrow);
     }
 }

@@ -6,7 +6,8 @@ variant    when
 elements   no other variant applies; float sums and products run in any order. Blocks that find few
            elements among many updates combine those of one element in shared memory. Where there
            are many updates of each 16-bit element, the sums are float32
-tile       the axis is the last dimension, and its sums fit into shared memory
+tile       the axis is the last dimension, and its sums fit into shared memory; a block takes a
+           row, or several short ones
 column     there are at least 32 values inside the axis, their accumulators fit into shared
            memory, and there are enough columns to fill a GPU
 rows       there are at least 16 bytes inside the axis, and many updates. The device finds out
@@ -109,20 +110,20 @@ class ScatterProblem:
         """The bytes of a sum in shared memory, which is a word or more."""
         return max(self.accumulator_itemsize, 4)
 
-    @property
-    def tile_bytes(self) -> int:
-        """The shared memory of a tile: a sum for each cell."""
-        return self.axis_size * self.sum_itemsize
+    def tile_bytes(self, rows: int = 1) -> int:
+        """Return the shared memory of a tile of some rows: a sum for each cell."""
+        return rows * self.axis_size * self.sum_itemsize
 
-    @property
-    def ordered_tile_bytes(self) -> int:
-        """The shared memory of an ordered tile: a head for each cell, and for cells of long lists.
+    def ordered_tile_bytes(self, rows: int = 1) -> int:
+        """Return the shared memory of an ordered tile of some rows.
 
-        Also a link and a value for each update.
+        It has a head for each cell, and for cells of long lists, and a link and a value for each
+        update.
         """
-        heads = _whole_vectors(self.axis_size * LIST_ITEMSIZE)
-        links = _whole_vectors(self.count * TILE_LINK_BYTES)
-        return heads + links + _whole_vectors(self.count * self.itemsize) + VECTOR_BYTES
+        cells, updates = rows * self.axis_size, rows * self.count
+        heads = _whole_vectors(cells * LIST_ITEMSIZE)
+        links = _whole_vectors(updates * TILE_LINK_BYTES)
+        return heads + links + _whole_vectors(updates * self.itemsize) + VECTOR_BYTES
 
     @property
     def column_bytes(self) -> int:
@@ -234,11 +235,11 @@ def _in_order(problem: ScatterProblem, variant: KernelVariant) -> KernelVariant:
 
 def _fits_tile(problem: ScatterProblem) -> bool:
     are_enough = problem.outer >= ENOUGH_BLOCKS or problem.count <= MAX_IN_LONE_TILE
-    return problem.tile_bytes <= SHARED_BYTES and are_enough
+    return problem.tile_bytes() <= SHARED_BYTES and are_enough
 
 
 def _fits_ordered_tile(problem: ScatterProblem) -> bool:
-    fits = problem.ordered_tile_bytes <= SHARED_BYTES
+    fits = problem.ordered_tile_bytes() <= SHARED_BYTES
     return fits and problem.count <= MAX_LISTED_IN_TILE
 
 

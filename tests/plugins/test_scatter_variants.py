@@ -69,6 +69,17 @@ def test_the_variant_follows_from_the_shape(variant, data, updates, axis):
     assert chosen(data, updates, axis) == variant
 
 
+@pytest.mark.parametrize(
+    ("rows", "cells", "blocks"),
+    [(2**20, 3, 2**12), (2**18, 64, 2**15), (2**12, 4096, 2**12), (100, 3, 100)],
+)
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_a_tile_has_several_short_rows_where_there_are_many(rows, cells, blocks, deterministic):
+    plugin = ScatterElements(axis=1, deterministic=deterministic)
+    (tile,) = calls.steps(plugin, *described(plugin, (rows, cells), (rows, cells)))
+    assert tile.grid == blocks
+
+
 def test_the_variant_follows_from_the_types():
     assert chosen((500, 64), (5000, 64), dtype=int8) == "rows"
     assert chosen((500, 8), (50_000, 8), dtype=int8) == "elements"  # rows of 8 bytes
@@ -80,7 +91,7 @@ def test_shared_memory_is_bounded():
     largest = next(n for n in range(20_000, 0, -1) if chosen((n,), (64,)) == "tile")
     plugin = ScatterElements()
     inputs, _ = described(plugin, (largest,), (64,))
-    assert SHARED_BYTES - 16 < problem_of(plugin, *inputs).tile_bytes <= SHARED_BYTES
+    assert SHARED_BYTES - 16 < problem_of(plugin, *inputs).tile_bytes() <= SHARED_BYTES
     assert chosen((8, 512, 1024), (8, 9, 1024), 1) == "column"
     assert chosen((8, 513, 1024), (8, 9, 1024), 1) == "elements"
 

@@ -13,6 +13,7 @@ from pluginkit.plugins.scatter_elements import (
     ScatterElements,
     combined_elements,
     launches,
+    tiles,
     variants,
 )
 from pluginkit.plugins.scatter_nd import ScatterND
@@ -179,6 +180,22 @@ def test_cells_with_very_many_updates(dtype, reduction, deterministic):
     indices[1, :200] = rng.integers(0, 3, 200)
     indices[2] = np.arange(300) % 2
     arrays = [whole(rng, (4, 70), dtype), indices, whole(rng, (4, 300), dtype)]
+    plugin = ScatterElements(axis=1, reduction=reduction, deterministic=deterministic)
+    assert_right(plugin, arrays)
+
+
+@pytest.mark.parametrize(
+    ("reduction", "deterministic"), [("add", False), ("min", False), ("add", True), ("none", True)]
+)
+@pytest.mark.parametrize(
+    ("cells", "count", "dtype"),
+    [(3, 3, np.float32), (1, 9, np.int8), (40, 1, np.float16), (8, 2, np.float16)],
+)
+def test_blocks_take_several_short_rows(cells, count, dtype, reduction, deterministic, monkeypatch):
+    monkeypatch.setattr(tiles, "_MANY_TILES", 3)
+    rng = np.random.default_rng(6)
+    indices = rng.integers(-cells, cells, (131, count))
+    arrays = [whole(rng, (131, cells), dtype), indices, whole(rng, (131, count), dtype)]
     plugin = ScatterElements(axis=1, reduction=reduction, deterministic=deterministic)
     assert_right(plugin, arrays)
 
