@@ -19,11 +19,20 @@ from pluginkit import (
     TensorDesc,
     attribute,
     ceil_div,
+    dim_max,
     int64,
     product,
+    where,
 )
 
 _BLOCK = 256
+#: The elements that a thread writes where there are many: so many loads are on their way at once.
+AT_ONCE, _MANY = 4, 2**20
+
+
+def _reciprocal(size: Dim) -> Dim:
+    """Return how often a size goes into 2^32 - 1; of 0, by which nothing is divided, that of 1."""
+    return (2**32 - 1) // dim_max(size, 1)
 
 
 def _complaint(pads: tuple[int, ...]) -> str | None:
@@ -88,17 +97,34 @@ class CircPad(Plugin):
         return *x.shape[: -self._axes], *(size + begin + end for size, begin, end in padded)
 
     def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
-        """Return one launch with a thread for each element of ``y``."""
-        outer, padded = product(x.shape[: -self._axes]), x.shape[-self._axes :]
-        shifts = [-begin % max(size, 1) for size, begin in zip(padded, self._begins, strict=True)]
-        shapes = (outer, *padded), (outer, *y.shape[-self._axes :]), (0, *shifts)
+        """Return one launch, whose threads write an element of ``y`` each, or some of many."""
+        x_sizes, y_sizes, shifts = self._dims(x, y)
         is_wide = 2 * y.size >= 2**32  # the kernel adds a shift before it takes the remainder
+        at_once = where(y.size >= _MANY, AT_ONCE, 1)
         return Launch(
             self.wide_kernel if is_wide else self.kernel,
-            grid=ceil_div(y.size, _BLOCK),
+            grid=ceil_div(y.size, _BLOCK * at_once),
             block=_BLOCK,
-            args=(x.reshape(x.size), y.reshape(y.size), *map(int64, shapes)),
+            args=(
+                x.reshape(x.size),
+                y.reshape(y.size),
+                *map(int64, (x_sizes, y_sizes, shifts)),
+                *(int64(tuple(map(_reciprocal, sizes))) for sizes in (x_sizes, y_sizes)),
+            ),
         )
+
+    def _dims(self, x: TensorDesc, y: TensorDesc) -> tuple[tuple[Dim, ...], ...]:
+        """Return the sizes of x and of y, and the shifts, of each dimension from the first padded.
+
+        All before it are one dimension, whose shift is 0.
+        """
+        pads = list(zip(self._begins, self._ends, strict=True))
+        unpadded = next((axis for axis, pad in enumerate(pads) if any(pad)), len(pads) - 1)
+        axis = x.ndim - len(pads) + unpadded
+        begins = zip(x.shape[axis:], self._begins[unpadded:], strict=True)
+        shifts = [-begin % max(size, 1) for size, begin in begins]
+        outer = product(x.shape[:axis])
+        return (outer, *x.shape[axis:]), (outer, *y.shape[axis:]), (0, *shifts)
 
     def reference(self, x: np.ndarray) -> np.ndarray:
         """Compute the same in numpy."""

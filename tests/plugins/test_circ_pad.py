@@ -11,6 +11,7 @@ from pluginkit.contract.dims import DimExpr, InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import compile_launches, compile_numba
 from pluginkit.kernels.specialise import specialise
+from pluginkit.plugins import circ_pad
 from pluginkit.plugins.circ_pad import CircPad
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import architectures
@@ -95,7 +96,7 @@ def test_kernels_compile_for_every_number_of_axes(axes, kernel, monkeypatch):
     plugin = CircPad(pads=(1,) * 2 * axes)
     launch = plugin.launches(*itertools.chain(*described(plugin, (2,) * axes)))
     compiled = compile_numba(specialise(plugin, {}, launch), "86")
-    assert compiled.parameter_sizes == ((8,) * (7 + 7 + 3 * (axes + 1)),)
+    assert compiled.parameter_sizes == ((8,) * (7 + 7 + 5 * (axes + 1)),)
 
 
 @pytest.mark.parametrize(("size", "is_wide"), [(2**31 - 2, False), (2**31 - 1, True)])
@@ -104,6 +105,17 @@ def test_large_tensors_take_the_wide_kernel(size, is_wide):
     inputs, outputs = described(plugin, (size,), int8)
     launch = plugin.launches(*inputs, *outputs)
     assert launch.kernel is (plugin.wide_kernel if is_wide else plugin.kernel)
+
+
+def test_threads_write_several_of_many_elements(monkeypatch):
+    monkeypatch.setattr(circ_pad, "_MANY", 1)
+    x = np.random.default_rng(3).normal(size=(3, 17, 31)).astype(np.float32)
+    plugin = CircPad(pads=(5, 1, 0, 13))
+    launch = plugin.launches(*itertools.chain(*described(plugin, x.shape)))
+    assert launch.grid == 3
+    run, (expected,) = run_kernels(plugin, [x]), calls.run_reference(plugin, [x])
+    assert not run.findings
+    np.testing.assert_array_equal(run.outputs[0], expected)
 
 
 @pytest.mark.slow
