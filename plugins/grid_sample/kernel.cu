@@ -135,19 +135,21 @@ __global__ void __launch_bounds__(THREADS)
 }
 
 // The same for two axes where there is so little to do that every instruction counts, or few channels: a thread takes one
-// location and RUN channels, of which there is a multiple, and has no loops. Offset holds the number of elements of x and of y.
+// location and RUN channels, of which there are `runs`, and has no loops. Of few locations a block takes many runs. Offset
+// holds the number of elements of x and of y.
 template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int RUN, typename Offset>
 __global__ void __launch_bounds__(THREADS)
     sample_few(T* __restrict__ y, const T* __restrict__ x, const Pack<G, 2>* __restrict__ grid, int height, int width,
-               Offset locations) {
-    const Offset location = blockIdx.x * THREADS + threadIdx.x;
-    if (location >= locations) return;
+               Offset locations, int runs) {
+    const Offset location = blockIdx.x * blockDim.x + threadIdx.x;
+    const int run = blockIdx.y * blockDim.y + threadIdx.y;
+    if (location >= locations || run >= runs) return;
     const Pack<G, 2> point = grid[blockIdx.z * locations + location];
     Axis<MODE, Offset> axes[] = {
         axis_at<MODE, PADDING, ALIGN_CORNERS>(static_cast<float>(point.value[1]), height, static_cast<Offset>(width)),
         axis_at<MODE, PADDING, ALIGN_CORNERS>(static_cast<float>(point.value[0]), width, static_cast<Offset>(1)),
     };
-    const Offset first = (blockIdx.z * gridDim.y + blockIdx.y) * RUN, pixels = static_cast<Offset>(height) * width;
+    const Offset first = (static_cast<Offset>(blockIdx.z) * runs + run) * RUN, pixels = static_cast<Offset>(height) * width;
 #pragma unroll
     for (int tap = 0; tap < TAPS<MODE>; ++tap) axes[0].offset[tap] += first * pixels;
     T values[RUN][NEIGHBOURS<MODE, 2>];

@@ -12,6 +12,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from pluginkit import (
+    Dim,
     Launch,
     TensorDesc,
     Workspace,
@@ -22,6 +23,7 @@ from pluginkit import (
     known,
     offset_type,
     product,
+    where,
 )
 from pluginkit.plugins.grid_sample.pixel_copy import (
     SECTOR_BYTES,
@@ -106,26 +108,38 @@ def _in_planes(
 
 
 def _are_few(plugin: GridSample, x: TensorDesc, y: TensorDesc, copy: PixelCopy) -> bool:
-    """Whether ``sample_few`` of kernel.cu suits a call: two axes, up to four taps, little to do."""
+    """Whether ``sample_few`` of kernel.cu suits a call: two axes, up to four taps, little to do.
+
+    Or there are few locations: its blocks take many channels of these.
+    """
     if x.ndim != 4 or plugin.mode == "cubic":
         return False
     are_few_channels = known(x.shape[1]) <= FEW_CHANNELS and not copy.may_be_made
-    is_little = known(y.size) <= FEW_ELEMENTS or are_few_channels
+    are_few_locations = known(product(y.shape[2:])) <= THREADS // 2
+    is_little = known(y.size) <= FEW_ELEMENTS or are_few_channels or are_few_locations
     return is_little and max(x.shape[:2]) <= MAX_BLOCKS
 
 
 def _few(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
     items, channels, height, width = map(known, x.shape)
-    locations = product(y.shape[2:])
-    blocks = -(-known(locations) // THREADS)
+    locations = known(product(y.shape[2:]))
+    columns: Dim = THREADS  # threads for locations, a power of two
+    for power in range(THREADS.bit_length() - 2, -1, -1):
+        columns = where(locations <= 2**power, 2**power, columns)
+    blocks = ceil_div(locations, columns)
     runs = (run for run in FEW_RUNS if channels % run == 0)
     run = next((run for run in runs if blocks * items * channels >= _FEW_BLOCKS * run), 1)
     offset = offset_type(x.size, y.size)
     return Launch(
         plugin.sample_few,
-        grid=(blocks, channels // run, items),
-        block=THREADS,
-        args=(y, x, grid, int32(height), int32(width), offset(locations)),
+        grid=(blocks, ceil_div(channels // run, THREADS // columns), items),
+        block=(columns, THREADS // columns),
+        args=(
+            *(y, x, grid),
+            *map(int32, (height, width)),
+            offset(locations),
+            int32(channels // run),
+        ),
         constants={"RUN": run, "OFFSET": offset.cpp},
     )
 

@@ -297,6 +297,25 @@ def test_kernels_for_few_and_for_many_elements_on_a_cpu(monkeypatch, dtype, reac
         np.testing.assert_allclose(got.astype(float), expected.astype(float), atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    ("locations", "channels", "block", "grid"),
+    [
+        ((1, 1), 599, (1, 256), (1, 3, 2)),
+        ((3, 3), 70, (16, 16), (1, 5, 2)),
+        ((1, 65), 7, (128, 2), (1, 4, 2)),
+        ((1, 129), 2, (256, 1), (1, 2, 2)),
+    ],
+)
+def test_a_block_takes_many_channels_of_few_locations(locations, channels, block, grid):
+    plugin, rng = GridSample(), np.random.default_rng(9)
+    x = rng.normal(size=(2, channels, 7, 12)).astype(np.float32)
+    points = rng.uniform(-1, 1, (2, *locations, 2)).astype(np.float32)
+    (launch,) = calls.steps(plugin, *described(plugin, x.shape, points.shape, float32))
+    assert (launch.kernel, launch.block, launch.grid) == (plugin.sample_few, block, grid)
+    got, expected = on_a_cpu(plugin, [x, points])
+    np.testing.assert_allclose(got, expected, atol=GridSample.tolerance[float32])
+
+
 @pytest.mark.parametrize("x", [(2, 3, 70, 80), (1, 2**17, 1, 1), (1, 8, 2**11, 2**11)])
 def test_few_elements_fit_a_grid_of_blocks(x):
     plugin = GridSample(mode="nearest")
