@@ -34,7 +34,8 @@ class Measurement:
         implementation: ``"pluginkit"`` or a peer's name.
         status: ``"ok"``; ``"wrong"``, with the error and not timed; ``"not offered"``;
             ``"failed"``.
-        note: why, for every status but ``"ok"``.
+        note: why, for every status but ``"ok"``; else what it was compared with, if not with the
+            reference.
         error: the largest error against the reference, relative to max(1, expected).
         compulsory_bytes: the bytes that must be moved at least.
         floor_us: the time that the copy bandwidth allows for that.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import gc
+import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,12 @@ from pluginkit.kernels.load import current_device
 
 _METHOD = (
     "device time: CUDA events around one pass over the buffer sets, queued behind a spinning "
-    "kernel so that no host time shows, divided by the sets; the median of 25 passes, or of as "
-    "many as fit into 0.3 s, at least 7. Buffer sets rotate and together exceed the L2 cache four "
-    "times, up to 64 of them, of at most four draws; outputs that a peer allocates are kept until "
-    "the end of a pass, so that they rotate as well. Host time: perf_counter around single calls "
-    "on an idle stream, the median."
+    "kernel so that no host time shows, divided by the sets; the median of {0.most} passes, or of "
+    "as many as fit into {0.seconds} s, at least {0.fewest}. Buffer sets rotate and together "
+    "exceed the L2 cache four times, up to 64 of them, of at most four draws; outputs that a peer "
+    "allocates are kept until the end of a pass, so that they rotate as well."
 )
+_OF_THE_HOST = " Host time: perf_counter around single calls on an idle stream, the median."
 _IN_TURNS = " Other benchmarks ran beside this one; their timed passes took turns."
 _SPIN = r"""
 extern "C" __global__ void spin(unsigned long long nanoseconds) {
@@ -34,11 +36,33 @@ extern "C" __global__ void spin(unsigned long long nanoseconds) {
     do asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now)); while (now - begin < nanoseconds);
 }
 """
-_WARM_UPS, _PASSES, _FEWEST_PASSES = 2, 25, 7
 _BATCHES, _CALLS = 12, 32
-#: After this many seconds no further batch starts, and no further pass after the fewest.
+#: After this many seconds no further batch starts.
 _SECONDS = 0.3
 _COPY_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How thoroughly a GPU measures.
+
+    Attributes:
+        most, fewest: the passes over the buffer sets.
+        seconds: after these no further pass starts, once there are the fewest.
+        warm_ups: the passes before the first one that is timed.
+        longest: the seconds of a pass, which leaves out calls of work that takes long.
+        has_host_times: whether the host's time is measured, too.
+    """
+
+    most: int = 25
+    fewest: int = 7
+    seconds: float = 0.3
+    warm_ups: int = 2
+    longest: float = math.inf
+    has_host_times: bool = True
+
+
+FULL = Passes()
 
 
 class GpuTimer:
@@ -47,14 +71,17 @@ class GpuTimer:
     Args:
         turns: a file that other processes name, too: only one of them times something at once, so
             that several can draw inputs, compile and compare beside each other.
+        passes: how thoroughly it measures.
 
     Errors:
         PK310, PK311: no CUDA packages, or no GPU.
     """
 
-    def __init__(self, turns: Path | None = None) -> None:
-        self.method = _METHOD + (_IN_TURNS if turns else "")
+    def __init__(self, turns: Path | None = None, passes: Passes = FULL) -> None:
+        host = _OF_THE_HOST if passes.has_host_times else ""
+        self.method = _METHOD.format(passes) + host + (_IN_TURNS if turns else "")
         self._turns = turns
+        self._passes = passes
         self._ordinal = current_device()
         self.xp = need("cupy")
         self._stream = self.xp.cuda.Stream(non_blocking=True)
@@ -102,19 +129,33 @@ class GpuTimer:
         with turn(self._turns):
             return self._device_times(calls)
 
+    def _fitting(self, calls: Sequence[TimedCall]) -> Sequence[TimedCall]:
+        """Return the calls that fit into a pass, judged by the first one."""
+        if self._passes.longest == math.inf:
+            return calls
+        taken = []
+        for _ in range(2):  # of which the first one may load a kernel
+            self.synchronize()
+            began = time.perf_counter()
+            calls[0]()
+            self.synchronize()
+            taken.append(time.perf_counter() - began)
+        return calls[: max(1, int(self._passes.longest / min(taken)))]
+
     def _device_times(self, calls: Sequence[TimedCall]) -> list[float]:
+        calls = self._fitting(calls)
         event = self.xp.cuda.Event
         host_seconds = 0.0
-        for _ in range(_WARM_UPS):
+        for _ in range(self._passes.warm_ups):
             self.synchronize()
             began = time.perf_counter()
             kept = [call() for call in calls]
             host_seconds = time.perf_counter() - began
             kept.clear()
         times: list[float] = []
-        latest = time.perf_counter() + _SECONDS
-        while len(times) < _PASSES:
-            if len(times) >= _FEWEST_PASSES and time.perf_counter() > latest:
+        latest = time.perf_counter() + self._passes.seconds
+        while len(times) < self._passes.most:
+            if len(times) >= self._passes.fewest and time.perf_counter() > latest:
                 break
             self.synchronize()
             first, last = event(), event()
@@ -130,7 +171,9 @@ class GpuTimer:
         return times
 
     def host_times(self, calls: Sequence[TimedCall]) -> list[float]:
-        """Return the host microseconds of single calls."""
+        """Return the host microseconds of single calls; none where they are not measured."""
+        if not self._passes.has_host_times:
+            return []
         with turn(self._turns):
             return host_times(calls, self.synchronize)
 

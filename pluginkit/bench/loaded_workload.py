@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -50,9 +52,13 @@ class LoadedWorkload:
         values: those of the shape inputs among them.
         compulsory_bytes: the bytes that must be moved at least.
         sets: enough sets of inputs and outputs that none stays in the L2 cache.
+        expected_of: what computed the outputs that are expected: the reference, or a peer's name;
+            None where the reference has not ended in time.
     """
 
-    def __init__(self, workload: Workload, device: MeasuringDevice) -> None:
+    def __init__(
+        self, workload: Workload, device: MeasuringDevice, reference_seconds: float | None = None
+    ) -> None:
         self.workload = workload
         self._device = device
         self._plugin = workload.plugin
@@ -73,7 +79,23 @@ class LoadedWorkload:
         count = min(wanted, workload.most_sets or _MOST_SETS)
         self.sets = [self._uploaded(inputs) for inputs in self._input_sets(first, count)]
         del first
-        self._expected = self._reference()
+        self._expected: list[Array] = []
+        self.expected_of: str | None = None
+        with suppress(_TooLongError), _at_most(reference_seconds):
+            self.expect_reference()
+
+    def expect_reference(self) -> None:
+        """Compare with the plugin's reference."""
+        self._expected, self.expected_of = self._reference(), "reference"
+
+    def expect(self, call: TimedCall, name: str) -> None:
+        """Compare with what a call of a peer computes from the first buffer set."""
+        if self._plugin.spec.sizes:
+            self._expected = self._sized(call)
+        else:
+            pairs = zip(self._written(call), self._descs, strict=False)
+            self._expected = [self._sampled(array, desc) for array, desc in pairs]
+        self.expected_of = name
 
     def _input_sets(self, first: list[Any], count: int) -> Iterator[list[Any]]:
         drawn = [first, *map(self._inputs, range(1, min(count, _MOST_DRAWN)))]
@@ -129,19 +151,13 @@ class LoadedWorkload:
 
     def error(self, call: TimedCall) -> float:
         """Return the largest error of the first buffer set, NaN if an element was not written."""
-        xp, first = self._device.xp, self.sets[0]
         if self._plugin.spec.sizes:
-            return self._error_of_sized(call)
-        kept: list[list[Any]] = []
-        for poison in _POISONS:
-            for output in first.output_arrays:
-                output.fill(poison)
-            self._device.synchronize()
-            written = first.output_arrays
-            for target, array in zip(written, returned := _listed(call()), strict=False):
-                self._device.copy(target, array)
-            self._device.synchronize()
-            kept.append([output.copy() for output in written[: len(returned) or None]])
+            pairs = list(zip(self._sized(call), self._expected, strict=False))
+            if any(got.shape != expected.shape for got, expected in pairs):
+                return math.nan
+            return max(_largest_error(got, expected) for got, expected in pairs)
+        kept = [self._written(call, poison) for poison in _POISONS]
+        xp = self._device.xp
         for before, after, desc in zip(*kept, self._descs, strict=False):
             word = _word(xp, desc.dtype)
             patterns = [int.from_bytes(bytes([p] * desc.dtype.itemsize)) for p in _POISONS]
@@ -152,24 +168,29 @@ class LoadedWorkload:
         outputs = zip(kept[1], self._descs, self._expected, strict=False)
         return max(_largest_error(self._sampled(array, d), e) for array, d, e in outputs)
 
-    def _error_of_sized(self, call: TimedCall) -> float:
-        """Return the error of outputs whose shape depends on data; NaN for a wrong shape."""
+    def _written(self, call: TimedCall, poison: int = _POISONS[0]) -> list[Any]:
+        """Return copies of the outputs that a call writes, or returns, over so many poisons."""
+        targets = self.sets[0].output_arrays
+        for target in targets:
+            target.fill(poison)
+        self._device.synchronize()
+        for target, array in zip(targets, returned := _listed(call()), strict=False):
+            self._device.copy(target, array)
+        self._device.synchronize()
+        return [target.copy() for target in targets[: len(returned) or None]]
+
+    def _sized(self, call: TimedCall) -> list[Array]:
+        """Return outputs whose shape depends on data, on the host."""
         outputs = self.sets[0].output_arrays
         for output in outputs:
             output.fill(_POISONS[0])
         self._device.synchronize()
         returned = _listed(call())
         self._device.synchronize()
-        arrays = [
-            self._fetched(array, desc) for array, desc in zip(returned, self._descs, strict=False)
-        ]
-        if not arrays:
-            written = [output.tobytes() for output in outputs]
-            arrays = calls.arrays_from_buffers(self._plugin, self._described, written)
-        pairs = list(zip(arrays, self._expected, strict=False))
-        if any(got.shape != expected.shape for got, expected in pairs):
-            return math.nan
-        return max(_largest_error(got, expected) for got, expected in pairs)
+        if returned:
+            return [self._fetched(*each) for each in zip(returned, self._descs, strict=False)]
+        written = [output.tobytes() for output in outputs]
+        return list(calls.arrays_from_buffers(self._plugin, self._described, written))
 
     def _fetched(self, array: Any, desc: TensorDesc) -> Array:
         import numpy as np
@@ -184,6 +205,29 @@ class LoadedWorkload:
     def tolerance(self) -> float:
         """Return the largest error that is accepted."""
         return max(self._plugin.tolerance.get(desc.dtype, 0.0) for desc in self._descs)
+
+
+class _TooLongError(Exception):
+    """A reference has not ended in time."""
+
+
+@contextmanager
+def _at_most(seconds: float | None) -> Iterator[None]:
+    """Raise _TooLongError in the body, which runs in the main thread, after so many seconds."""
+    if seconds is None:
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise _TooLongError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def cast(xp: Any, array: Any, dtype: DType) -> Any:

@@ -36,7 +36,7 @@ class MeasuringDevice(Protocol):
         """Return the microseconds of one call, for each pass over ``calls``."""
 
     def host_times(self, calls: Sequence[TimedCall]) -> list[float]:
-        """Return the host microseconds of single calls."""
+        """Return the host microseconds of single calls; none where they are not measured."""
 
     def pointer(self, array: Any) -> int:
         """Return the address of an array's first element."""

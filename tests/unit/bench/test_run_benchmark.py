@@ -1,13 +1,14 @@
 import math
 import statistics
+import time
 from threading import Event, Thread
 
 import numpy as np
 import pytest
 
 from pluginkit import float32
-from pluginkit.bench.gpu_timer import host_times, turn
-from pluginkit.bench.run_benchmark import run_benchmark
+from pluginkit.bench.gpu_timer import GpuTimer, Passes, host_times, turn
+from pluginkit.bench.run_benchmark import measurements_of, run_benchmark
 from pluginkit.bench.workload import NotOffered, Peer, Workload
 from pluginkit.trt.flavour import load_flavour
 from tests.unit.bench.doubles import HostDouble, array_of
@@ -132,6 +133,38 @@ def test_what_a_peer_cannot_do_is_its_result(measured):
     assert (found["breaking"].status, found["breaking"].note) == ("failed", "RuntimeError: broken")
 
 
+class SlowReference(HostDouble):
+    """y = 2 x, whose reference takes its time."""
+
+    def reference(self, x):
+        time.sleep(0.3)
+        return x * 2
+
+
+def test_a_reference_that_takes_too_long_leaves_it_to_a_peer(device):
+    def own_of(*binds):
+        workload = Workload("case", "", SlowReference(), (float32,), inputs)
+        peers = [Peer(bind.__name__, bind) for bind in binds]
+        flavour = load_flavour("tensorrt_lean")
+        found = measurements_of(
+            workload, peers, device, flavour=flavour, bandwidth=1e12, reference_seconds=0.05
+        )
+        return next(found)
+
+    own = own_of(refusing, returning, wrong)
+    assert (own.status, own.error, own.note) == ("ok", 0, "compared with returning")
+    own = own_of(breaking, wrong)
+    assert (own.status, own.note) == ("wrong", "error 0.5")
+    own = own_of(refusing)
+    assert (own.status, own.note) == ("ok", "")  # with the reference after all
+
+
+def test_a_device_may_leave_out_host_times(measured, device, monkeypatch):
+    monkeypatch.setattr(device, "host_times", lambda calls: [])
+    own = measured()["pluginkit"]
+    assert (own.status, own.host_v2_us, own.host_v3_us) == ("ok", None, None)
+
+
 def test_host_times_are_of_single_calls():
     calls, waits = [], []
     times = host_times([lambda: calls.append(1)], lambda: waits.append(1))
@@ -149,6 +182,25 @@ def test_host_times_of_long_work_end_early(monkeypatch):
 
     every = host_times([lambda: None], lambda: None)
     assert len(host_times([lambda: None], wait)) == len(every) // 12
+
+
+def test_a_pass_leaves_out_calls_of_work_that_takes_long(monkeypatch):
+    now, timer = [0.0], GpuTimer.__new__(GpuTimer)
+    monkeypatch.setattr("pluginkit.bench.gpu_timer.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(timer, "synchronize", lambda: None, raising=False)
+
+    def work_of(*seconds):
+        left = iter(seconds)
+        return lambda: now.__setitem__(0, now[0] + next(left))
+
+    def fitting(longest, *seconds):
+        monkeypatch.setattr(timer, "_passes", Passes(longest=longest), raising=False)
+        return len(timer._fitting([work_of(*seconds)] * 32))
+
+    assert fitting(0.5, 0.001, 0.001) == 32
+    assert fitting(0.5, 9.0, 0.125) == 4  # the first call loaded a kernel
+    assert fitting(0.5, 3.0, 3.0) == 1
+    assert fitting(math.inf) == 32
 
 
 def test_only_one_has_the_turn_of_a_file(tmp_path):
