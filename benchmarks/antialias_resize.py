@@ -8,18 +8,22 @@ written to benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from random import Random
 from typing import Any
 
-from peers import bind_torch, compiled, run_bench
+from drawn_sizes import sizes
+from peers import bind_torch, run_bench
 
 from pluginkit import float16, float32, int64
-from pluginkit.bench.workload import NotOffered, Peer, Workload
+from pluginkit.bench.workload import NotOffered, Peer, TimedCall, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.antialias_resize import AntialiasResize
 
 #: The shape of x, the sizes, and the attributes.
-CASES: dict[str, tuple[tuple[int, ...], tuple[int, int], dict[str, Any]]] = {
+Case = tuple[tuple[int, ...], tuple[int, int], dict[str, Any]]
+CASES: dict[str, Case] = {
     "a quarter": ((8, 3, 1024, 1024), (256, 256), {}),
     "odd sizes": ((4, 3, 1283, 1919), (384, 574), {}),
     "thumbnail": ((1, 3, 4096, 4096), (64, 64), {}),
@@ -32,17 +36,31 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, int], dict[str, Any]]] = {
     "channels last": ((8, 512, 512, 32), (256, 256), {"axes": (1, 2)}),
     "a line": ((64, 1, 1, 262144), (1, 65536), {}),
 }
-
+HOSTILE: dict[str, Case] = {
+    "prime": ((3, 7, 1009, 1013), (503, 499), {}),
+    "from one pixel": ((8, 64, 1, 1), (64, 64), {}),
+    "tall": ((1, 1, 100_000, 3), (1000, 3), {}),
+    "nearly the same": ((4, 3, 1024, 1024), (1023, 1023), {}),
+    "wide": ((1, 3, 16, 200_000), (8, 3000), {}),
+    "enlarged 8 times": ((1, 3, 256, 256), (2048, 2048), {}),
+}
 
 #: The cases that are measured in float16 and with the cubic filter, too.
 MORE = ("a quarter", "twice", "channels last")
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return images of at most 2^23 pixels, each side 8 times shorter to twice as long."""
+    shape = sizes(rng, 4, 2**23)
+    height, width = (max(1, round(side * 2 ** rng.uniform(-3, 1))) for side in shape[2:])
+    return shape, (height, width), {}
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case with the linear filter, and some with the cubic one and in float16."""
-    for case, (shape, sizes, attributes) in CASES.items():
+    for case, (shape, resized, attributes) in cases.items():
         for mode, dtype in (("linear", float32), ("linear", float16), ("cubic", float32)):
-            if case not in MORE and (mode, dtype) != ("linear", float32):
+            if case in CASES and case not in MORE and (mode, dtype) != ("linear", float32):
                 continue
             plugin = AntialiasResize(
                 mode=mode,  # type: ignore[arg-type]  # one of two strings
@@ -54,39 +72,55 @@ def workloads() -> Iterator[Workload]:
             channels[1 if plugin.axes == (-2, -1) else -1] = slice(1)
             first = tuple(channels)
             sample = {"x": first, "y": first}
-            yield Workload(case, mode, plugin, (dtype, int64), _inputs(shape, sizes), sample)
+            yield Workload(case, mode, plugin, (dtype, int64), _inputs(shape, resized), sample)
 
 
-def _inputs(shape: tuple[int, ...], sizes: tuple[int, int]) -> Callable[[Any, int], list[Any]]:
+def _inputs(shape: tuple[int, ...], resized: tuple[int, int]) -> Callable[[Any, int], list[Any]]:
     return lambda xp, seed: [
         xp.random.default_rng(seed).random(shape, dtype=xp.float32) - 0.5,
-        xp.asarray(sizes),
+        xp.asarray(resized),
     ]
 
 
-def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
+@cache
+def _resize(mode: str, is_last: bool, resized: tuple[int, int]) -> Callable[..., Any]:
     import torch
-
-    shape = inputs[0].shape
-    sizes = next(sizes for given, sizes, _ in CASES.values() if given == shape)
-    mode = {"linear": "bilinear", "cubic": "bicubic"}[plugin.mode]
-    is_last = plugin.axes == (1, 2)
 
     def resize(x: Any, *_: Any) -> Any:
         x = x.permute(0, 3, 1, 2) if is_last else x
-        y = torch.nn.functional.interpolate(x, sizes, mode=mode, antialias=True)
+        y = torch.nn.functional.interpolate(x, resized, mode=mode, antialias=True)
         return y.permute(0, 2, 3, 1).contiguous() if is_last else y
 
-    try:
-        resize(inputs[0].torch())
-    except RuntimeError as error:  # its weights do not fit into shared memory
-        raise NotOffered("it does not reduce the size so much") from error
     return resize
 
 
+@cache
+def _compiled(*arguments: Any) -> Callable[..., Any]:
+    import torch
+
+    torch._dynamo.config.recompile_limit = 1000
+    return torch.compile(_resize(*arguments), dynamic=False)
+
+
+def _bind(function: Callable[..., Any]) -> Callable[..., Any]:
+    def bind(
+        plugin: Any, inputs: Sequence[DeviceTensor], outputs: Sequence[DeviceTensor]
+    ) -> TimedCall:
+        mode = {"linear": "bilinear", "cubic": "bicubic"}[plugin.mode]
+        resized = tuple(outputs[0].shape[axis] for axis in plugin.axes)
+        arguments = mode, plugin.axes == (1, 2), resized
+        try:
+            _resize(*arguments)(inputs[0].torch())
+        except RuntimeError as error:  # its weights do not fit into shared memory
+            raise NotOffered("it does not reduce the size so much") from error
+        return bind_torch(lambda plugin, inputs: function(*arguments))(plugin, inputs, outputs)
+
+    return bind
+
+
 PEERS = (
-    Peer("torch", bind_torch(_torch)),
-    Peer("torch.compile", bind_torch(compiled(_torch))),
+    Peer("torch", _bind(_resize)),
+    Peer("torch.compile", _bind(_compiled)),
 )
 
 

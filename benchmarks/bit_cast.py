@@ -8,9 +8,11 @@ benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import sizes
 from peers import bind_torch, run_bench
 
 from pluginkit import bfloat16, float16, float32, int32
@@ -20,10 +22,17 @@ from pluginkit.plugins.bit_cast import BitCast
 
 CASES = {"large": (4096, 16384), "odd rows": (4099, 4097), "small": (64, 1000), "one": (1,)}
 
+HOSTILE = {"long odd": (3, 10_000_001), "tiny rows": (2**20, 3), "one odd vector": (16_777_213,)}
 
-def workloads() -> Iterator[Workload]:
+
+def drawn(rng: Random) -> tuple[int, ...]:
+    """Return a shape of at most 2^25 elements."""
+    return sizes(rng, rng.randint(1, 3), 2**25)
+
+
+def workloads(cases: Mapping[str, tuple[int, ...]] = CASES) -> Iterator[Workload]:
     """Yield every case with words of 4 and of 2 bytes."""
-    for case, shape in CASES.items():
+    for case, shape in cases.items():
         for dtype, to in ((float32, int32), (float16, bfloat16)):
             plugin = BitCast(to=to.onnx)
             yield Workload(case, f"to {to.name}", plugin, (dtype,), _inputs(shape))

@@ -8,10 +8,10 @@ benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from drawn_matrices import CASES, SAMPLE
+from drawn_matrices import CASES, HOSTILE, SAMPLE, drawn
 from peers import bind_torch, run_bench
 
 from pluginkit import float32
@@ -26,14 +26,19 @@ LARGE = {
     "one of 1000": (1, 1000, 1000),
     "several large matrices": (16, 512, 512),
 }
+#: The cases of which the upper triangle is measured, too.
+_UPPER = ("filters", "blocks")
+__all__ = ["HOSTILE", "PEERS", "drawn", "workloads"]
 
 
-def workloads() -> Iterator[Workload]:
-    """Yield every case in float32, the only type of the peer, and two of the upper triangle."""
-    for case, shape in (CASES | LARGE).items():
+def workloads(
+    cases: Mapping[str, tuple[int, int, int]] = CASES | LARGE,
+) -> Iterator[Workload]:
+    """Yield every case in float32, the only type of the peer, and some of the upper triangle."""
+    for case, shape in cases.items():
         yield Workload(case, "lower", Cholesky(), (float32,), _draw(shape), SAMPLE)
-    for case in ("filters", "blocks"):
-        yield Workload(case, "upper", Cholesky(upper=True), (float32,), _draw(CASES[case]), SAMPLE)
+        if case in _UPPER or case not in CASES | LARGE:
+            yield Workload(case, "upper", Cholesky(upper=True), (float32,), _draw(shape), SAMPLE)
 
 
 def _draw(shape: tuple[int, int, int]) -> Callable[[Any, int], list[Any]]:

@@ -8,9 +8,11 @@ benchmarks/results. Factors are 1 or -1, so that products are exact in any order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import sizes
 from peers import bind_torch, run_bench
 
 from pluginkit import float16, float32
@@ -19,7 +21,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.cum_prod import CumProd
 
 #: The shape of x and the axis.
-CASES = {
+Case = tuple[tuple[int, ...], int]
+CASES: dict[str, Case] = {
     "rows": ((4096, 8192), 1),
     "short rows": ((262_144, 64), 1),
     "columns": ((512, 65_536), 0),
@@ -32,6 +35,15 @@ CASES = {
     "vanishing": ((4096, 8192), 1),
     "with zeros": ((4096, 8192), 1),
 }
+HOSTILE: dict[str, Case] = {
+    "tiny rows": ((2**20, 3), 1),
+    "single columns": ((2**20, 1), 1),
+    "one deep": ((1, 2**22), 0),
+    "three long": ((3, 2_000_003), 1),
+    "columns of few": ((5, 1_000_003), 0),
+    "inside, odd": ((33, 257, 129), 1),
+    "one short vector": ((1000,), 0),
+}
 #: What of the first axis is compared.
 SAMPLE = (slice(65_536),)
 #: What is made of ones of both signs and of numbers from 0 to 1.
@@ -41,17 +53,21 @@ DRAWN: dict[str, Callable[[Any, Any, Any], Any]] = {
 }
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return a shape of at most 2^24 elements, and any of its axes."""
+    shape = sizes(rng, rng.randint(1, 3), 2**24)
+    return shape, rng.randrange(len(shape))
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case in two types."""
-    for case, (_, axis) in CASES.items():
+    for case, (shape, axis) in cases.items():
         for dtype in (float32, float16):
             plugin = CumProd(axis=axis)
-            yield Workload(case, f"axis {axis}", plugin, (dtype,), _inputs(case), SAMPLE)
+            yield Workload(case, f"axis {axis}", plugin, (dtype,), _inputs(shape, case), SAMPLE)
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    shape, _ = CASES[case]
-
+def _inputs(shape: tuple[int, ...], case: str) -> Callable[[Any, int], list[Any]]:
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)
         ones = rng.integers(0, 2, shape, dtype=xp.int8).astype(xp.float32) * 2 - 1

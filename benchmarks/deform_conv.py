@@ -8,10 +8,12 @@ to benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
+from drawn_sizes import size, sizes
 from peers import plain_kernel, run_bench, torch_on_stream_of, torchvision_ops
 
 from pluginkit import Plugin, float16, float32
@@ -21,7 +23,8 @@ from pluginkit.plugins.deform_conv import DeformConv
 
 #: X, output channels, group, offset_group, stride, and the most pixels that a tap moves. Taps are
 #: 3 x 3, padded by one pixel.
-CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int, int, float]] = {
+Case = tuple[tuple[int, ...], int, int, int, int, float]
+CASES: dict[str, Case] = {
     "stage 3": ((2, 128, 100, 168), 128, 1, 1, 1, 2),
     "stage 4": ((2, 256, 50, 84), 256, 1, 1, 1, 2),
     "stage 5": ((2, 512, 25, 42), 512, 1, 1, 1, 2),
@@ -32,24 +35,42 @@ CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int, int, float]] = 
     "far offsets": ((2, 256, 50, 84), 256, 1, 1, 1, 40),
     "one image of few pixels": ((1, 256, 7, 7), 256, 1, 1, 1, 2),
 }
+HOSTILE: dict[str, Case] = {
+    "three channels": ((1, 3, 512, 512), 16, 1, 1, 1, 2),
+    "odd channels": ((2, 67, 50, 84), 129, 1, 1, 1, 2),
+    "one map": ((2, 64, 100, 168), 1, 1, 1, 1, 2),
+    "many small images": ((64, 32, 14, 14), 64, 1, 1, 1, 2),
+    "groups of 3": ((2, 96, 40, 40), 64, 32, 3, 1, 2),
+}
 #: With more samples the plain kernel takes longer than all the rest of the benchmark.
 _MOST_SAMPLES = 10**9
 #: One image is a problem small enough for the reference.
 SAMPLE = {name: (slice(0, 1),) for name in ("X", "offset", "mask", "Y")}
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return images of at most 512 channels and 2^20 elements each; at most 512 maps."""
+    images, channels = size(rng, 1, 8), size(rng, 1, 512)
+    height, width = sizes(rng, 2, 2**20 // channels)
+    is_depthwise = rng.random() < 0.2
+    maps, group = (channels, channels) if is_depthwise else (size(rng, 1, 512), 1)
+    stride, reach = rng.choice((1, 1, 2)), rng.choice((0.5, 2, 8))
+    return (images, channels, height, width), maps, group, 1, stride, reach
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Every case in float32 and float16, with a bias and a mask."""
-    for case, (_, _, group, parts, stride, _) in CASES.items():
+    for case, setting in cases.items():
+        _, _, group, parts, stride, _ = setting
         for dtype in (float32, float16):
             plugin = DeformConv(
                 group=group, offset_group=parts, strides=(stride, stride), pads=(1, 1, 1, 1)
             )
-            yield Workload(case, "masked", plugin, (dtype,) * 5, _inputs(case), SAMPLE)
+            yield Workload(case, "masked", plugin, (dtype,) * 5, _inputs(setting), SAMPLE)
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    shape, maps, group, parts, stride, reach = CASES[case]
+def _inputs(setting: Case) -> Callable[[Any, int], list[Any]]:
+    shape, maps, group, parts, stride, reach = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)

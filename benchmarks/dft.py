@@ -8,9 +8,11 @@ benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import size
 from peers import bind_torch, run_bench
 
 from pluginkit import float32
@@ -19,7 +21,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.dft import Dft
 
 #: Shape of x and the attributes: lengths that are powers of two, smooth, prime, and long.
-CASES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+Case = tuple[tuple[int, ...], dict[str, Any]]
+CASES: dict[str, Case] = {
     "speech frames": ((4096, 400, 1), {"length": 400, "onesided": True}),
     "frames of 512": ((8192, 512, 1), {"length": 512, "onesided": True}),
     "frames of 1024": ((4096, 1024, 1), {"length": 1024, "onesided": True}),
@@ -35,12 +38,39 @@ CASES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "inverse": ((4096, 513, 2), {"length": 1024, "inverse": True, "onesided": True}),
     "one frame": ((1, 400, 1), {"length": 400, "onesided": True}),
 }
+HOSTILE: dict[str, Case] = {
+    "one of 4093": ((1, 4093, 2), {"length": 4093}),
+    "sevens": ((100_000, 7, 2), {"length": 7}),
+    "pairs": ((2**20, 2, 2), {"length": 2}),
+    "one long prime": ((1, 1_000_003, 2), {"length": 1_000_003}),
+    "threes inside": ((64, 3, 65536, 2), {"length": 3, "axis": 1}),
+    "one of 4096": ((1, 4096, 2), {"length": 4096}),
+    "seven of 400": ((7, 400, 1), {"length": 400, "onesided": True}),
+    "256 real": ((16384, 256, 1), {"length": 256, "onesided": True}),
+    "1000 real": ((4096, 1000, 1), {"length": 1000, "onesided": True}),
+    "4096 points": ((4096, 4096, 2), {"length": 4096}),
+    "3^11": ((16, 177_147, 2), {"length": 177_147}),
+    "columns of 1000": ((8, 1000, 333, 2), {"length": 1000, "axis": 1}),
+    "padded": ((4096, 300, 1), {"length": 512, "onesided": True}),
+}
 _MOST_MATRIX = 2**24
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return signals of at most 2^18 points, and of at most 2^23 together."""
+    length = size(rng, 2, 2**18)
+    count = size(rng, 1, 2**23 // length)
+    if rng.random() < 0.5:
+        return (count, length, 1), {"length": length, "onesided": True}
+    if rng.random() < 0.5:
+        return (count, length, 2), {"length": length, "inverse": rng.random() < 0.5}
+    columns = size(rng, 1, count)
+    return (count // columns, length, columns, 2), {"length": length, "axis": 1}
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case; numbers are scaled so that results are about 1."""
-    for case, (shape, attributes) in CASES.items():
+    for case, (shape, attributes) in cases.items():
         plugin = Dft(**attributes)
         sample = (slice(0, 8),) if shape[0] > 8 else ()
         yield Workload(case, "dft", plugin, (float32,), _inputs(shape, attributes), sample)

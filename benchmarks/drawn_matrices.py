@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
+
+from drawn_sizes import size
 
 #: Batches of matrices: what a thread, a warp and a block takes, and what is beyond shared memory.
 CASES: dict[str, tuple[int, int, int]] = {
@@ -16,8 +19,22 @@ CASES: dict[str, tuple[int, int, int]] = {
     "beyond shared memory": (128, 128, 128),
     "one large matrix": (1, 256, 256),
 }
+HOSTILE = {
+    "pairs": (2**18, 2, 2),
+    "warps less one": (20_000, 17, 17),
+    "one beyond 64": (500, 65, 65),
+    "one beyond 256": (3, 257, 257),
+    "one of 1000": (1, 1000, 1000),
+    "one of 2048": (1, 2048, 2048),
+}
 #: Some matrices are enough for the reference.
 SAMPLE = (slice(0, 16),)
+
+
+def drawn(rng: Random) -> tuple[int, int, int]:
+    """Return matrices of at most 1024 rows, and of at most 2^22 elements together."""
+    rows = size(rng, 1, 1024)
+    return size(rng, 1, 2**22 // rows**2), rows, rows
 
 
 def draw(shape: tuple[int, int, int], columns: int = 0) -> Callable[[Any, int], list[Any]]:

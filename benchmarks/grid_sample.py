@@ -8,9 +8,11 @@ to benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import sizes
 from peers import MAX_AUTOTUNE, Function, bind_torch, compiled, plain_kernel, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32
@@ -20,7 +22,8 @@ from pluginkit.plugins.grid_sample import GridSample
 
 #: x, the output's sizes, and the kind of locations: warped (turned by a tenth and bent), across
 #: (transposed, so that adjacent locations read different rows), or scattered at random.
-CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]] = {
+Case = tuple[tuple[int, ...], tuple[int, ...], str]
+CASES: dict[str, Case] = {
     "image": ((8, 64, 256, 256), (256, 256), "warped"),
     "across": ((8, 64, 256, 256), (256, 256), "across"),
     "scattered": ((8, 64, 256, 256), (256, 256), "scattered"),
@@ -29,31 +32,53 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], str]] = {
     "volume": ((2, 16, 64, 128, 128), (64, 128, 128), "warped"),
     "small": ((2, 64, 32, 32), (32, 32), "warped"),
 }
+HOSTILE: dict[str, Case] = {
+    "one channel": ((16, 1, 512, 512), (512, 512), "warped"),
+    "many channels, few pixels": ((1, 1024, 16, 16), (16, 16), "warped"),
+    "one pixel": ((64, 256, 32, 32), (1, 1), "scattered"),
+    "enlarged": ((1, 3, 64, 64), (2048, 2048), "warped"),
+    "13 channels": ((2, 13, 333, 333), (333, 333), "scattered"),
+    "a large flow": ((1, 2, 2160, 3840), (2160, 3840), "warped"),
+}
 #: One item of the batch is small enough for the reference.
 SAMPLE = (slice(0, 1),)
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return images or volumes of at most 2^23 elements, and at most 2^21 outputs an item."""
+    rank = rng.choice((2, 2, 3))
+    shape = sizes(rng, 2 + rank, 2**23)
+    out_sizes = sizes(rng, rank, max(1, min(2**21, 2**24 // shape[0]) // shape[1]))
+    return shape, out_sizes, rng.choice(("warped", "across", "scattered"))
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield mode linear in every case and type; other modes and paddings for some."""
-    for case in CASES:
+    for case, setting in cases.items():
         for dtype in (float32, float16, bfloat16):
-            yield _workload(case, dtype)
-        yield _workload(case, float16, grid=float32)
-    for case in ("image", "volume"):
-        for padding_mode in ("border", "reflection"):
-            yield _workload(case, float32, padding_mode=padding_mode)
-        for dtype in (float32, float16):
-            yield _workload(case, dtype, mode="nearest")
-    for dtype in (float32, float16):
-        yield _workload("image", dtype, mode="cubic")
+            yield _workload(case, setting, dtype)
+        yield _workload(case, setting, float16, grid=float32)
+        if case in ("image", "volume"):
+            for padding_mode in ("border", "reflection"):
+                yield _workload(case, setting, float32, padding_mode=padding_mode)
+            for dtype in (float32, float16):
+                yield _workload(case, setting, dtype, mode="nearest")
+        if case == "image":
+            for dtype in (float32, float16):
+                yield _workload(case, setting, dtype, mode="cubic")
 
 
 def _workload(
-    case: str, dtype: Any, mode: Any = "linear", padding_mode: Any = "zeros", grid: Any = None
+    case: str,
+    setting: Case,
+    dtype: Any,
+    mode: Any = "linear",
+    padding_mode: Any = "zeros",
+    grid: Any = None,
 ) -> Workload:
     plugin = GridSample(mode=mode, padding_mode=padding_mode)
     variant = f"{mode}, {padding_mode}" + ", float32 grid" * (grid is not None)
-    return Workload(case, variant, plugin, (dtype, grid or dtype), inputs_of(*CASES[case]), SAMPLE)
+    return Workload(case, variant, plugin, (dtype, grid or dtype), inputs_of(*setting), SAMPLE)
 
 
 def inputs_of(

@@ -8,9 +8,11 @@ benchmarks/results. Elements are drawn from a normal distribution, or as DRAWN s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import sizes
 from peers import bind_torch, run_bench
 
 from pluginkit import float16, float32, int64
@@ -19,7 +21,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.kth_value import KthValue
 
 #: The shape of x, its axis, and which share of a row is below each wanted element.
-CASES: dict[str, tuple[tuple[int, ...], int, tuple[float, ...]]] = {
+Case = tuple[tuple[int, ...], int, tuple[float, ...]]
+CASES: dict[str, Case] = {
     "medians of long rows": ((1024, 50257), -1, (0.5,)),
     "a threshold of long rows": ((1024, 50257), -1, (0.999,)),
     "quartiles": ((1024, 50257), -1, (0.25, 0.5, 0.75)),
@@ -35,6 +38,14 @@ CASES: dict[str, tuple[tuple[int, ...], int, tuple[float, ...]]] = {
     "few long rows": ((8, 1 << 20), -1, (0.5,)),
     "one long row": ((1, 1 << 24), -1, (0.5,)),
 }
+HOSTILE: dict[str, Case] = {
+    "rows of 9": ((1_000_000, 9), -1, (0.5,)),
+    "three long": ((3, 2**22), -1, (0.5,)),
+    "minimum": ((1024, 50257), -1, (0.0,)),
+    "inside": ((64, 1000, 37), 1, (0.5,)),
+    "5000": ((2000, 5000), -1, (0.5,)),
+    "columns of few": ((9, 1_000_000), 0, (0.5,)),
+}
 #: What is made of normally drawn numbers.
 DRAWN: dict[str, Callable[[Any, Any], Any]] = {
     "all equal": lambda xp, drawn: xp.full_like(drawn, 0.5),
@@ -48,23 +59,30 @@ DRAWN: dict[str, Callable[[Any, Any], Any]] = {
 _NARROW = ("medians of long rows", "rows of 2048", "short rows", "one long row")
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return a shape of at most 2^24 elements, any of its axes, and any place in a row."""
+    shape = sizes(rng, rng.randint(1, 3), 2**24)
+    return shape, rng.randrange(len(shape)), (rng.random(),)
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case in float32, and some in float16."""
-    for case, (_, axis, shares) in CASES.items():
-        for dtype in (float32, float16)[: 2 if case in _NARROW else 1]:
-            rows = (slice(16),) if axis else (slice(None), slice(16))
+    for case, setting in cases.items():
+        shape, axis, shares = setting
+        for dtype in (float32, float16)[: 1 if case in CASES and case not in _NARROW else 2]:
+            rows = (slice(16),) if axis else (slice(None), slice(16))[: len(shape)]
             sample = {"x": rows, "y": rows}
             variant = f"{len(shares)} of a row"
             plugin = KthValue(axis=axis)
-            yield Workload(case, variant, plugin, (dtype, int64), _inputs(case), sample)
+            yield Workload(case, variant, plugin, (dtype, int64), _inputs(setting, case), sample)
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    shape, axis, shares = CASES[case]
+def _inputs(setting: Case, case: str) -> Callable[[Any, int], list[Any]]:
+    shape, axis, shares = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
-        drawn = xp.random.default_rng(seed).standard_normal(shape, dtype=xp.float32)
-        x = DRAWN.get(case, lambda xp, drawn: drawn)(xp, drawn)
+        numbers = xp.random.default_rng(seed).standard_normal(shape, dtype=xp.float32)
+        x = DRAWN.get(case, lambda xp, drawn: drawn)(xp, numbers)
         return [x, xp.array([int(share * shape[axis]) for share in shares])]
 
     return make

@@ -9,9 +9,11 @@ and the bias read once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import sizes
 from peers import Function, bind_torch, compiled, run_bench
 
 from pluginkit import float16, float32
@@ -27,13 +29,29 @@ CASES = {
     "one row": (1, 4096),
     "long rows": (64, 131_072),
 }
+HOSTILE = {
+    "tiny rows": (2**20, 7),
+    "single": (2**20, 1),
+    "rows of 33": (262_144, 33),
+    "rows of 1000": (16_384, 1000),
+    "three long": (3, 100_003),
+    "one giant": (1, 2**23),
+    "odd middle": (129, 8191),
+    "1025": (8192, 1025),
+}
 #: The elements of a row that one Triton program takes.
 _MOST_OF_TRITON = 16384
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> tuple[int, int]:
+    """Return rows of at most 2^24 elements together."""
+    rows, size = sizes(rng, 2, 2**24)
+    return rows, size
+
+
+def workloads(cases: Mapping[str, tuple[int, int]] = CASES) -> Iterator[Workload]:
     """Yield every case in two types."""
-    for case, shape in CASES.items():
+    for case, shape in cases.items():
         for dtype in (float16, float32):
             rows = dict.fromkeys(("x", "residual", "y", "total"), (slice(16),))
             yield Workload(case, "", AddLayerNorm(), (dtype,) * 4, _inputs(shape), rows)

@@ -9,9 +9,11 @@ which leaves out what is not read, has to count them in all of X.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import size, sizes
 from peers import bind_torch, compiled, run_bench
 
 from pluginkit import float16, float32
@@ -20,7 +22,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.max_pool import MaxPool
 
 #: The shape of X, and the attributes.
-CASES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+Case = tuple[tuple[int, ...], dict[str, Any]]
+CASES: dict[str, Case] = {
     "halves": ((8, 64, 128, 128), {"kernel_shape": (2, 2), "strides": (2, 2)}),
     "3 x 3": (
         (8, 64, 112, 112),
@@ -36,12 +39,34 @@ CASES: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "volumes": ((2, 32, 32, 64, 64), {"kernel_shape": (2, 2, 2), "strides": (2, 2, 2)}),
     "lines": ((64, 128, 4096), {"kernel_shape": (4,), "strides": (4,)}),
 }
+HOSTILE: dict[str, Case] = {
+    "3 x 3, step 1": ((8, 64, 112, 112), {"kernel_shape": (3, 3), "pads": (1,) * 4}),
+    "odd 3 x 3": ((8, 64, 113, 113), {"kernel_shape": (3, 3), "strides": (2, 2)}),
+    "dilated": ((8, 64, 64, 64), {"kernel_shape": (3, 3), "dilations": (2, 2)}),
+    "7 x 7": ((8, 64, 112, 112), {"kernel_shape": (7, 7), "strides": (7, 7)}),
+    "3 x 3 x 3": ((1, 16, 32, 64, 64), {"kernel_shape": (3, 3, 3), "pads": (1,) * 6}),
+    "lines of 5": ((64, 128, 4096), {"kernel_shape": (5,), "pads": (2, 2)}),
+    "gaps": ((8, 64, 120, 120), {"kernel_shape": (2, 2), "strides": (3, 3)}),
+    "1 x 4": ((8, 64, 128, 128), {"kernel_shape": (1, 4), "strides": (1, 4)}),
+    "planes of 7": ((256, 512, 7, 7), {"kernel_shape": (7, 7)}),
+}
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return planes of at most 2^23 elements together, and windows of at most 9 x 9."""
+    height, width = size(rng, 9, 512), size(rng, 9, 512)
+    batch, channels = sizes(rng, 2, 2**23 // (height * width))
+    kernel = rng.randint(1, 9), rng.randint(1, 9)
+    strides = tuple(rng.choice((1, 2, side)) for side in kernel)
+    pads = tuple(rng.choice((0, side // 2)) for side in kernel)
+    attributes = {"kernel_shape": kernel, "strides": strides, "pads": pads * 2}
+    return (batch, channels, height, width), attributes
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case in float32, and the first one in float16, too."""
-    for case, (shape, attributes) in CASES.items():
-        for dtype in (float32, float16)[: 2 if case == "halves" else 1]:
+    for case, (shape, attributes) in cases.items():
+        for dtype in (float32, float16)[: 1 if case in CASES and case != "halves" else 2]:
             first = (slice(1), slice(4))
             sample = {"X": first, "Y": first, "Indices": first}
             plugin = MaxPool(**attributes)
@@ -58,7 +83,8 @@ def _pool(plugin: Any) -> Callable[[Any], tuple[Any, Any]]:
     rank = len(plugin.kernel_shape)
     pool = getattr(torch.nn.functional, f"max_pool{rank}d")
     strides, pads = plugin.strides or 1, (plugin.pads or (0,) * rank)[:rank]
-    return lambda x: pool(x, plugin.kernel_shape, strides, pads, return_indices=True)
+    dilations = plugin.dilations or 1
+    return lambda x: pool(x, plugin.kernel_shape, strides, pads, dilations, return_indices=True)
 
 
 def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:

@@ -8,9 +8,11 @@ to benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import size, sizes
 from peers import bind_torch, run_bench, torchvision_ops
 
 from pluginkit import float16, float32
@@ -19,27 +21,44 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.max_roi_pool import MaxRoiPool
 
 #: X, regions, bins along an axis, and the largest side of a region in pixels.
-CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int]] = {
+Case = tuple[tuple[int, ...], int, int, int]
+CASES: dict[str, Case] = {
     "box head": ((2, 256, 50, 68), 1000, 7, 30),
     "small regions": ((2, 256, 200, 336), 1000, 7, 7),
     "large regions": ((2, 64, 200, 336), 300, 7, 190),
     "whole images": ((8, 256, 100, 168), 8, 1, 100),
     "one region": ((1, 256, 50, 84), 1, 7, 30),
 }
+HOSTILE: dict[str, Case] = {
+    "one channel": ((1, 1, 800, 800), 5000, 7, 300),
+    "many channels": ((1, 2048, 25, 25), 300, 7, 20),
+    "whole": ((1, 64, 400, 400), 100, 2, 400),
+    "single bins": ((2, 256, 50, 68), 4000, 1, 5),
+}
 #: Some regions of all images are small enough for the reference.
 SAMPLE = (slice(0, 8),)
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return images of at most 2^23 elements, 2^12 regions and 2^23 bins."""
+    height, width = size(rng, 7, 512), size(rng, 7, 512)
+    batch, channels = sizes(rng, 2, 2**23 // (height * width))
+    bins = rng.randint(1, 14)
+    regions = size(rng, 1, min(2**12, max(1, 2**23 // (channels * bins**2))))
+    return (batch, channels, height, width), regions, bins, size(rng, 1, min(height, width))
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case in two types."""
-    for case, (_, _, bins, _) in CASES.items():
+    for case, setting in cases.items():
+        bins = setting[2]
         for dtype in (float32, float16):
             plugin = MaxRoiPool(pooled_shape=(bins, bins))
-            yield Workload(case, "max", plugin, (dtype, dtype), _inputs(case), SAMPLE)
+            yield Workload(case, "max", plugin, (dtype, dtype), _inputs(setting), SAMPLE)
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    shape, regions, _, largest = CASES[case]
+def _inputs(setting: Case) -> Callable[[Any, int], list[Any]]:
+    shape, regions, _, largest = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)

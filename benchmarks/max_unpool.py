@@ -8,11 +8,13 @@ benchmarks/results. torch's indices count in a plane; they are made before the t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from math import prod
+from random import Random
 from typing import Any
 
+from drawn_sizes import sizes
 from peers import bind_torch, run_bench
 
 from pluginkit import float16, float32, int64
@@ -21,7 +23,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.max_unpool import MaxUnpool
 
 #: The shape of X, and the sizes of a window, which lie side by side.
-CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+Case = tuple[tuple[int, ...], tuple[int, ...]]
+CASES: dict[str, Case] = {
     "halves": ((8, 64, 64, 64), (2, 2)),
     "large": ((16, 64, 128, 128), (2, 2)),
     "3 x 3": ((8, 64, 37, 41), (3, 3)),
@@ -30,18 +33,30 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "volumes": ((2, 32, 16, 32, 32), (2, 2, 2)),
     "anywhere": ((8, 64, 64, 64), (2, 2)),
 }
+HOSTILE: dict[str, Case] = {
+    "lines of 4": ((64, 128, 1000), (4,)),
+    "3 x 3 of odd": ((8, 64, 33, 35), (3, 3)),
+    "16 x 16": ((8, 64, 16, 16), (16, 16)),
+    "1 x 2": ((8, 64, 63, 65), (1, 2)),
+}
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return at most 2^20 elements, in windows of at most 5 x 5."""
+    return sizes(rng, 4, 2**20), (rng.randint(1, 5), rng.randint(1, 5))
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case in float32, and the first one in float16, too."""
-    for case, (_, window) in CASES.items():
-        for dtype in (float32, float16)[: 2 if case == "halves" else 1]:
+    for case, setting in cases.items():
+        window = setting[1]
+        for dtype in (float32, float16)[: 1 if case in CASES and case != "halves" else 2]:
             plugin = MaxUnpool(kernel_shape=window, strides=window)
-            yield Workload(case, "scatter", plugin, (dtype, int64), _inputs(case))
+            yield Workload(case, "scatter", plugin, (dtype, int64), _inputs(setting, case))
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    shape, window = CASES[case]
+def _inputs(setting: Case, case: str) -> Callable[[Any, int], list[Any]]:
+    shape, window = setting
     batch, channels, *counts = shape
     sizes = [count * length for count, length in zip(counts, window, strict=True)]
 

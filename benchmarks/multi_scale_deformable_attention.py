@@ -8,12 +8,14 @@ benchmarks/multi_scale_deformable_attention.py`` with the results written to ben
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from random import Random
 from typing import Any
 
 import numpy as np
+from drawn_sizes import size, sizes
 from peers import Function, bind_torch, compiled, plain_kernel, run_bench, torch_on_stream_of
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
@@ -39,7 +41,7 @@ class Setting:
     kind: str
     items: int
     queries: int | None
-    levels: tuple[tuple[int, int], ...] = _DETR
+    levels: tuple[tuple[int, ...], ...] = _DETR
     heads: int = 8
     channels: int = 32
     points: int = 4
@@ -61,6 +63,13 @@ CASES = {
     "64 channels": Setting("near", 1, None, channels=64),
     "33 channels": Setting("near", 1, None, channels=33),
 }
+HOSTILE = {
+    "one query": Setting("scattered", 1, 1),
+    "one level": Setting("near", 2, None, levels=((64, 64),), points=1),
+    "one head of 256": Setting("near", 1, None, heads=1, channels=256),
+    "8 channels": Setting("near", 1, None, channels=8),
+    "16 heads of 7": Setting("scattered", 2, 900, heads=16, channels=7),
+}
 #: The types of a case that is measured in others than float32.
 TYPES = {
     "encoder": (float32, float16, bfloat16),
@@ -74,10 +83,22 @@ _SOME = (slice(None), slice(0, 50))
 SAMPLE = dict.fromkeys(("sampling_loc", "attn_weight", "output"), _SOME)
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Setting:
+    """Return up to 5 levels of at most 2^13 pixels each, and at most 2^23 values."""
+    levels = [sizes(rng, 2, 2**13) for _ in range(rng.randint(1, 5))]
+    pixels = sum(height * width for height, width in levels)
+    items, heads, channels = rng.randint(1, 4), size(rng, 1, 16), size(rng, 4, 64)
+    kind = rng.choice(("near", "scattered", "outside"))
+    most = max(1, 2**23 // (pixels * channels * heads))
+    queries = None if kind == "near" else size(rng, 1, 4000)
+    points = rng.randint(1, 8)
+    return Setting(kind, min(items, most), queries, tuple(levels), heads, channels, points)
+
+
+def workloads(cases: Mapping[str, Setting] = CASES) -> Iterator[Workload]:
     """Yield every case in its types."""
-    for case, setting in CASES.items():
-        for dtype in TYPES.get(case, (float32,)):
+    for case, setting in cases.items():
+        for dtype in TYPES.get(case, (float32,) if case in CASES else (float32, float16)):
             dtypes = (dtype, int64, int64, dtype, dtype)
             plugin = MultiScaleDeformableAttention()
             yield Workload(case, setting.kind, plugin, dtypes, _inputs(setting), SAMPLE)

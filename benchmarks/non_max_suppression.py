@@ -9,11 +9,13 @@ through them one after the other where there are many boxes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from random import Random
 from typing import Any
 
 import numpy as np
+from drawn_sizes import size
 from peers import plain_kernel, run_bench, torch_on_stream_of, torchvision_ops
 
 from pluginkit import Plugin, float32, int64
@@ -24,7 +26,8 @@ from pluginkit.plugins.non_max_suppression import NonMaxSuppression
 #: Images, classes, boxes, the kind of boxes, the limit, and the threshold of scores. ``random``
 #: boxes overlap as those of a detector, ``pixels`` have whole corners; the worst cases are ``all``
 #: overlapping, ``none`` overlapping, and ``equal`` scores.
-CASES: dict[str, tuple[int, int, int, str, int, float]] = {
+Case = tuple[int, int, int, str, int, float]
+CASES: dict[str, Case] = {
     "hundred": (1, 1, 100, "random", 2**31 - 1, 0.05),
     "proposals": (1, 1, 1000, "random", 2**31 - 1, 0.05),
     "proposals of a pyramid": (1, 1, 4741, "random", 2**31 - 1, 0.05),
@@ -41,6 +44,14 @@ CASES: dict[str, tuple[int, int, int, str, int, float]] = {
     "equal scores": (1, 1, 30_000, "equal", 2**31 - 1, 0.0),
     "none above": (1, 1, 100_000, "random", 2**31 - 1, 2.0),
 }
+HOSTILE: dict[str, Case] = {
+    "one box": (1, 1, 1, "random", 2**31 - 1, 0.0),
+    "many images": (256, 1, 100, "random", 2**31 - 1, 0.05),
+    "a thousand classes": (1, 1000, 100, "random", 2**31 - 1, 0.05),
+    "one of many": (1, 1, 100_000, "all", 2**31 - 1, 0.0),
+    "4000 apart": (1, 1, 4000, "none", 2**31 - 1, 0.0),
+    "1000 equal scores": (1, 1, 1000, "equal", 2**31 - 1, 0.0),
+}
 _IOU = 0.5
 #: What a call takes is not memory's time, and some peers take a tenth of a second.
 _SETS = 4
@@ -49,19 +60,29 @@ _MOST_BATCHED = 25_000
 _MOST_MASK_BYTES = 2**30
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return at most 10,000 boxes, and of at most 100,000 scores together."""
+    boxes = size(rng, 1, 10_000)
+    images = size(rng, 1, min(16, 100_000 // boxes))
+    classes = size(rng, 1, min(90, 100_000 // (boxes * images)))
+    most, kind = rng.choice((10, 100, 2**31 - 1)), rng.choice(("random", "pixels"))
+    return images, classes, boxes, kind, most, rng.choice((0.05, 0.5, 0.9))
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case; the bytes to move are those of all boxes and scores."""
-    for case, (images, classes, boxes, kind, most, _) in CASES.items():
+    for case, setting in cases.items():
+        images, classes, boxes, kind, most, _ = setting
         plugin = NonMaxSuppression(most_boxes=most if most < boxes else None)
         dtypes = (float32, float32, int64, float32, float32)
         nbytes = images * boxes * (16 + 4 * classes)
         yield Workload(
-            case, kind, plugin, dtypes, _inputs(case), compulsory_bytes=nbytes, most_sets=_SETS
+            case, kind, plugin, dtypes, _inputs(setting), compulsory_bytes=nbytes, most_sets=_SETS
         )
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    images, classes, count, kind, most, score = CASES[case]
+def _inputs(setting: Case) -> Callable[[Any, int], list[Any]]:
+    images, classes, count, kind, most, score = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)

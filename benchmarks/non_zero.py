@@ -8,10 +8,12 @@ benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
+from random import Random
 from typing import Any
 
+from drawn_sizes import sizes
 from peers import Function, bind_torch, run_bench
 
 from pluginkit import Plugin, bool_, float16, float32, int64
@@ -21,7 +23,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.non_zero import NonZero
 
 #: The shape, the type, and the fraction of elements that are not zero.
-CASES: dict[str, tuple[tuple[int, ...], DType, float]] = {
+Case = tuple[tuple[int, ...], DType, float]
+CASES: dict[str, Case] = {
     "edges": ((4_000_000,), bool_, 0.9),
     "mask": ((8, 1024, 1024), bool_, 0.1),
     "sparse": ((4096, 4096), float32, 0.01),
@@ -30,11 +33,24 @@ CASES: dict[str, tuple[tuple[int, ...], DType, float]] = {
     "volume": ((4, 256, 256, 256), float32, 0.05),
     "small": ((2, 8400), bool_, 0.05),
 }
+HOSTILE: dict[str, Case] = {
+    "none": ((2**24,), bool_, 0.0),
+    "all": ((2**24,), bool_, 1.0),
+    "rank 5": ((8, 16, 32, 64, 33), float32, 0.3),
+    "one": ((1,), bool_, 1.0),
+    "all of rank 2": ((4096, 4096), float32, 1.0),
+}
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return at most 2^25 elements, of which any share is not zero."""
+    dtype, share = rng.choice((bool_, float16, float32)), rng.choice((rng.random(), 0.01))
+    return sizes(rng, rng.randint(1, 4), 2**25), dtype, share
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case; the bytes to move are those of x and of the resulting coordinates."""
-    for case, (shape, dtype, share) in CASES.items():
+    for case, (shape, dtype, share) in cases.items():
         found = share * prod(shape)
         nbytes = prod(shape) * dtype.itemsize + int(found) * len(shape) * int64.itemsize
         plugin, arrays = NonZero(), _inputs(shape, share)

@@ -9,9 +9,11 @@ multiplied by 0, by a factor that no compiler knows, and give what is added to t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import size
 from peers import Function, bind_torch, compiled, run_bench, torch_on_stream_of
 
 from pluginkit import Plugin, float32, int64
@@ -21,12 +23,18 @@ from pluginkit.plugins.random_numbers import RandomNumbers
 
 #: How many numbers.
 CASES = {"a layer": 2**23, "odd": 2**20 + 3, "few": 1000}
+HOSTILE = {"many": 2**27, "one": 1, "odd and few": 100_003}
 OFFSET = 0.5
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> int:
+    """Return at most 2^26."""
+    return size(rng, 1, 2**26)
+
+
+def workloads(cases: Mapping[str, int] = CASES) -> Iterator[Workload]:
     """Yield every case of both distributions, with a seed and without."""
-    for case, count in CASES.items():
+    for case, count in cases.items():
         for distribution in ("uniform", "normal"):
             for seed in (1, None):
                 plugin = RandomNumbers(seed=seed, distribution=distribution)

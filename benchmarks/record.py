@@ -14,17 +14,24 @@ RESULTS = Path(__file__).parent / "results"
 FORMAT = 1
 
 
-def record(name: str, environment: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    """Write benchmarks/results/``name``.json."""
+def record(
+    name: str,
+    environment: dict[str, Any],
+    rows: list[dict[str, Any]],
+    path: Path | None = None,
+    **more: Any,
+) -> None:
+    """Write benchmarks/results/``name``.json, or another file, with ``more`` beside the rows."""
     document = {
         "format": FORMAT,
         "benchmark": name,
         "date": now(),
+        **more,
         "environment": environment,
         "rows": rows,
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+    path = path or RESULTS / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"Wrote {path.relative_to(Path.cwd())}" if path.is_relative_to(Path.cwd()) else path)
 

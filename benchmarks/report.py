@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from hostile_table import summary_line, tables
+
 from pluginkit.bench.bench_report import OWN, BenchReport, report_from_document
 from pluginkit.bench.bench_table import markdown_from_table, summary_of, table_from_report
 
@@ -62,6 +64,8 @@ MultiScaleDeformableAttention and peers | a GPU, torch, triton |
 | [resized_arg_max.py](resized_arg_max.py) | ResizedArgMax and its peers | a GPU, torch |
 | [tree_ensemble.py](tree_ensemble.py) | TreeEnsemble and its peers | a GPU, torch |
 | [selective_scan.py](selective_scan.py) | SelectiveScan and its peers | \
+a GPU, torch, triton |
+| [hostile_shapes.py](hostile_shapes.py) | every plugin on inputs that nobody tuned for | \
 a GPU, torch, triton |
 | [torchvision_detectors.py](torchvision_detectors.py) | which detectors build | torchvision |
 | [exports.py](exports.py) | models that people export: [table](exports.md) | torch and others |
@@ -268,6 +272,19 @@ def slower(report: BenchReport) -> str:
     return "Faster peers: " + ("; ".join(found) if found else "none") + "."
 
 
+def hostile_shapes() -> str:
+    """Return how plugins do on inputs that nobody tuned for, if that has been measured."""
+    if not (FOLDER / "results" / "hostile_shapes.json").exists():
+        return ""
+    document = load("hostile_shapes")
+    return (
+        f"## Inputs that nobody tuned for\n\n{machine(document)}\n\nHostile shapes of every "
+        f"plugin, and some drawn with seed {document['seed']}, beside the peers of its benchmark; "
+        "ratio: time over the fastest peer's; "
+        f"{document['method']}\n\n{summary_line(document['rows'])}\n\n{tables(document['rows'])}\n"
+    )
+
+
 def enqueue_vtables() -> str:
     """Return the table of enqueues through TensorRT's virtual functions."""
     document = load("enqueue_vtables")
@@ -422,10 +439,10 @@ def main() -> None:
         draw_charts(folder, there)
         return
     parts = (
-        HEAD, *map(plugin, there), enqueue_vtables(), enqueue(), enqueue_exported(), new_shapes(),
-        cold_start(), imports(), rewrite(),
+        HEAD, hostile_shapes(), *map(plugin, there), enqueue_vtables(), enqueue(),
+        enqueue_exported(), new_shapes(), cold_start(), imports(), rewrite(),
     )  # fmt: skip
-    (FOLDER / "README.md").write_text("\n".join(parts), encoding="utf-8")
+    (FOLDER / "README.md").write_text("\n".join(filter(None, parts)), encoding="utf-8")
 
 
 if __name__ == "__main__":

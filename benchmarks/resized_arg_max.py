@@ -8,10 +8,12 @@ written to benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
+from drawn_sizes import size
 from peers import bind_torch, plain_kernel, run_bench
 
 from pluginkit import Plugin, float32, int64
@@ -21,7 +23,8 @@ from pluginkit.plugins.resized_arg_max import ResizedArgMax
 
 #: Items, maps of an item, pixels of a map, and the least and largest height of a resized map, which
 #: is half as wide. torchvision's Keypoint R-CNN has 17 maps of 56 x 56 for each person.
-CASES: dict[str, tuple[int, int, tuple[int, int], int, int]] = {
+Case = tuple[int, int, tuple[int, int], int, int]
+CASES: dict[str, Case] = {
     "a crowd": (100, 17, (56, 56), 40, 400),
     "ten people": (10, 17, (56, 56), 40, 400),
     "one person": (1, 17, (56, 56), 400, 400),
@@ -30,20 +33,32 @@ CASES: dict[str, tuple[int, int, tuple[int, int], int, int]] = {
     "maps beyond shared memory": (10, 17, (96, 72), 100, 400),
     "tiny maps": (200, 1, (8, 8), 8, 32),
 }
+HOSTILE: dict[str, Case] = {
+    "many tiny": (1000, 17, (14, 14), 7, 9),
+    "to one": (100, 17, (56, 56), 2, 3),
+    "large": (1, 17, (56, 56), 1000, 1100),
+    "long maps": (4, 5, (3, 900), 50, 100),
+}
 #: Some items are enough for the reference.
 SAMPLE = (slice(0, 2),)
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return at most 100 items of 20 maps of 100 x 100 pixels, and heights of at most 400."""
+    pixels = size(rng, 2, 100), size(rng, 2, 100)
+    least, largest = sorted((size(rng, 2, 400), size(rng, 2, 400)))
+    return size(rng, 1, 100), size(rng, 1, 20), pixels, least, largest
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case; what must be moved is little, for pixels are computed and not written."""
-    for case in CASES:
-        yield Workload(
-            case, "cubic", ResizedArgMax(), (float32, int64, int64), _inputs(case), SAMPLE
-        )
+    for case, setting in cases.items():
+        dtypes = (float32, int64, int64)
+        yield Workload(case, "cubic", ResizedArgMax(), dtypes, _inputs(setting), SAMPLE)
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    items, maps, pixels, least, largest = CASES[case]
+def _inputs(setting: Case) -> Callable[[Any, int], list[Any]]:
+    items, maps, pixels, least, largest = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)
@@ -62,8 +77,8 @@ def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
 
     def largest_pixels(maps: Any, heights: Any, widths: Any) -> tuple[Any, Any]:
         places = []
-        for item, size in zip(maps.split(1), sizes, strict=True):
-            resized = torch.nn.functional.interpolate(item, size=size, mode="bicubic")
+        for item, to in zip(maps.split(1), sizes, strict=True):
+            resized = torch.nn.functional.interpolate(item, size=to, mode="bicubic")
             places.append(resized.flatten(2).argmax(dim=2))
         place = torch.cat(places)
         return place // widths[:, None], place % widths[:, None]

@@ -9,9 +9,11 @@ move: both inputs are read, both outputs written, and the weight read once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import sizes
 from peers import MAX_AUTOTUNE, Function, bind_torch, compiled, run_bench
 
 from pluginkit import bfloat16, float16, float32
@@ -27,13 +29,28 @@ CASES = {
     "heads": (262_144, 128),
     "step": (8, 4096),
 }
+HOSTILE = {
+    "rows of 24": (2**20, 24),
+    "heads of 80": (262_144, 80),
+    "heads of 256": (131_072, 256),
+    "rows of 257": (131_072, 257),
+    "100 of 5000": (100, 5000),
+    "one giant": (1, 2**22),
+    "13824": (2048, 13_824),
+}
 #: The elements of a row that one Triton program takes.
 _MOST_OF_TRITON = 16384
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> tuple[int, int]:
+    """Return rows of at most 2^24 elements together."""
+    rows, size = sizes(rng, 2, 2**24)
+    return rows, size
+
+
+def workloads(cases: Mapping[str, tuple[int, int]] = CASES) -> Iterator[Workload]:
     """Yield every case in every type; 16-bit types also with a float32 weight, as in Gemma."""
-    for case, shape in CASES.items():
+    for case, shape in cases.items():
         for dtype in (float16, bfloat16, float32):
             for weight_type in dict.fromkeys((dtype, float32)):
                 types = (dtype, dtype, weight_type)

@@ -8,10 +8,12 @@ benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
+from drawn_sizes import size, sizes
 from peers import plain_kernel, run_bench, torch_on_stream_of, torchvision_ops
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
@@ -20,7 +22,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.roi_align import RoiAlign
 
 #: X, regions, bins along an axis, samples of a bin, and the largest side of a region in pixels.
-CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int, float]] = {
+Case = tuple[tuple[int, ...], int, int, int, float]
+CASES: dict[str, Case] = {
     "box head": ((2, 256, 200, 336), 1000, 7, 2, 60),
     "mask head": ((2, 256, 200, 336), 200, 14, 2, 60),
     "large regions": ((2, 256, 200, 336), 1000, 7, 2, 300),
@@ -30,13 +33,30 @@ CASES: dict[str, tuple[tuple[int, int, int, int], int, int, int, float]] = {
     "one channel": ((1, 1, 800, 800), 5000, 7, 2, 300),
     "few channels": ((8, 3, 640, 640), 256, 64, 1, 300),
 }
+HOSTILE: dict[str, Case] = {
+    "many channels": ((1, 2048, 25, 25), 300, 7, 2, 20),
+    "1 x 1": ((2, 256, 50, 68), 4000, 1, 2, 5),
+    "many samples": ((1, 64, 200, 200), 100, 7, 7, 140),
+    "odd bins": ((2, 63, 101, 99), 777, 5, 2, 60),
+}
 #: Some regions of all images are small enough for the reference.
 SAMPLE = (slice(0, 20),)
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return images of at most 2^23 elements, 2^12 regions and 2^23 bins."""
+    height, width = size(rng, 14, 512), size(rng, 14, 512)
+    batch, channels = sizes(rng, 2, 2**23 // (height * width))
+    bins = rng.randint(1, 14)
+    regions = size(rng, 1, min(2**12, max(1, 2**23 // (channels * bins**2))))
+    largest = size(rng, 1, min(height, width))
+    return (batch, channels, height, width), regions, bins, rng.randint(0, 3), largest
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield the mean in every case and type, and the maximum for the first case."""
-    for case, (_, _, bins, samples, _) in CASES.items():
+    for case, setting in cases.items():
+        _, _, bins, samples, _ = setting
         for dtype in (float32, float16, bfloat16):
             for mode in ("avg", "max") if case == "box head" else ("avg",):
                 plugin = RoiAlign(
@@ -45,11 +65,11 @@ def workloads() -> Iterator[Workload]:
                     output_width=bins,
                     sampling_ratio=samples,
                 )
-                yield Workload(case, mode, plugin, (dtype, dtype, int64), _inputs(case), SAMPLE)
+                yield Workload(case, mode, plugin, (dtype, dtype, int64), _inputs(setting), SAMPLE)
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    shape, regions, bins, _, largest = CASES[case]
+def _inputs(setting: Case) -> Callable[[Any, int], list[Any]]:
+    shape, regions, bins, _, largest = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)

@@ -8,9 +8,11 @@ written to benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import size, sizes
 from peers import Function, bind_torch, compiled, run_bench
 
 from pluginkit import float16, float32
@@ -19,7 +21,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.rotary_embedding import RotaryEmbedding
 
 #: The shape of x, the columns of the tables, and the attributes.
-CASES: dict[str, tuple[tuple[int, ...], int, dict[str, bool]]] = {
+Case = tuple[tuple[int, ...], int, dict[str, bool]]
+CASES: dict[str, Case] = {
     "prompt": ((4, 32, 2048, 128), 128, {}),
     "interleaved": ((4, 32, 2048, 128), 64, {"interleaved": True, "whole": False}),
     "partial": ((4, 32, 2048, 80), 32, {}),
@@ -27,11 +30,29 @@ CASES: dict[str, tuple[tuple[int, ...], int, dict[str, bool]]] = {
     "many heads": ((1, 4096, 64, 64), 32, {"whole": False}),
     "one row": ((1, 32, 1, 128), 128, {}),
 }
+HOSTILE: dict[str, Case] = {
+    "decode batch": ((64, 32, 1, 128), 128, {}),
+    "long prompt of one head": ((1, 1, 100_003, 64), 64, {}),
+    "heads of 256": ((2, 8, 2047, 256), 256, {}),
+    "heads of 80 whole": ((1, 32, 4096, 80), 80, {}),
+    "40 columns": ((1, 16, 4096, 72), 40, {}),
+    "tiny": ((1, 1, 3, 2), 2, {}),
+    "interleaved whole": ((2, 32, 2048, 64), 64, {"interleaved": True}),
+}
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return heads of at most 256 elements, of which some pairs turn, and 2^23 elements in all."""
+    pairs = size(rng, 1, 128)
+    turned = size(rng, 1, pairs)
+    shape = (*sizes(rng, 3, 2**23 // (2 * pairs)), 2 * pairs)
+    halves: dict[str, bool] = {"interleaved": rng.random() < 0.5, "whole": False}
+    return (shape, turned, halves) if rng.random() < 0.5 else (shape, 2 * turned, {})
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case in two types."""
-    for case, (shape, columns, attributes) in CASES.items():
+    for case, (shape, columns, attributes) in cases.items():
         for dtype in (float16, float32):
             table = (shape[0], shape[2], columns)
             plugin = RotaryEmbedding(**attributes)

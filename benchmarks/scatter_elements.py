@@ -8,10 +8,12 @@ written to benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
+from random import Random
 from typing import Any
 
+from drawn_sizes import size, sizes
 from peers import Function, bind_torch, compiled, plain_kernel, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32, int32, int64
@@ -20,44 +22,73 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.scatter_elements import ScatterElements
 
 #: data, updates, axis; and the part that is compared with the reference.
-CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], int, tuple[slice, ...]]] = {
+Case = tuple[tuple[int, ...], tuple[int, ...], int, tuple[slice, ...]]
+CASES: dict[str, Case] = {
     "gnn": ((1_000_000, 64), (4_000_000, 64), 0, (slice(None), slice(None, None, 63))),
     "rows4k": ((4096, 4096), (4096, 1024), 1, (slice(None, None, 273),)),
     "mid3d": ((32, 128, 1024), (32, 128, 1024), 1, (slice(None, None, 31),)),
     "small": ((8, 512), (8, 512), 1, ()),
 }
+HOSTILE: dict[str, Case] = {
+    "tall, of one": ((2**20, 1), (2**20, 1), 0, ()),
+    "few into many": ((2**22,), (100,), 0, ()),
+    "odd middle": ((64, 257, 129), (64, 257, 129), 1, (slice(4),)),
+    "rows of 3": ((2**20, 3), (2**20, 3), 1, (slice(2**16),)),
+    "many into few": ((16, 64), (2**18, 64), 0, (slice(None), slice(2))),
+}
 REDUCTIONS = ("none", "add", "mul", "max", "min")
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return at most 2^23 elements of rank 1 to 3, and at most 2^22 updates along any axis."""
+    data = sizes(rng, rng.randint(1, 3), 2**23)
+    axis = rng.randrange(len(data))
+    others = prod(data) // data[axis]
+    updates = list(data)
+    updates[axis] = size(rng, 1, max(1, 2**22 // others))
+    # Sums of many elements are the reference's most costly: so many are compared.
+    cut, whole = 1 if axis == 0 else 0, prod(updates)
+    sample = [slice(None)] * len(data)
+    if len(data) > 1:
+        sample[cut] = slice(max(1, 2**18 * data[cut] // whole))
+    return data, tuple(updates), axis, tuple(sample)
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case, type and reduction with int64 indices; int32 and deterministic for some."""
-    for case in CASES:
+    for case, setting in cases.items():
         for dtype in (float32, float16, bfloat16):
             for reduction in REDUCTIONS:
-                yield _workload(case, dtype, reduction)
+                yield _workload(case, setting, dtype, reduction)
             for reduction in ("none", "add"):
-                yield _workload(case, dtype, reduction, index=int32)
+                yield _workload(case, setting, dtype, reduction, index=int32)
         for reduction in ("none", "add"):
-            yield _workload(case, float32, reduction, deterministic=True)
+            yield _workload(case, setting, float32, reduction, deterministic=True)
 
 
 def _workload(
-    case: str, dtype: Any, reduction: str, index: Any = int64, deterministic: bool = False
+    case: str,
+    setting: Case,
+    dtype: Any,
+    reduction: str,
+    index: Any = int64,
+    deterministic: bool = False,
 ) -> Workload:
-    _, _, axis, sample = CASES[case]
+    _, _, axis, sample = setting
     plugin = ScatterElements(axis=axis, reduction=reduction, deterministic=deterministic)
     variant = reduction + ", int32" * (index is int32) + ", deterministic" * deterministic
-    return Workload(case, variant, plugin, (dtype, index, dtype), _inputs(case, reduction), sample)
+    arrays = _inputs(setting, reduction, case == "gnn")
+    return Workload(case, variant, plugin, (dtype, index, dtype), arrays, sample)
 
 
-def _inputs(case: str, reduction: str) -> Callable[[Any, int], list[Any]]:
-    data_shape, shape, axis, _ = CASES[case]
+def _inputs(setting: Case, reduction: str, is_by_rows: bool) -> Callable[[Any, int], list[Any]]:
+    data_shape, shape, axis, _ = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)
         draw = lambda sizes: rng.random(sizes, dtype=xp.float32)  # noqa: E731
         size = data_shape[axis]
-        if case == "gnn":  # one node for all features of an edge
+        if is_by_rows:  # one node for all features of an edge
             nodes = rng.integers(0, size, shape[0])
             indices = xp.ascontiguousarray(xp.broadcast_to(nodes[:, None], shape))
         else:

@@ -8,10 +8,12 @@ benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
+from random import Random
 from typing import Any
 
+from drawn_sizes import size, sizes
 from peers import Function, bind_torch, compiled, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
@@ -20,7 +22,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.scatter_nd import ScatterND
 
 #: data, indices; and the part that is compared with the reference.
-CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[slice, ...]]] = {
+Case = tuple[tuple[int, ...], tuple[int, ...], tuple[slice, ...]]
+CASES: dict[str, Case] = {
     "gnn": ((1_000_000, 64), (4_000_000, 1), (slice(None), slice(None, None, 63))),
     "gnn of odd rows": ((1_000_000, 33), (4_000_000, 1), (slice(None), slice(None, None, 32))),
     "pillars": ((2, 512, 512, 64), (60_000, 3), ()),
@@ -28,21 +31,35 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...], tuple[slice, ...]]] = {
     "mid3d": ((32, 128, 1024), (32, 128, 2), ()),
     "small": ((8, 512), (8, 1), ()),
 }
+HOSTILE: dict[str, Case] = {
+    "wide rows": ((1000, 50_000), (300, 1), (slice(None), slice(None, None, 50))),
+    "one cell": ((4096, 4096), (1, 2), ()),
+    "odd rows of 3": ((2**18, 3), (2**18, 1), ()),
+    "five deep": ((16, 16, 16, 16, 16), (2**18, 5), ()),
+    "rows of 5, few": ((100_003, 5), (1000, 1), ()),
+}
 REDUCTIONS = ("none", "add", "mul", "max", "min")
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return at most 2^22 elements of rank 1 to 4, and at most 2^18 updates in tuples."""
+    data = sizes(rng, rng.randint(1, 4), 2**22)
+    depth = rng.randint(1, len(data))
+    return data, (size(rng, 1, max(1, 2**18 // prod(data[depth:]))), depth), ()
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case, type and reduction."""
-    for case, (_, _, sample) in CASES.items():
+    for case, setting in cases.items():
         for dtype in (float32, float16, bfloat16):
             for reduction in REDUCTIONS:
                 plugin, types = ScatterND(reduction=reduction), (dtype, int64, dtype)
-                arrays = _inputs(case, reduction)
+                arrays, sample = _inputs(setting, reduction), setting[2]
                 yield Workload(case, reduction, plugin, types, arrays, sample)
 
 
-def _inputs(case: str, reduction: str) -> Callable[[Any, int], list[Any]]:
-    data_shape, (*count, depth), _ = CASES[case]
+def _inputs(setting: Case, reduction: str) -> Callable[[Any, int], list[Any]]:
+    data_shape, (*count, depth), _ = setting
     sizes, slice_shape = data_shape[:depth], data_shape[depth:]
 
     def make(xp: Any, seed: int) -> list[Any]:

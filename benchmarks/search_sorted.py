@@ -8,9 +8,11 @@ written to benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import size
 from peers import bind_torch, run_bench
 
 from pluginkit import DType, float16, float32, int64
@@ -19,7 +21,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.search_sorted import SearchSorted
 
 #: The shapes of sequences and of values.
-CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+Case = tuple[tuple[int, ...], tuple[int, ...]]
+CASES: dict[str, Case] = {
     "16 boundaries": ((16,), (1 << 24,)),
     "1000 boundaries": ((1000,), (1 << 24,)),
     "1000 and 100": ((1000,), (100,)),
@@ -29,31 +32,49 @@ CASES: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "rows": ((4096, 512), (4096, 512)),
     "short rows": ((1 << 20, 9), (1 << 20, 6)),
 }
+HOSTILE: dict[str, Case] = {
+    "rows of 2": ((2**20, 2), (2**20, 1)),
+    "eight long": ((8, 2**20), (8, 2**18)),
+    "one boundary": ((1,), (2**24,)),
+    "16 million, and 4": ((2**24,), (2**22,)),
+    "one of a long row": ((1000, 10_000), (1000, 1)),
+    "many of few": ((4, 16), (4, 2**22)),
+    "100,000 and 2^20": ((100_000,), (2**20,)),
+}
 #: How values of the long sequence are drawn, beside evenly.
-HOSTILE = ("sorted", "all equal", "few distinct", "equal elements", "with NaN")
+KINDS = ("sorted", "all equal", "few distinct", "equal elements", "with NaN")
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return a sequence and values, or rows of both, of at most 2^23 elements each."""
+    rows = rng.choice((1, size(rng, 1, 2**20)))
+    length, values = size(rng, 1, 2**23 // rows), size(rng, 1, 2**23 // rows)
+    return ((length,), (values,)) if rows == 1 else ((rows, length), (rows, values))
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case, hostile values of the long sequence, and other types."""
     plugin, narrow = SearchSorted(right=True), SearchSorted(out_int32=True)
-    for case in CASES:
-        for kind in ("even", *(HOSTILE if case == "one long sequence" else ())):
-            yield _workload(case, kind, plugin, float32)
-    yield _workload("1000 boundaries", "even", plugin, float16)
-    yield _workload("1000 boundaries", "out_int32", narrow, float32)
-    yield _workload("one long sequence", "even", plugin, int64)
+    for case, setting in cases.items():
+        for kind in ("even", *(KINDS if case == "one long sequence" else ())):
+            yield _workload(case, setting, kind, plugin, float32)
+        if case not in CASES or case == "1000 boundaries":
+            yield _workload(case, setting, "even", plugin, float16)
+            yield _workload(case, setting, "out_int32", narrow, float32)
+        if case not in CASES or case == "one long sequence":
+            yield _workload(case, setting, "even", plugin, int64)
 
 
-def _workload(case: str, kind: str, plugin: SearchSorted, dtype: DType) -> Workload:
+def _workload(case: str, setting: Case, kind: str, plugin: SearchSorted, dtype: DType) -> Workload:
     """Return a workload, of which the first values, or rows, are compared."""
-    is_single = len(CASES[case][0]) == 1
+    is_single = len(setting[0]) == 1
     names = ("values", "y") if is_single else ("sorted_sequence", "values", "y")
     sample = {name: (slice(1000),) for name in names}
-    return Workload(case, kind, plugin, (dtype, dtype), _inputs(case, kind), sample)
+    return Workload(case, kind, plugin, (dtype, dtype), _inputs(setting, kind), sample)
 
 
-def _inputs(case: str, kind: str) -> Callable[[Any, int], list[Any]]:
-    of_sequence, of_values = CASES[case]
+def _inputs(setting: Case, kind: str) -> Callable[[Any, int], list[Any]]:
+    of_sequence, of_values = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)

@@ -9,12 +9,14 @@ each edge, from memory where it is larger than the L2 cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from random import Random
 from typing import Any
 
 import numpy as np
+from drawn_sizes import size
 from peers import Function, bind_torch, plain_kernel, run_bench, torch_on_stream_of
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
@@ -54,6 +56,20 @@ CASES = {
     "molecules": Graph(2000, 4400, 32),
     "one graph": Graph(250, 4000, 64),
 }
+HOSTILE = {
+    "mostly empty": Graph(500_000, 1000, 64),
+    "one node": Graph(1, 2**20, 64),
+    "three nodes": Graph(3, 2_000_000, 16),
+    "7 features": Graph(500_000, 2_000_000, 7),
+    "1000 features": Graph(2000, 20_000, 1000),
+    "one feature, sorted": Graph(500_000, 2_000_000, 1, "sorted"),
+    "one feature, hub": Graph(500_000, 2_000_000, 1, "hub"),
+    "10 edges": Graph(10, 10, 64),
+    "2000 edges": Graph(2000, 2000, 3),
+    "a pool": Graph(64, 100_000, 128, "sorted"),
+    "a long pool": Graph(16, 2_000_000, 64, "sorted"),
+    "long rows, few": Graph(64, 256, 10_000),
+}
 #: The aggregates that a case is measured with, and whether edges have weights.
 _ADD, _WEIGHTED, _MAX = ("add", False), ("add", True), ("max", False)
 _MORE = {
@@ -67,13 +83,22 @@ _SMALL = ("many graphs", "some graphs", "some graphs with a hub", "citations")
 _NARROW = ("papers",)
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Graph:
+    """Return at most 2^19 nodes, 2^21 edges, 512 elements a node, and 2^24 elements in all."""
+    inner = size(rng, 1, 512)
+    nodes, edges = size(rng, 1, min(2**19, 2**24 // inner)), size(rng, 1, 2**28 // inner)
+    spread = rng.choice(("uniform", "uniform", "hub", "power", "sorted"))
+    return Graph(nodes, min(edges, 2**21), inner, spread)
+
+
+def workloads(cases: Mapping[str, Graph] = CASES) -> Iterator[Workload]:
     """Yield every case with sums, and the first ones with every aggregate and type."""
-    for case, graph in CASES.items():
+    for case, graph in cases.items():
+        others = (_ADD,) if case in CASES else (_ADD, _WEIGHTED, _MAX)
         columns = (slice(None), slice(None, None, ceil(graph.inner / 2)))
         sample = {"x": columns, "y": columns}
         for dtype in (float32, float16) if case in _NARROW else (float32,):
-            for aggregate, weighted in _MORE.get(case, (_ADD,)):
+            for aggregate, weighted in _MORE.get(case, others):
                 names = ["x", "destinations", "rows", "sources", *["weights"] * weighted]
                 dtypes = (dtype, int64, int64, int64, dtype)[: len(names)]
                 arrays = _inputs(graph, weighted)
@@ -87,14 +112,14 @@ def workloads() -> Iterator[Workload]:
 def _inputs(graph: Graph, weighted: bool) -> Callable[[Any, int], list[Any]]:
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)
-        drawn = rng.random(graph.edges, dtype=xp.float64)
+        places = rng.random(graph.edges, dtype=xp.float64)
         if graph.spread == "hub":
-            drawn = xp.where(rng.random(graph.edges) < 0.5, 0.25, drawn)
+            places = xp.where(rng.random(graph.edges) < 0.5, 0.25, places)
         elif graph.spread == "power":
-            drawn = drawn**4
+            places = places**4
         elif graph.spread == "one":
-            drawn[:] = 0.5
-        destinations = (drawn * graph.nodes).astype(xp.int64)
+            places[:] = 0.5
+        destinations = (places * graph.nodes).astype(xp.int64)
         if graph.spread == "sorted":
             destinations = xp.sort(destinations)
         # Quarters, so that sums are exact in any order.

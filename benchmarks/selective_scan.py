@@ -8,12 +8,14 @@ written to benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from random import Random
 from typing import Any
 
 import numpy as np
+from drawn_sizes import size
 from peers import Function, bind_torch, plain_kernel, run_bench
 
 from pluginkit import Plugin, bfloat16, float16, float32
@@ -43,6 +45,13 @@ CASES = {
     "one step": Setting(64, 5120, 1),
     "Mamba 2": Setting(1, 1536, 2048, 128, 24),
 }
+HOSTILE = {
+    "few channels, long": Setting(1, 16, 2**15),
+    "one state": Setting(2, 1536, 1000, 1),
+    "64 states": Setting(1, 512, 1024, 64),
+    "17 steps": Setting(8, 1536, 17),
+    "Mamba 2, small heads": Setting(2, 512, 1000, 64, 32),
+}
 #: The types of a case that is measured in others than float16.
 TYPES = {"130m": (float32, float16, bfloat16), "odd": (float32, float16)}
 #: Some channels of one item are few enough for the reference.
@@ -52,10 +61,20 @@ _SOME = (slice(0, 1), slice(0, _CHANNELS))
 _LONGEST_LOOP = 256
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Setting:
+    """Return at most 2048 channels and 2^23 elements, with and without heads."""
+    channels, length = size(rng, 1, 2048), size(rng, 1, 4096)
+    items = size(rng, 1, max(1, min(16, 2**23 // (channels * length))))
+    width = rng.choice((1, 1, 16, 64))
+    heads = None if width == 1 else size(rng, 1, 2048 // width)
+    states = rng.choice((1, 4, 16, 16, 64))
+    return Setting(items, channels if heads is None else heads * width, length, states, heads)
+
+
+def workloads(cases: Mapping[str, Setting] = CASES) -> Iterator[Workload]:
     """Yield every case in its types, with all optional inputs but a first state."""
-    for case, setting in CASES.items():
-        for dtype in TYPES.get(case, (float16,)):
+    for case, setting in cases.items():
+        for dtype in TYPES.get(case, (float16,) if case in CASES else (float16, float32)):
             plugin = SelectiveScan(delta_softplus=True).with_inputs(
                 *("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
             )

@@ -8,10 +8,10 @@ benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from drawn_matrices import CASES, SAMPLE, draw
+from drawn_matrices import CASES, HOSTILE, SAMPLE, draw, drawn
 from peers import bind_torch, run_bench
 
 from pluginkit import float32
@@ -19,10 +19,12 @@ from pluginkit.bench.workload import Peer, Workload
 from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.solve import Solve
 
+__all__ = ["CASES", "HOSTILE", "PEERS", "drawn", "workloads"]
 
-def workloads() -> Iterator[Workload]:
+
+def workloads(cases: Mapping[str, tuple[int, int, int]] = CASES) -> Iterator[Workload]:
     """Yield every case in float32, the only type of the peer."""
-    for case, shape in CASES.items():
+    for case, shape in cases.items():
         yield Workload(
             case, "four right sides", Solve(), (float32, float32), draw(shape, columns=4), SAMPLE
         )

@@ -8,9 +8,11 @@ benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
+from drawn_sizes import sizes
 from peers import Function, bind_torch, compiled, run_bench
 
 from pluginkit import float16, float32
@@ -25,11 +27,25 @@ CASES = {
     "one row": (1, 14_336),
     "short rows": (2**20, 7),
 }
+HOSTILE = {
+    "one column": (2**22, 1),
+    "one odd row": (1, 2**23 - 1),
+    "seven": (7, 1_000_003),
+    "few": (3, 5),
+    "11008": (2048, 11_008),
+    "halves of 33": (2**18, 33),
+}
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> tuple[int, int]:
+    """Return rows of at most 2^24 elements together."""
+    rows, size = sizes(rng, 2, 2**24)
+    return rows, size
+
+
+def workloads(cases: Mapping[str, tuple[int, int]] = CASES) -> Iterator[Workload]:
     """Yield every case of a pair and of halves, in two types."""
-    for case, (rows, size) in CASES.items():
+    for case, (rows, size) in cases.items():
         for dtype in (float16, float32):
             pair = [(rows, size), (rows, size)]
             first_rows = (slice(16),)

@@ -8,11 +8,13 @@ benchmarks/results. Elements are drawn from a normal distribution, or as DRAWN s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
+from random import Random
 from typing import Any
 
+from drawn_sizes import size, sizes
 from peers import plain_kernel, run_bench, torch_on_stream_of
 
 from pluginkit import Plugin, bfloat16, float16, float32, int64
@@ -21,7 +23,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.top_k import TopK
 
 #: The shape of x, and k.
-CASES: dict[str, tuple[tuple[int, ...], int]] = {
+Case = tuple[tuple[int, ...], int]
+CASES: dict[str, Case] = {
     "vocabulary": ((1024, 50257), 50),
     "anchors": ((8, 268569), 1000),
     "queries": ((64, 8400), 300),
@@ -40,21 +43,37 @@ CASES: dict[str, tuple[tuple[int, ...], int]] = {
     "few different": ((1024, 50257), 50),
     "smallest beside NaN": ((1024, 50257), 50),
 }
+HOSTILE: dict[str, Case] = {
+    "3 of 16": ((2**20, 16), 3),
+    "1 of a very long": ((1, 2**23 - 1), 1),
+    "all of 4097": ((2048, 4097), 4097),
+    "100,000 of a million": ((1, 1_000_000), 100_000),
+    "1 of each": ((1024, 131_072), 1),
+    "5 of 1000": ((1, 1000), 5),
+    "2000 of 50257": ((512, 50_257), 2000),
+}
 #: The case that is measured in bfloat16 as well; it takes as long as float16.
 BFLOAT16 = "vocabulary"
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Case:
+    """Return rows of at most 2^24 elements together, and any k up to 4096."""
+    shape = sizes(rng, 2, 2**24)
+    return shape, size(rng, 1, min(shape[1], 4096))
+
+
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case and type, and both tactics where they differ."""
-    for case, (shape, k) in CASES.items():
+    for case, setting in cases.items():
+        shape, k = setting
         for dtype in (float32, float16, bfloat16)[: 3 if case == BFLOAT16 else 2]:
             results = prod(shape[:-1]) * k * (dtype.itemsize + int64.itemsize)
             nbytes = prod(shape) * dtype.itemsize + results
-            differ = shape[0] <= 132 and k <= 4096
+            differ = case in CASES and shape[0] <= 132 and k <= 4096
             for tactic in TopK.tactics if differ else TopK.tactics[:1]:
                 plugin = TopK(largest=not case.startswith("smallest")).with_tactic(tactic)
-                types, first_rows = (dtype, int64), (slice(16),)
-                yield Workload(case, tactic, plugin, types, _inputs(case), first_rows, nbytes)
+                types, arrays = (dtype, int64), _inputs(setting, case)
+                yield Workload(case, tactic, plugin, types, arrays, (slice(16),), nbytes)
 
 
 #: What is made of normally drawn numbers.
@@ -67,8 +86,8 @@ DRAWN: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    shape, k = CASES[case]
+def _inputs(setting: Case, case: str) -> Callable[[Any, int], list[Any]]:
+    shape, k = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
         x = xp.random.default_rng(seed).standard_normal(shape, dtype=xp.float32)

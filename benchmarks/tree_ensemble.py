@@ -8,11 +8,13 @@ written to benchmarks/results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import numpy as np
+from drawn_sizes import size
 from peers import bind_torch, compiled, plain_kernel, run_bench
 
 from pluginkit import Plugin, float32, int32
@@ -48,6 +50,14 @@ CASES = {
     "stumps": Ensemble(samples=100_000, features=16, trees=50, depth=1),
     "chains": Ensemble(samples=10_000, features=16, trees=100, depth=64, chain=True),
 }
+HOSTILE = {
+    "5000 stumpy trees, one sample": Ensemble(samples=1, features=30, trees=5000, depth=3),
+    "one deep tree": Ensemble(samples=1_000_000, features=10, trees=1, depth=16),
+    "100 classes": Ensemble(samples=2000, features=30, trees=100, depth=6, targets=100),
+    "one tree, one sample": Ensemble(samples=1, features=4, trees=1, depth=2),
+    "few samples, wide": Ensemble(samples=64, features=10_000, trees=500, depth=6),
+    "17 samples": Ensemble(samples=17, features=30, trees=100, depth=10),
+}
 
 #: torch.compile takes minutes over the unrolled levels of deeper trees.
 _MOST_LEVELS = 16
@@ -55,9 +65,17 @@ _MOST_LEVELS = 16
 SAMPLE = {"x": (slice(0, 200),), "scores": (slice(0, 200),)}
 
 
-def workloads() -> Iterator[Workload]:
+def drawn(rng: Random) -> Ensemble:
+    """Return at most 2^22 numbers of samples, and at most 500 trees of 10 levels."""
+    features = size(rng, 1, 1000)
+    samples, targets = size(rng, 1, 2**22 // features), rng.choice((1, 1, 3, 10))
+    depth = rng.randint(1, 10)
+    return Ensemble(min(samples, 2**17), features, size(rng, 1, 500), depth, targets)
+
+
+def workloads(cases: Mapping[str, Ensemble] = CASES) -> Iterator[Workload]:
     """Yield every case with the sum of leaves, which all peers have."""
-    for case, ensemble in CASES.items():
+    for case, ensemble in cases.items():
         plugin = TreeEnsemble(n_targets=ensemble.targets, features=ensemble.features)
         plugin = plugin.with_inputs("x", "nodes", "roots", "weights")
         dtypes = (float32, int32, int32, float32)
@@ -114,7 +132,7 @@ def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
     thresholds = nodes[:, 1].view(torch.float32)
     children = torch.where(is_leaf[:, None], itself[:, None], nodes[:, 2:].long())
     leaves = torch.where(is_leaf, nodes[:, 2] // targets, 0).long()
-    depth = next(each.depth for each in CASES.values() if _has_shape(each, inputs))
+    depth = _depth(nodes[:, 2:], is_leaf, inputs[2].torch())
     if depth > _MOST_LEVELS:
         raise NotOffered(f"{depth} unrolled levels take it minutes to compile")
 
@@ -128,10 +146,12 @@ def _torch(plugin: Any, inputs: Sequence[DeviceTensor]) -> Callable[..., Any]:
     return walk
 
 
-def _has_shape(ensemble: Ensemble, inputs: Sequence[DeviceTensor]) -> bool:
-    children = _chain(ensemble.depth) if ensemble.chain else _balanced(ensemble.depth)
-    shapes = (ensemble.samples, ensemble.features), (ensemble.trees * len(children), 4)
-    return shapes == (inputs[0].shape, inputs[1].shape)
+def _depth(children: Any, is_leaf: Any, roots: Any) -> int:
+    """Return the levels of the deepest tree below its root."""
+    level, depth = roots.long(), 0
+    while len(level := level[~is_leaf[level]]):
+        level, depth = children[level].flatten().long(), depth + 1
+    return depth
 
 
 _PLAIN = """

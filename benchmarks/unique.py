@@ -9,13 +9,15 @@ compared. Elements are drawn evenly, in a random order, or as DRAWN says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ctypes import c_int, c_size_t, c_void_p
 from math import expm1, log, prod
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
+from drawn_sizes import size
 from peers import Function, bind_torch, nvcc_library, run_bench
 
 from pluginkit import Plugin, float16, float32, int8, int32, int64
@@ -25,7 +27,8 @@ from pluginkit.contract.tensors import DeviceTensor
 from pluginkit.plugins.unique import Unique
 
 #: The shape, the type, the axis, whether sorted, and how many different elements or slices occur.
-CASES: dict[str, tuple[tuple[int, ...], DType, int | None, bool, int]] = {
+Case = tuple[tuple[int, ...], DType, int | None, bool, int]
+CASES: dict[str, Case] = {
     "labels": ((16_777_216,), int32, None, True, 1000),
     "scattered labels": ((8_388_608,), int32, None, True, 1000),
     "identifiers": ((16_777_216,), int64, None, True, 2_000_000),
@@ -45,6 +48,27 @@ CASES: dict[str, tuple[tuple[int, ...], DType, int | None, bool, int]] = {
     "values of float16": ((4096, 4096), float16, None, True, 10_000),
     "classes": ((8, 1024, 1024), int8, None, True, 100),
 }
+HOSTILE: dict[str, Case] = {
+    "one": ((1,), int32, None, True, 2),
+    "two values": ((2**22,), int64, None, True, 2),
+    "few rows, long": ((8, 2**18), float32, 0, True, 5),
+    "single columns": ((1_000_000, 1), int32, 0, True, 200_000),
+    "4000": ((4000,), int64, None, True, 4000),
+    "100,000": ((100_000,), int64, None, True, 30_000),
+    "a million floats": ((1_000_000,), float32, None, True, 1_000_000),
+    "rows of 7": ((200_000, 7), int32, 0, True, 1000),
+}
+
+
+def drawn(rng: Random) -> Case:
+    """Return at most 2^22 elements, or rows of at most 8, of any number of different ones."""
+    dtype, count = rng.choice((int32, int64, float32)), size(rng, 1, 2**22)
+    distinct = size(rng, 1, 2 * count)
+    if rng.random() < 0.7:
+        return (count,), dtype, None, True, distinct
+    columns = rng.randint(1, 8)
+    rows = -(-count // (4 * columns))
+    return (rows, columns), dtype, 0, True, min(distinct, 2 * rows)
 
 
 def _scattered(xp: Any, drawn: Any, distinct: int) -> Any:
@@ -80,29 +104,30 @@ def _found(case: str, count: int, distinct: int) -> int:
     return round(-distinct * expm1(-count / distinct))
 
 
-def workloads() -> Iterator[Workload]:
+def workloads(cases: Mapping[str, Case] = CASES) -> Iterator[Workload]:
     """Yield every case; the bytes to move are x, an index for each slice, and the results."""
-    for case, (shape, dtype, axis, is_sorted, distinct) in CASES.items():
+    for case, setting in cases.items():
+        shape, dtype, axis, is_sorted, distinct = setting
         count = prod(shape) if axis is None else shape[axis]
         found = _found(case, count, distinct)
         slice_bytes = prod(shape) // count * dtype.itemsize
         nbytes = prod(shape) * dtype.itemsize + count * int64.itemsize
         nbytes += found * (slice_bytes + 2 * int64.itemsize)
-        plugin, arrays = Unique(axis=axis, sorted=is_sorted), _inputs(case)
+        plugin, arrays = Unique(axis=axis, sorted=is_sorted), _inputs(setting, case)
         order = "sorted" if is_sorted else "as found"
         yield Workload(case, order, plugin, (dtype,), arrays, compulsory_bytes=nbytes)
 
 
-def _inputs(case: str) -> Callable[[Any, int], list[Any]]:
-    shape, dtype, axis, _, distinct = CASES[case]
+def _inputs(setting: Case, case: str) -> Callable[[Any, int], list[Any]]:
+    shape, dtype, axis, _, distinct = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
         rng = xp.random.default_rng(seed)
         if axis is None:
-            drawn = rng.integers(0, distinct, shape)
+            numbers = rng.integers(0, distinct, shape)
             if case in DRAWN:
-                return [DRAWN[case](xp, drawn, distinct)]
-            return [drawn - distinct // 2 if dtype is not float16 else drawn / 16]
+                return [DRAWN[case](xp, numbers, distinct)]
+            return [numbers - distinct // 2 if dtype is not float16 else numbers / 16]
         rest = prod(shape) // shape[axis]
         slices = rng.integers(0, 1000, (distinct, rest))
         chosen = slices[rng.integers(0, distinct, shape[axis])]

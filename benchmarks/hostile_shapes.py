@@ -1,0 +1,230 @@
+"""Every plugin and its peers on inputs that nobody tuned for, on a GPU.
+
+    python benchmarks/hostile_shapes.py
+    python benchmarks/hostile_shapes.py dft unique --seed 7 --json FILE
+
+A benchmark's module has, beside its CASES, HOSTILE shapes and a function ``drawn``, whose bounds
+its docstring states. Each run measures the hostile ones and four that it draws, so that no kernel
+can be made for them; ``--seed`` draws those of another run again. Of a hostile case the first
+workload is measured, and one of its others that depends on its name alone; of a drawn one any.
+
+Plugins run in processes beside each other, and only their timed passes take turns. Every result
+is compared: with the reference or, where that needs more than two seconds, with a peer's result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
+from importlib import import_module
+from pathlib import Path
+from queue import Queue
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hostile_table import summary_line
+from record import host_environment, record
+
+from pluginkit.bench.bench_report import Measurement
+from pluginkit.bench.workload import Peer, Workload
+
+#: The benchmarks that take longest, which begin first.
+LONGEST = (
+    *("rms_norm", "layer_norm", "swi_glu", "scatter_nd", "scatter_elements", "antialias_resize"),
+    *("tree_ensemble", "max_pool", "rotary_embedding", "grid_sample"),
+)
+#: How the benchmark of a plugin ends.
+_RUNS = re.compile(r"^    raise SystemExit\(run_bench\(", re.MULTILINE)
+_DRAWN = 4
+#: Passes over fewer buffer sets than a benchmark's own take turns more often.
+_MOST_SETS = 32
+_REFERENCE_SECONDS = 2.0
+#: Modes of torch.compile that take minutes are left to the benchmarks.
+_LEFT_OUT = ("max-autotune",)
+
+
+def benchmark_names() -> list[str]:
+    """Return the benchmarks that have hostile shapes."""
+    texts = {path.stem: path.read_text() for path in Path(__file__).parent.glob("*.py")}
+    names = [name for name, text in texts.items() if "HOSTILE" in text and _RUNS.search(text)]
+    return list(dict.fromkeys((*LONGEST, *sorted(names))))
+
+
+def workloads_of(name: str, seed: int) -> Iterator[Workload]:
+    """Yield the workloads of a benchmark: two of each hostile case, one of each drawn one."""
+    module, rng = import_module(name), Random(f"{name} {seed}")
+    for case, given in module.HOSTILE.items():
+        first, *others = module.workloads({case: given})
+        yield first
+        if others:
+            yield Random(f"{name} {case}").choice(others)
+    for number in range(_DRAWN):
+        yield rng.choice(list(module.workloads({f"drawn {number + 1}": module.drawn(rng)})))
+
+
+def peers_of(name: str) -> list[Peer]:
+    """Return the peers of a benchmark."""
+    return [peer for peer in import_module(name).PEERS if peer.name not in _LEFT_OUT]
+
+
+def row_of(plugin: str, found: Sequence[Measurement]) -> dict[str, Any]:
+    """Return what the measurements of one workload say."""
+    own, *peers = found
+    times = {each.implementation: each.device_us for each in peers if each.device_us}
+    fastest = min(times, key=times.__getitem__, default=None)
+    kept = ("case", "variant", "dtype", "shapes", "status", "note", "error", "floor_us")
+    measured = asdict(own)
+    row = {"plugin": plugin, **{key: measured[key] for key in kept}, "device_us": own.device_us}
+    row["peers"] = {each.implementation: each.device_us or each.status for each in peers}
+    if fastest and own.device_us:
+        row |= {"fastest": fastest, "ratio": own.device_us / times[fastest]}
+    return row
+
+
+def _measure(name: str, seed: int, turns: Path) -> None:
+    """Print the machine, and then a row for each workload, as lines of JSON."""
+    from pluginkit.bench.gpu_timer import GpuTimer, Passes
+    from pluginkit.bench.run_benchmark import measurements_of
+    from pluginkit.trt.flavour import load_flavour
+
+    passes = Passes(most=11, fewest=3, seconds=0.06, warm_ups=1, longest=0.2, has_host_times=False)
+    gpu, flavour = GpuTimer(turns, passes), load_flavour()
+    bandwidth = gpu.copy_bandwidth()
+    environment = host_environment() | gpu.environment()
+    environment["tensorrt"] = f"{flavour.name} {flavour.version}"
+    _print({"environment": environment, "method": gpu.method, "copy_bandwidth": bandwidth})
+    for workload in workloads_of(name, seed):
+        sets = min(workload.most_sets or _MOST_SETS, _MOST_SETS)
+        plugin = type(workload.plugin).__name__
+        try:
+            with gpu.current():
+                found = list(
+                    measurements_of(
+                        replace(workload, most_sets=sets),
+                        peers_of(name),
+                        gpu,
+                        flavour=flavour,
+                        bandwidth=bandwidth,
+                        reference_seconds=_REFERENCE_SECONDS,
+                    )
+                )
+        except Exception as error:  # the next workload may succeed
+            _print(_failed(plugin, workload, f"{type(error).__name__}: {error}"))
+        else:
+            _print(row_of(plugin, found))
+        gpu.free()
+
+
+def _failed(plugin: str, workload: Workload, note: str) -> dict[str, Any]:
+    names = {"case": workload.case, "variant": workload.variant}
+    return {
+        "plugin": plugin, **names, "dtype": workload.dtypes[0].name, "status": "failed",
+        "note": note,
+    }  # fmt: skip
+
+
+def _print(document: dict[str, Any]) -> None:
+    print(json.dumps(document), flush=True)
+
+
+def rows_of(
+    names: Sequence[str], seed: int, turns: Path, processes: int
+) -> Iterator[dict[str, Any]]:
+    """Yield what the processes of benchmarks print, as they print it."""
+    # One thread compiles for each process; the pools of all would outnumber the cores.
+    environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    printed: Queue[dict[str, Any] | None] = Queue()
+    started: list[subprocess.Popen[str]] = []
+
+    def read(name: str) -> None:
+        command = [sys.executable, __file__, name, "--turns", str(turns), "--seed", str(seed)]
+        command.append("--lines")
+        try:
+            with subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, text=True
+            ) as process:
+                started.append(process)
+                for line in process.stdout or ():
+                    if line.startswith("{"):
+                        printed.put(json.loads(line))
+            if process.returncode:
+                note = f"the process ended with {process.returncode}"
+                printed.put({"plugin": name, "case": "", "status": "failed", "note": note})
+        finally:
+            printed.put(None)
+
+    with ThreadPoolExecutor(processes) as pool:
+        try:
+            running = len([pool.submit(read, name) for name in names])
+            while running:
+                row = printed.get()
+                if row is None:
+                    running -= 1
+                else:
+                    yield row
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in started:
+                process.kill()
+
+
+def _line(row: dict[str, Any]) -> str:
+    words = [row["plugin"], row["case"], row.get("variant", ""), row.get("dtype", "")]
+    if "ratio" in row:
+        words.append(f"{row['ratio']:.3f} of {row['fastest']}, {row['device_us']:.1f} us")
+    return " | ".join([*words, *[row[key] for key in ("status", "note") if row[key]]])
+
+
+def main() -> int:
+    """Measure; print a line for each workload and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks, such as top_k; all")
+    parser.add_argument("--seed", type=int, help="draws shapes; another for each run")
+    parser.add_argument("--turns", type=Path, metavar="FILE", help="as pluginkit bench --turns")
+    parser.add_argument("--processes", type=int, default=8, help="so many side by side; 8")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the results are written")
+    parser.add_argument("--lines", action="store_true", help="print rows of JSON, from one process")
+    args = parser.parse_args()
+    names = args.names or benchmark_names()
+    seed = secrets.randbelow(2**31) if args.seed is None else args.seed
+    with TemporaryDirectory() as folder:
+        turns = args.turns or Path(folder) / "turns"
+        if args.lines:
+            for name in names:
+                _measure(name, seed, turns)
+            return 0
+        return _record(rows_of(names, seed, turns, args.processes), seed, args.json)
+
+
+def _record(printed: Iterator[dict[str, Any]], seed: int, path: Path | None) -> int:
+    """Write the rows, also those of a run that is stopped; return the exit code."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    machine: dict[str, Any] = {}
+    rows = []
+    try:
+        for row in printed:
+            if "environment" in row:
+                machine = row
+            else:
+                rows.append(row)
+                print(_line(row), flush=True)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        environment = machine.pop("environment", {})
+        record("hostile_shapes", environment, rows, path, seed=seed, **machine)
+        print(summary_line(rows))
+    return 1 if any(row["status"] != "ok" for row in rows) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
