@@ -22,12 +22,13 @@ import secrets
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
-from queue import Queue
+from queue import Empty, Queue
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -85,7 +86,9 @@ def row_of(plugin: str, found: Sequence[Measurement]) -> dict[str, Any]:
     kept = ("case", "variant", "dtype", "shapes", "status", "note", "error", "floor_us")
     measured = asdict(own)
     row = {"plugin": plugin, **{key: measured[key] for key in kept}, "device_us": own.device_us}
-    row["peers"] = {each.implementation: each.device_us or each.status for each in peers}
+    row["peers"] = {
+        each.implementation: each.device_us or f"{each.status}: {each.note}" for each in peers
+    }
     if fastest and own.device_us:
         row |= {"fastest": fastest, "ratio": own.device_us / times[fastest]}
     return row
@@ -97,7 +100,7 @@ def _measure(name: str, seed: int, turns: Path) -> None:
     from pluginkit.bench.run_benchmark import measurements_of
     from pluginkit.trt.flavour import load_flavour
 
-    passes = Passes(most=11, fewest=3, seconds=0.06, warm_ups=1, longest=0.2, has_host_times=False)
+    passes = Passes(most=11, fewest=2, seconds=0.05, warm_ups=1, longest=0.1, has_host_times=False)
     gpu, flavour = GpuTimer(turns, passes), load_flavour()
     bandwidth = gpu.copy_bandwidth()
     environment = host_environment() | gpu.environment()
@@ -138,12 +141,13 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def rows_of(
-    names: Sequence[str], seed: int, turns: Path, processes: int
+    names: Sequence[str], seed: int, turns: Path, processes: int, seconds: float
 ) -> Iterator[dict[str, Any]]:
-    """Yield what the processes of benchmarks print, as they print it."""
+    """Yield what the processes of benchmarks print, as they print it, for so many seconds."""
+    latest = time.monotonic() + seconds
     # One thread compiles for each process; the pools of all would outnumber the cores.
     environment = os.environ | {"TORCHINDUCTOR_COMPILE_THREADS": "1"}
-    printed: Queue[dict[str, Any] | None] = Queue()
+    printed: Queue[dict[str, Any] | str] = Queue()  # a row, or who has ended
     started: list[subprocess.Popen[str]] = []
 
     def read(name: str) -> None:
@@ -158,31 +162,38 @@ def rows_of(
                     if line.startswith("{"):
                         printed.put(json.loads(line))
             if process.returncode:
-                note = f"the process ended with {process.returncode}"
-                printed.put({"plugin": name, "case": "", "status": "failed", "note": note})
+                printed.put(_ended(name, f"the process ended with {process.returncode}"))
         finally:
-            printed.put(None)
+            printed.put(name)
 
     with ThreadPoolExecutor(processes) as pool:
         try:
-            running = len([pool.submit(read, name) for name in names])
+            running = {name: pool.submit(read, name) for name in names}
             while running:
-                row = printed.get()
-                if row is None:
-                    running -= 1
+                row = printed.get(timeout=max(0, latest - time.monotonic()))
+                if isinstance(row, str):
+                    del running[row]
                 else:
                     yield row
+        except Empty:
+            yield from (_ended(name, f"not ended after {seconds:.0f} s") for name in running)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in started:
                 process.kill()
 
 
+def _ended(name: str, note: str) -> dict[str, Any]:
+    return {"plugin": name, "case": "", "status": "failed", "note": note}
+
+
 def _line(row: dict[str, Any]) -> str:
     words = [row["plugin"], row["case"], row.get("variant", ""), row.get("dtype", "")]
     if "ratio" in row:
         words.append(f"{row['ratio']:.3f} of {row['fastest']}, {row['device_us']:.1f} us")
-    return " | ".join([*words, *[row[key] for key in ("status", "note") if row[key]]])
+    words += [row[key] for key in ("status", "note") if row[key]]
+    peers = row.get("peers", {}).items()
+    return " | ".join([*words, *(f"{name}: {why}" for name, why in peers if isinstance(why, str))])
 
 
 def main() -> int:
@@ -191,7 +202,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks, such as top_k; all")
     parser.add_argument("--seed", type=int, help="draws shapes; another for each run")
     parser.add_argument("--turns", type=Path, metavar="FILE", help="as pluginkit bench --turns")
-    parser.add_argument("--processes", type=int, default=8, help="so many side by side; 8")
+    parser.add_argument("--processes", type=int, default=12, help="so many side by side; 12")
+    parser.add_argument("--seconds", type=float, default=3600, help="stop after so many; 3600")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the results are written")
     parser.add_argument("--lines", action="store_true", help="print rows of JSON, from one process")
     args = parser.parse_args()
@@ -203,21 +215,21 @@ def main() -> int:
             for name in names:
                 _measure(name, seed, turns)
             return 0
-        return _record(rows_of(names, seed, turns, args.processes), seed, args.json)
+        printed = rows_of(names, seed, turns, args.processes, args.seconds)
+        return _record(printed, seed, args.json)
 
 
 def _record(printed: Iterator[dict[str, Any]], seed: int, path: Path | None) -> int:
     """Write the rows, also those of a run that is stopped; return the exit code."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    machine: dict[str, Any] = {}
-    rows = []
+    began, machine, rows = time.monotonic(), dict[str, Any](), list[dict[str, Any]]()
     try:
         for row in printed:
             if "environment" in row:
                 machine = row
             else:
                 rows.append(row)
-                print(_line(row), flush=True)
+                print(f"{time.monotonic() - began:.0f} s | {_line(row)}", flush=True)
     finally:
         signal.signal(signal.SIGTERM, before)
         environment = machine.pop("environment", {})

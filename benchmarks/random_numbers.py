@@ -23,13 +23,13 @@ from pluginkit.plugins.random_numbers import RandomNumbers
 
 #: How many numbers.
 CASES = {"a layer": 2**23, "odd": 2**20 + 3, "few": 1000}
-HOSTILE = {"many": 2**27, "one": 1, "odd and few": 100_003}
+HOSTILE = {"many": 2**26, "one": 1, "odd and few": 100_003}
 OFFSET = 0.5
 
 
 def drawn(rng: Random) -> int:
-    """Return at most 2^26."""
-    return size(rng, 1, 2**26)
+    """Return at most 2^25."""
+    return size(rng, 1, 2**25)
 
 
 def workloads(cases: Mapping[str, int] = CASES) -> Iterator[Workload]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from importlib import import_module
@@ -85,7 +86,7 @@ def test_a_row_has_the_fastest_peer() -> None:
     refusing = measured("refusing", None, "not offered", "no")
     row = hostile_shapes.row_of("Sum", [own, slow, fast, refusing])
     assert (row["fastest"], row["ratio"]) == ("fast", 1.5)
-    assert row["peers"] == {"slow": 9.0, "fast": 2.0, "refusing": "not offered"}
+    assert row["peers"] == {"slow": 9.0, "fast": 2.0, "refusing": "not offered: no"}
     wrong = hostile_shapes.row_of("Sum", [measured("pluginkit", None, "wrong", "error 2"), fast])
     assert (wrong["status"], wrong["note"], "ratio" in wrong) == ("wrong", "error 2", False)
     assert "ratio" not in hostile_shapes.row_of("Sum", [own, refusing])
@@ -132,13 +133,15 @@ def test_the_page_has_what_was_measured(
 def test_a_process_that_ends_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys\n"
+        "import sys, time\n"
         "print('words that others print')\n"
         'print(\'{"plugin": "\' + sys.argv[1] + \'", "status": "ok"}\')\n'
+        "sys.stdout.flush()\n"
+        "time.sleep(60 * (sys.argv[1] == 'slow'))\n"
         "sys.exit(3 if sys.argv[1] == 'bad' else 0)\n"
     )
     monkeypatch.setattr(hostile_shapes, "__file__", str(script))
-    found = list(hostile_shapes.rows_of(["good", "bad"], 0, tmp_path / "turns", 2))
+    found = list(hostile_shapes.rows_of(["good", "bad"], 0, tmp_path / "turns", 2, 60))
     assert sorted(json.dumps(row) for row in found) == sorted(
         json.dumps(row)
         for row in (
@@ -147,6 +150,14 @@ def test_a_process_that_ends_is_a_row(tmp_path: Path, monkeypatch: pytest.Monkey
             {"plugin": "bad", "case": "", "status": "failed", "note": "the process ended with 3"},
         )
     )
+    began = time.monotonic()
+    found = list(hostile_shapes.rows_of(["slow", "never"], 0, tmp_path / "turns", 1, 0.5))
+    assert [(row["plugin"], row["status"]) for row in found[-2:]] == [
+        ("slow", "failed"),
+        ("never", "failed"),
+    ]
+    assert found[-1]["note"] == "not ended after 0 s"
+    assert time.monotonic() - began < 30
 
 
 def test_what_cannot_be_measured_is_a_row(
