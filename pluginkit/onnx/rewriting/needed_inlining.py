@@ -23,6 +23,7 @@ from pluginkit.onnx.model.function_opsets import (
     share_opset,
 )
 from pluginkit.onnx.model.graphs import root_of, scopes, tensors
+from pluginkit.onnx.model.structure import check_structure
 
 _Key = tuple[str, str]
 #: The types of values between nodes that some rewrites look for, whatever the operator is.
@@ -68,14 +69,15 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
         Whether a function was inlined that TensorRT's parser does not take.
 
     Errors:
-        PK408: the functions cannot be inlined.
+        PK408: the functions cannot be inlined, or a call lacks an input that its function needs.
     """
     if not model.functions:
         return False
     light = _without_weights(model)
     share_opset(light)
     has_others = has_other_opsets(light)
-    refused = _name_overloads(light) | _called_with_fewer_inputs(light) | _mistaken(light)
+    fewer = _called_with_fewer_inputs(light)
+    refused = _name_overloads(light) | fewer | _mistaken(light)
     wanted = _wanted(light, op_types, refused)
     if not wanted:
         return False
@@ -92,6 +94,8 @@ def inline_needed(model: onnx.ModelProto, op_types: Collection[str]) -> bool:
             cause=f"{_OTHER_OPSETS if has_others else ''}{error}",
             fix="export the model again.",
         ) from error
+    if fewer:  # an operator may need the input that the call leaves out
+        check_structure(inlined)
     _import_domains(inlined, model.functions)
     for field in ("functions", "opset_import"):
         model.ClearField(field)

@@ -196,6 +196,14 @@ def test_a_function_of_an_opset_beyond_32_bits_is_refused():
         rewrite_model(model, find_rewrites())
 
 
+def test_a_call_without_an_input_that_its_function_needs():
+    model = model_of(
+        [call("F", inputs=("x",))], [function("F", [helper.make_node("Add", ["a", "i"], ["z"])])]
+    )
+    with pytest.raises(ModelError, match="PK408 Add 'y' lacks input 1, which is not optional"):
+        rewrite_model(model, find_rewrites())
+
+
 def test_functions_of_another_opset_with_the_same_operators_need_no_conversion():
     """onnx cannot convert them where a type is unknown."""
     unknown = helper.make_node("Unknown", ["x"], ["u"], domain="custom")
