@@ -1,16 +1,13 @@
-"""Turn Resize with antialias and sizes that vary into products with matrices of weights."""
+"""Turn Resize with antialias, or with computed scales, into products with computed weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_graphsurgeon as gs
 
-from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
-
-if TYPE_CHECKING:
-    import onnx_graphsurgeon as gs
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite, is_op
 
 _MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
 _SCALAR = np.zeros(0, np.int64)
@@ -30,8 +27,8 @@ class ExpandDynamicResize(Rewrite):
 
     For sizes that are known only when the model runs; for stored sizes there is ExpandResize. The
     weights of an axis are a matrix over its elements before and after, computed when the model
-    runs.
-    Modes linear and cubic, computed in float32.
+    runs, in float32. Without antialias, for scales that follow from the data of the model, which
+    TensorRT refuses; of mode nearest an axis is gathered.
     """
 
     pattern = Op("Resize", "x", *map(Optional, ("roi", "scales", "sizes")))
@@ -39,10 +36,11 @@ class ExpandDynamicResize(Rewrite):
     def check(
         self, match: Match, x: gs.Tensor, scales: gs.Tensor | None, sizes: gs.Tensor | None
     ) -> str | list[int]:
-        if not match.attribute("antialias", 0):
-            return "it has no antialias"
-        if match.attribute("mode", "nearest") not in ("linear", "cubic"):
-            return "it takes the nearest elements"
+        if not match.attribute("antialias", 0) and not _follow_from_data(match, scales):
+            return "it has no antialias, and no scales that follow from data"
+        if match.onnx_opset < 11:
+            return "it is of an opset below 11, which has other coordinates"
+        mode = match.attribute("mode", "nearest")
         if match.attribute("coordinate_transformation_mode", "half_pixel") not in _MODES:
             return "its coordinates are of another mode"
         if match.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
@@ -56,7 +54,8 @@ class ExpandDynamicResize(Rewrite):
             return "it has neither scales nor sizes"
         if match.constant(given) is not None and all(shape[axis] is not None for axis in axes):
             return "its sizes are known"
-        return match.dtype_problem(FLOATS, x) or axes
+        problem = None if mode == "nearest" else match.dtype_problem(FLOATS, x)
+        return problem or axes
 
     def rewrite(
         self,
@@ -67,7 +66,8 @@ class ExpandDynamicResize(Rewrite):
         facts: list[int],
     ) -> list[gs.Node]:
         new = Replacement(match)
-        value, rank = new.cast(x, "float32"), match.rank(x) or 0
+        is_nearest = match.attribute("mode", "nearest") == "nearest"
+        value, rank = x if is_nearest else new.cast(x, "float32"), match.rank(x) or 0
         shape = new.add("Shape", x)
         for at, axis in enumerate(facts):
             if _is_kept(match, x, axis, at):
@@ -80,17 +80,67 @@ class ExpandDynamicResize(Rewrite):
                 scale = new.cast(_element(new, scales, at), "float32")
                 resized = new.add("Floor", new.add("Mul", size, scale))
                 lengths = _Lengths(size, resized, scale)
-            value = _resize(new, match, value, rank, axis, lengths)
+            if is_nearest:
+                value = new.add("Gather", value, _nearest(new, match, lengths), axis=axis)
+            else:
+                value = _resize(new, match, value, rank, axis, lengths)
         return new.end("Cast", value, to=match.dtype(x))
 
 
 def _is_kept(match: Match, x: gs.Tensor, axis: int, at: int) -> bool:
     """Whether an axis is known to keep its size."""
     before, after = (x.shape or [])[axis : axis + 1], match.outputs[0].shape or []
-    stored = match.constant(match["scales"])
-    if stored is not None and stored.size and float(stored.reshape(-1)[at]) == 1:
+    if _stored_scale(match, match["scales"], at) == 1:
         return True
     return bool(before and before[0] is not None and after[axis : axis + 1] == before)
+
+
+def _stored_scale(match: Match, scales: gs.Tensor, at: int) -> float | None:
+    """Return a scale that is stored, or joined with computed ones; None for those."""
+    stored = match.constant(scales)
+    if stored is not None:
+        return float(stored.reshape(-1)[at]) if stored.size else None
+    node = match.producer(scales.name)
+    if node is None or not is_op(node, "Concat"):
+        return None
+    pieces = [match.constant_called(name) for name in node.input]
+    before = pieces[: next((i for i, each in enumerate(pieces) if each is None), None)]
+    first = [float(scale) for each in before if each is not None for scale in each.flat]
+    return first[at] if at < len(first) else None
+
+
+def _follow_from_data(match: Match, scales: gs.Tensor | None) -> bool:
+    """Whether scales follow from floating-point values that are no sizes and not stored."""
+    if scales is None or not scales.name or match.onnx_opset < 13:
+        return False
+    to_see, seen = [scales.name], set[str]()
+    while to_see:
+        name = to_see.pop()
+        if not name or name in seen or match.constant_called(name) is not None:
+            continue
+        seen.add(name)
+        node = match.producer(name)
+        if node is not None and is_op(node, node.op_type):
+            to_see += [] if node.op_type in ("Shape", "Size") else node.input
+        value = gs.Variable(name)
+        if node is None and match.dtype(value) in FLOATS and not match.is_external(value):
+            return True
+    return False
+
+
+def _nearest(new: Replacement, match: Match, lengths: _Lengths) -> NodeInput:
+    """Return the index of the nearest element for each new one."""
+    zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
+    at = _coordinates(new, match, new.add("Range", zero, lengths.resized, one), lengths)
+    rounding = match.attribute("nearest_mode", "round_prefer_floor")
+    if rounding == "round_prefer_floor":
+        at = new.add("Sub", at, half)
+    elif rounding == "round_prefer_ceil":
+        at = new.add("Add", at, half)
+    is_above = rounding in ("round_prefer_floor", "ceil")
+    whole = new.add("Ceil" if is_above else "Floor", at)
+    last = new.add("Sub", lengths.size, one)
+    return new.add("Cast", new.add("Min", new.add("Max", whole, zero), last), to="int64")
 
 
 def _resize(
@@ -117,7 +167,9 @@ def _resize(
 def _weights(new: Replacement, match: Match, lengths: _Lengths) -> tuple[NodeInput, NodeInput]:
     """Return the elements to read, which may be outside, and the weights [after, read]."""
     is_cubic = match.attribute("mode", "linear") == "cubic"
-    shrink = new.add("Min", lengths.scale, np.float32(1))
+    shrink: NodeInput = np.float32(1)
+    if match.attribute("antialias", 0):
+        shrink = new.add("Min", lengths.scale, np.float32(1))
     zero, one = np.float32(0), np.float32(1)
     first: NodeInput = zero
     end = lengths.size
