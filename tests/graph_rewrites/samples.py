@@ -68,6 +68,7 @@ from pluginkit.graph_rewrites.expand_vector_operators import (
 )
 from pluginkit.graph_rewrites.rename_einsum_letters import RenameEinsumLetters
 from pluginkit.graph_rewrites.spread_sizes import SpreadSizes
+from pluginkit.graph_rewrites.store_mel_weights import StoreMelWeights
 from pluginkit.graph_rewrites.widen_range import WidenRange
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.running.run_model import run_onnxruntime
@@ -742,6 +743,15 @@ def _other_samples() -> dict[str, Sample]:
     found["identity matrix"] = sample(
         ExpandEyeLike, "EyeLike", {"x": normal(3, 5)}, dims={"x": ("n", 5)}, k=1
     )
+    numbers = {
+        "mels": i64(8),
+        "length": i64(64),
+        "rate": i64(8000),
+        "low": f32(20),
+        "high": f32(4000),
+    }
+    numbers = {each: number.reshape(()) for each, number in numbers.items()}
+    found["mel weights"] = sample(StoreMelWeights, "MelWeightMatrix", numbers, stored=[*numbers])
     for name, blocks, options in [
         ("", 25, {}),
         (", strided", 21, {"strides": [2, 1], "pads": [0, 1, 0, 1]}),
