@@ -293,9 +293,11 @@ def test_a_long_report_is_cut_short_and_says_so(capsys: Capture) -> None:
         AppliedRewrite("ReplaceX", "main graph", f"node_{i}", f"y_{i}", ("X_PK",))
         for i in range(150)
     ]
+    applied.append(AppliedRewrite("DropY", "main graph", "node", "y", ()))
     print_report(RewriteResult(onnx.ModelProto(), applied, [], [], [], {}))
     printed = capsys.readouterr().out
     assert "ReplaceX: 150 rewritten to X_PK" in printed
+    assert "DropY: 1 rewritten to nothing" in printed
     assert "node_99 " in printed
     assert "node_100 " not in printed
     assert "and 50 more" in printed

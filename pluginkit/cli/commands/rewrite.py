@@ -158,7 +158,7 @@ def print_report(result: RewriteResult) -> None:
 
     for rewrite, made in dict.fromkeys((one.rewrite, one.made) for one in result.applied):
         alike = [one for one in result.applied if (one.rewrite, one.made) == (rewrite, made)]
-        title = f"{rewrite}: {len(alike)} rewritten to {', '.join(made)}"
+        title = f"{rewrite}: {len(alike)} rewritten to {', '.join(made) or 'nothing'}"
         print_table(title, ("node", "in"), [(one.node, one.where) for one in alike[:_SHOWN]])
         _print_rest(alike)
     for note in result.notes:
