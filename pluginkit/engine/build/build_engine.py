@@ -117,7 +117,7 @@ def build_engine(
     Errors:
         PK4xx, PK523: the model is unreadable, it needs a plugin that was not found, or there is no
             such rewrite.
-        PK500 to PK505: shapes.  PK510 to PK514: the flavour cannot do this here.  PK525, PK526:
+        PK500 to PK506: shapes.  PK510 to PK514: the flavour cannot do this here.  PK525, PK526:
             files.
         PK8xx: the options ask for a plan that holds its plugins, and one cannot be exported.
         PK520: the parser refuses the model.  PK521: the build fails.  PK522: a plugin refuses the

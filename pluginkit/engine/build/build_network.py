@@ -55,7 +55,7 @@ def build_network(
         verbose: whether TensorRT's log goes to stderr.
 
     Errors:
-        PK529, PK430: the script.  PK500 to PK505: shapes.  PK510 to PK514: the flavour cannot do
+        PK529, PK430: the script.  PK500 to PK506: shapes.  PK510 to PK514: the flavour cannot do
             this here.  PK525, PK526: files.  PK521: the build fails.  PK204: a plugin's callback
             failed.
     """

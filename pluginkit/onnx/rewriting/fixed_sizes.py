@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import onnx
 
+from pluginkit.errors import RewriteError, UsageError
 from pluginkit.onnx.inference.given_ranges import given_ranges
 from pluginkit.onnx.inference.network_inputs import inputs_of_model
 from pluginkit.onnx.inference.shape_ranges import ShapeSpec
@@ -68,3 +69,26 @@ def fix_sizes(model: onnx.ModelProto, extents: Mapping[str, tuple[int, int]]) ->
         for dim in dims_of(value.type) or ():
             if dim.dim_param in sizes:
                 dim.dim_value = sizes[dim.dim_param]
+
+
+def refuse_unfit_sizes(extents: Mapping[str, tuple[int, int]], failure: RewriteError) -> None:
+    """Blame the sizes that a user fixed, if a model to which they belong became invalid.
+
+    Args:
+        extents: the least and the greatest size of named dimensions.
+        failure: what the ONNX checker says of the rewritten model.
+
+    Errors:
+        PK506: a size is fixed, and the types or shapes of the rewritten model contradict.
+    """
+    sizes = {name: least for name, (least, largest) in extents.items() if least == largest}
+    if failure.code == "PK423" and failure.cause and sizes:
+        given = ", ".join(f"{name}={size}" for name, size in sizes.items())
+        raise UsageError(
+            "PK506",
+            f"the model does not fit the sizes that --shapes fixes, {given}; expected sizes that "
+            "every node fits, those of branches that are never taken, too.",
+            cause=failure.cause,
+            fix="give sizes that fit, or a range. If a branch is chosen by an input that is always "
+            "the same, such as a sampling rate, make the input an initializer with that value.",
+        ) from failure

@@ -34,7 +34,7 @@ from pluginkit.onnx.model.graphs import scopes, sorted_nodes
 from pluginkit.onnx.model.plugin_nodes import PluginKey, Plugins, complete_plugin_nodes
 from pluginkit.onnx.model.weightless_model import skeleton_for_inference
 from pluginkit.onnx.rewriting.empty_inputs import drop_last_empty_inputs
-from pluginkit.onnx.rewriting.fixed_sizes import fix_sizes, given_extents
+from pluginkit.onnx.rewriting.fixed_sizes import fix_sizes, given_extents, refuse_unfit_sizes
 from pluginkit.onnx.rewriting.graph_rewrite import GraphRewrite
 from pluginkit.onnx.rewriting.known_values import Extents
 from pluginkit.onnx.rewriting.needed_inlining import inline_needed
@@ -113,7 +113,7 @@ def rewrite_model(
             error the model is unusable.
 
     Errors:
-        PK425: the choice names a rewrite that does not exist.  PK500 to PK504: shapes.
+        PK425: the choice names a rewrite that does not exist.  PK500 to PK506: shapes.
         PK403, PK408: the model is invalid.
         PK421: a rewrite failed or returned something wrong.  PK422: a rewrite never ends.
         PK423, PK424: the result is invalid; the message names the node.
@@ -164,7 +164,11 @@ def rewrite_model(
             refuse_contradictions(original, error)
             raise
         del passes  # the checker needs the memory
-        check_rewritten(signature, original, result)
+        try:
+            check_rewritten(signature, original, result)
+        except RewriteError as error:
+            refuse_unfit_sizes(extents, error)
+            raise
     elif not in_place and not had_to_inline and len(result.functions) < len(model.functions):
         result.CopyFrom(model)  # no function had to be inlined after all
         given_extents(result, shapes)  # names its dimensions again

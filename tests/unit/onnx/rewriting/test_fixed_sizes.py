@@ -5,6 +5,7 @@ import pytest
 
 from pluginkit.errors import UsageError
 from pluginkit.graph_rewrites.fold_known import FoldKnown
+from pluginkit.graph_rewrites.take_known_branch import TakeKnownBranch
 from pluginkit.onnx.inference.value_types import dims_of
 from pluginkit.onnx.rewriting.fixed_sizes import given_extents
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
@@ -74,3 +75,30 @@ def test_values_of_a_shape_tensor_are_no_sizes():
     assert given_extents(model, {"size": "1x1,8x9,8x20", "ids": "7"}) == {"N": (7, 7)}
     with pytest.raises(UsageError, match="PK502.*'size' have 3 values; expected 2"):
         given_extents(model, {"size": "1x1x1"})
+
+
+def test_a_branch_that_does_not_fit_a_size():
+    """What fixes the size is to blame, not a rewrite that finds it out."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["": 18]>
+        g (float[2, N] x, bool c) => (float y) <int64[1] one = {1}, int64[2] new = {2, 3}> {
+            y = If (c) <
+                then_branch = t () => (float u) { u = ReduceSum<keepdims = 0>(x) },
+                else_branch = e () => (float v) {
+                    n = Shape<start = 1>(x) single = Equal(n, one)
+                    s = If (single) <
+                        then_branch = f () => (k) { k = Unsqueeze(x, new) },
+                        else_branch = h () => (l) { l = Identity(x) }
+                    >
+                    d = DepthToSpace<blocksize = 1>(s)
+                    v = ReduceSum<keepdims = 0>(d)
+                }
+            >
+        }"""
+    )
+    rewrites = [FoldKnown, TakeKnownBranch]
+    with pytest.raises(UsageError, match="PK506 .* fixes, N=5; expected") as caught:
+        rewrite_model(model, rewrites, shapes={"x": "2x5"})
+    assert "DepthToSpace" in caught.value.cause
+    assert rewrite_model(model, rewrites, shapes={"x": "2x1"}).applied
+    assert rewrite_model(model, rewrites).applied == []
