@@ -28,6 +28,7 @@ from pluginkit import (
 from pluginkit.plugins.non_max_suppression.cases import non_max_suppression_cases
 from pluginkit.plugins.non_max_suppression.launches import (
     DEFINES,
+    MOST_BOXES,
     NonMaxSuppressionLaunches,
     NonMaxSuppressionProblem,
 )
@@ -63,7 +64,8 @@ class NonMaxSuppression(Plugin):
                  up to 65 MiB of masks, or 8 KiB for each class of more than 2048.
     Tolerance:   exact.
     Errors:      PK124 boxes and scores do not fit each other. shapes: a limit or a threshold is not
-                 one number. size: there are 2^31 scores or more.
+                 one number. size: there are 2^31 scores or more, or more than 65535 * 256
+                 boxes in an image.
     Source:      ONNX NonMaxSuppression-11.
     """
 
@@ -91,12 +93,17 @@ class NonMaxSuppression(Plugin):
     write_kernel = CudaKernel("suppress.cu", "write_indices", defines=DEFINES)
 
     def check(self, boxes: TensorDesc, scores: TensorDesc, *numbers: TensorDesc | None) -> None:
-        """Check that a limit and thresholds are numbers, and that 32 bits count the scores."""
+        """Check that a limit and thresholds are numbers, and that scores are not too many."""
         for number in numbers:
             if number is not None and number.size != 1:
                 raise InputError(f"{number}; expected one element.", code="shapes")
         if scores.size >= 2**31:
             raise InputError(f"{scores} has 2^31 elements or more.", code="size")
+        if scores.shape[2] > MOST_BOXES:
+            raise InputError(
+                f"{scores} has {scores.shape[2]} boxes in an image; expected at most {MOST_BOXES}.",
+                code="size",
+            )
 
     def output_shapes(
         self, boxes: TensorDesc, scores: TensorDesc, limit: TensorDesc | None, *_: TensorDesc | None

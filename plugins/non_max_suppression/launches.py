@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pluginkit.plugins.non_max_suppression import NonMaxSuppression
 
 _THREADS = 256
+#: The most boxes of an image: a grid has so many blocks beside each other for each class.
+MOST_BOXES = 65535 * _THREADS
 #: How many keys a block sorts, and how many runs are merged into one.
 _TILE, _FAN = 2048, 8
 #: The most boxes of a chunk, and the most threads that choose among them: a warp for 4 words.

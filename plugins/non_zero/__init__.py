@@ -38,6 +38,7 @@ _DEFINES = {
     "BYTE_THREAD_BYTES": _BYTE_THREAD_BYTES,
     "MAX_RANK": _MAX_RANK,
 }
+_OPTIONS = ("-ftz=false",)  # denormals are not zero
 
 
 class NonZero(Plugin):
@@ -45,7 +46,7 @@ class NonZero(Plugin):
 
     indices[:, j] = the coordinates of the j-th element that is not zero
 
-    NaN is not zero; -0.0 is.
+    NaN and denormals are not zero; -0.0 is.
 
     Inputs:      x: rank 1 to 8, every type that a plugin can read (uint8 is none), linear; any
                  dimension dynamic.
@@ -64,12 +65,15 @@ class NonZero(Plugin):
     indices = Output(int64)
     count = SizeOutput()
 
-    count_kernel = CudaKernel("kernel.cu", "count_non_zero<{T}>", defines=_DEFINES)
-    place_kernel = CudaKernel("kernel.cu", "place_tiles<int>", defines=_DEFINES)
+    count_kernel = CudaKernel(
+        "kernel.cu", "count_non_zero<{T}>", options=_OPTIONS, defines=_DEFINES
+    )
+    place_kernel = CudaKernel("kernel.cu", "place_tiles<int>", options=_OPTIONS, defines=_DEFINES)
     write_kernel = CudaKernel(
         "kernel.cu",
         "write_indices<{T}, int, unsigned int, {RANK}>",
         constants={"RANK": range(1, _MAX_RANK + 1)},
+        options=_OPTIONS,
         defines=_DEFINES,
     )
 

@@ -30,8 +30,8 @@ _THREADS, _BLOCKS = 128, 7
 #: The bytes of a vector. If x has fewer bytes than the last number, a GPU has threads to spare:
 #: vectors have as many elements as the second number, and a thread takes one head.
 _BYTES, _FEW_ELEMENTS, _FEW = 16, 2, 2**20
-#: The blocks in the second and third dimension of a grid.
-_MOST_BLOCKS = 65535
+#: The most blocks in the second and third dimension of a grid, and threads in the third of a block.
+_MOST_BLOCKS, _MOST_LAYERS = 65535, 64
 
 
 class RotaryEmbedding(Plugin):
@@ -99,7 +99,8 @@ class RotaryEmbedding(Plugin):
             each = 1
         lanes = max(min(units, _THREADS), 1)
         places = max(min(_THREADS // lanes, length), 1)
-        layers = max(min(_THREADS // (lanes * places), ceil_div(heads, each)), 1)
+        layers = min(_THREADS // (lanes * places), ceil_div(heads, each), _MOST_LAYERS)
+        layers = max(layers, 1)
         blocks = ceil_div(heads, each * layers)
         once = units <= lanes and max(blocks, items) <= _MOST_BLOCKS
         return Launch(
@@ -137,6 +138,7 @@ class RotaryEmbedding(Plugin):
             ("partial", (2, 4, 5, 80), (2, 5, 32), {}),
             ("odd", (1, 9, 3, 7), (1, 3, 3), {"whole": False}),
             ("one_row", (1, 1, 1, 2), (1, 1, 2), {}),
+            ("heads_of_a_pair", (1, 130, 1, 2), (1, 1, 2), {}),
             ("long_rows", (1, 2, 2, 1100), (1, 2, 1100), {}),
             ("no_rows", (2, 0, 4, 8), (2, 4, 8), {}),
         ):

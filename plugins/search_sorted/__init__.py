@@ -25,6 +25,8 @@ from pluginkit import (
 )
 from pluginkit.plugins.search_sorted.launches import DEFINES, INDEX, ITEMS, launch_of
 
+_OPTIONS = ("-ftz=false",)  # denormals are not equal to 0
+
 
 class SearchSorted(Plugin):
     """Return where each value belongs in a sorted sequence.
@@ -57,16 +59,25 @@ class SearchSorted(Plugin):
     y = Output((int64, int32))
 
     tree_kernel = CudaKernel(
-        "kernel.cu", "search_in_tree<{T}, {INDEX}, {right}>", INDEX, defines=DEFINES
+        "kernel.cu",
+        "search_in_tree<{T}, {INDEX}, {right}>",
+        INDEX,
+        options=_OPTIONS,
+        defines=DEFINES,
     )
     row_kernel = CudaKernel(
         "kernel.cu",
         "search_in_rows<{T}, {INDEX}, {right}, {ITEMS}>",
         {**INDEX, "ITEMS": ITEMS},
+        options=_OPTIONS,
         defines=DEFINES,
     )
     warp_kernel = CudaKernel(
-        "kernel.cu", "search_by_warps<{T}, {INDEX}, {right}>", INDEX, defines=DEFINES
+        "kernel.cu",
+        "search_by_warps<{T}, {INDEX}, {right}>",
+        INDEX,
+        options=_OPTIONS,
+        defines=DEFINES,
     )
 
     def check(self, sorted_sequence: TensorDesc, values: TensorDesc) -> None:

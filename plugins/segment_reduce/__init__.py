@@ -79,8 +79,8 @@ class SegmentReduce(Plugin):
                  68 bytes for each row. None for few edges.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y).
     Errors:      shapes: sources are absent and N is not E, or the columns of weights do not divide
-                 a row. size: 2^30 edges, rows or elements of a row, or more. index: an index is out
-                 of range (reference).
+                 a row. size: 2^30 edges or rows, or more, or a row of more loads of up to 16 bytes
+                 than 65535 * 32. index: an index is out of range (reference).
     Source:      Gather, Mul, and ScatterElements or ScatterND with a reduction onto zeros; torch's
                  index_add, scatter_reduce and segment_reduce.
     """

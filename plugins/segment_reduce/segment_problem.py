@@ -61,6 +61,8 @@ SHORT_RUN = 8
 MOST_LONG, SLOTS = CHUNK // (SHORT_RUN + 1), 16
 #: More than any call has edges or rows: check refuses those with as many.
 MOST = 2**30
+#: The blocks of a grid that take parts of a row, each a load for every lane of a warp.
+MOST_BLOCKS = 65535
 #: The floats of an item before the elements of a row, and of a vector.
 HEADER, VECTOR_FLOATS = 4, 4
 FLOAT_BYTES = 4
@@ -282,3 +284,9 @@ def check_shapes(
         )
     if max(problem.edges, problem.rows, problem.nodes, problem.inner) >= MOST:
         raise InputError(f"{x}, {destinations} or {problem.rows} rows: 2^30 or more.", code="size")
+    if problem.vectors > MOST_BLOCKS * WARP:
+        raise InputError(
+            f"{x} has {problem.inner} elements in a row, in {problem.vectors} loads; expected at "
+            f"most {MOST_BLOCKS * WARP}.",
+            code="size",
+        )

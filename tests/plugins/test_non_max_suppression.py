@@ -189,7 +189,7 @@ def test_shapes_that_do_not_fit_are_refused(problem):
 
 def test_more_scores_than_positions_are_refused():
     plugin = NonMaxSuppression().with_inputs(*PORTS[:3])
-    shapes = [(1, 2**24, 4), (1, 128, 2**24), (1,)]
+    shapes = [(1, 2**23, 4), (1, 256, 2**23), (1,)]
     described = calls.describe_inputs(plugin, shapes, [float32, float32, int64])
     with pytest.raises(PluginkitError, match="size"):
         calls.check(plugin, described)

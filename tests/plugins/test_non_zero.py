@@ -10,6 +10,7 @@ from pluginkit.errors import TensorError
 from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.onnx.model.plugin_nodes import plugin_node
 from pluginkit.plugins.non_zero import NonZero
+from pluginkit.testing import run_kernels
 from tests.onnx_node_tests import node_tests
 
 
@@ -43,6 +44,11 @@ def test_the_tests_that_come_with_onnx_agree():
 
 def test_nan_is_found_and_negative_zero_is_not():
     assert reference(np.array([np.nan, -0.0, np.inf, 0.0], np.float32))[0].tolist() == [[0, 2]]
+
+
+def test_denormals_are_found():
+    run = run_kernels(NonZero(), [np.array([0, 1e-40, 0, -1e-45], np.float32)])
+    assert run.outputs[0].tolist() == [[1, 3]]
 
 
 def test_a_scalar_is_refused():

@@ -50,6 +50,11 @@ def test_pairs_are_multiplied_by_unit_numbers(interleaved, whole):
     np.testing.assert_array_equal(got[..., 18:], rest.astype(np.float32))
 
 
+def test_a_block_has_at_most_64_layers_of_heads():
+    x, table = np.ones((1, 130, 1, 2), np.float32), np.ones((1, 1, 2), np.float32)
+    assert (on_machine(x, 0 * table, table) == [-1, 1]).all()
+
+
 @pytest.mark.parametrize("size", [8, 6])
 def test_more_heads_and_items_than_a_grid_has_blocks(monkeypatch, size):
     monkeypatch.setattr(rotary_embedding, "_MOST_BLOCKS", 2)

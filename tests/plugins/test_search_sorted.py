@@ -35,6 +35,13 @@ def test_numpy_agrees(elements, values, side):
     assert got.dtype == np.int64
 
 
+def test_denormals_differ_from_zero_and_each_other():
+    got = on_machine(
+        np.array([0, 1e-40, 2e-40, 1], np.float32), np.array([1e-40, 1e-38], np.float32)
+    )
+    assert got.tolist() == [1, 3]
+
+
 @pytest.fixture
 def few_are_plenty(monkeypatch):
     monkeypatch.setattr(launches, "_PLENTY", 0)

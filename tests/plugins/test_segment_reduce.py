@@ -261,6 +261,7 @@ def test_the_workspace_suffices_for_smaller_calls(larger, smaller):
         [(3, 4), (5,), (1,), (5,), (5, 0)],
         [(3, 4), (5,), (1,), (5,), (5, 2, 2)],
         [(2**30, 4), (5,), (1,), (5,), None],
+        [(3, 2**21 + 1), (5,), (1,), (5,), None],
     ],
     ids=str,
 )
