@@ -166,7 +166,8 @@ def _outside_limits(owner: str, launch: Launch) -> KernelError:
         return KernelError(
             "PK304",
             f"{name} has grid {launch.grid!r}; expected up to 3 ints, 0 to {_GRID_LIMITS}.",
-            fix="put the largest dimension first, or let each block do more.",
+            fix="put the largest dimension first, let each block do more, or refuse such sizes in "
+            "check().",
         )
     if _is_within(launch.shared_bytes, 0, _SHARED_LIMIT):
         return KernelError(

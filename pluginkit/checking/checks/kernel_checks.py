@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 
 from pluginkit.checking.author_line import root_of
 from pluginkit.checking.check import check
 from pluginkit.checking.checks.shape_checks import resized
+from pluginkit.checking.large_sizes import large_sizes
 from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.contract import calls
-from pluginkit.contract.launches import Launch
+from pluginkit.contract.launches import Launch, Step
 from pluginkit.contract.tensors import TensorDesc, Workspace
 from pluginkit.errors import PluginkitError
 from pluginkit.kernels.specialise import (
@@ -32,54 +33,71 @@ def launches(subject: Subject) -> str:
     """``launches`` gives valid steps for every case, type and size, and they reach every output.
 
     Arguments stay inside their buffers, grids and blocks inside CUDA's limits, every output that
-    has elements is an argument of some step, and no step writes to an input.
+    has elements is an argument of some step, and no step writes to an input. Steps are valid, too,
+    as each dimension grows to the largest size that the class takes and a tensor has.
 
-    Says which inputs no step reads. Does not prove what kernels do with their arguments.
+    Says which inputs no step reads. Does not prove what kernels do with their arguments, nor
+    anything about several large dimensions at once.
     """
-    from pluginkit.kernels.enqueue_steps import enqueue_steps
-
     if "launches" not in subject.plugin_class.spec.overrides:
         raise NotRun("launches(): the plugin overrides enqueue")
     count = 0
-    given, taken = dict[str, None](), set()
+    given, taken = dict[str, None](), set[str | None]()
     for call in subject.calls("cover"):
         for sized in resized(call):
             inputs = sized.describe()
             outputs = calls.describe_outputs(sized.plugin, inputs)
-            try:
-                work = enqueue_steps(sized.plugin, inputs, outputs)
-            except PluginkitError as error:
-                raise outcome_of(error, sized.label, sized.case, "valid steps") from error
-            reached, written = set(), set()
-            for step in work.steps:
-                tensors = step.args if isinstance(step, Launch) else (step.target,)
+            steps = _valid_steps(sized, sized.label, inputs, outputs)
+            for step in steps:
                 sources = step.args if isinstance(step, Launch) else vars(step).values()
                 taken |= {_input_of(one) for one in sources}
-                slots = {t.slot for t in tensors if isinstance(t, (TensorDesc, Workspace))}
-                reached |= {(slot.kind, slot.index) for slot in slots}
-                if not isinstance(step, Launch):
-                    written |= {slot.kind for slot in slots}
-            for desc in outputs:
-                if operator.index(desc.nbytes) and ("output", desc.slot.index) not in reached:
-                    raise Failure(
-                        f"{sized.label}: '{desc.name}'",
-                        "no step has it",
-                        "a step that writes it",
-                        case=sized.case,
-                    )
-            if "input" in written:
-                raise Failure(
-                    sized.label,
-                    "a Copy or Fill into an input",
-                    "inputs left alone",
-                    case=sized.case,
-                )
+            _expect_right_targets(sized, outputs, steps)
             present = (desc for desc in inputs if desc is not None and desc.slot.kind == "input")
             given |= {desc.name: None for desc in present if desc.size}
+            count += 1
+    for call in subject.calls("first"):
+        for label, inputs, described in large_sizes(call):
+            _valid_steps(call, label, inputs, described)
             count += 1
     unread = [name for name in given if name not in taken]
     listed = f"; no step reads {', '.join(map(repr, unread))}" if unread else ""
     return f"{counted(count, 'set of shapes')}{listed}"
+
+
+def _valid_steps(
+    call: PluginCall, label: str, inputs: calls.Inputs, outputs: Sequence[TensorDesc]
+) -> tuple[Step, ...]:
+    from pluginkit.kernels.enqueue_steps import enqueue_steps
+
+    try:
+        return enqueue_steps(call.plugin, inputs, outputs).steps
+    except PluginkitError as error:
+        raise outcome_of(error, label, call.case, "valid steps") from error
+
+
+def _expect_right_targets(
+    call: PluginCall, outputs: Sequence[TensorDesc], steps: Sequence[Step]
+) -> None:
+    """Expect that each output with elements is in some step, and that none writes to an input."""
+    reached, written = set(), set()
+    for step in steps:
+        tensors = step.args if isinstance(step, Launch) else (step.target,)
+        slots = {t.slot for t in tensors if isinstance(t, (TensorDesc, Workspace))}
+        reached |= {(slot.kind, slot.index) for slot in slots}
+        if not isinstance(step, Launch):
+            written |= {slot.kind for slot in slots}
+    for desc in outputs:
+        if operator.index(desc.nbytes) and ("output", desc.slot.index) not in reached:
+            raise Failure(
+                f"{call.label}: '{desc.name}'",
+                "no step has it",
+                "a step that writes it",
+                case=call.case,
+            )
+    if "input" in written:
+        raise Failure(
+            call.label, "a Copy or Fill into an input", "inputs left alone", case=call.case
+        )
 
 
 def _input_of(argument: object) -> str | None:
