@@ -115,6 +115,7 @@ class PtxDevice:
     Attributes:
         memory: the buffers.
         findings: what was wrong in the enqueues so far.
+        printed: what their kernels have printed.
     """
 
     def __init__(
@@ -126,6 +127,7 @@ class PtxDevice:
     ) -> None:
         self.memory = Memory()
         self.findings: list[Finding] = []
+        self.printed: list[str] = []
         self._seconds_left = seconds_left
         self._seed = seed
         self._on_launch = on_launch
@@ -212,6 +214,7 @@ class PtxDevice:
         else:
             _run_for(seconds, started, kernel.name)
         self.findings += started.result.findings
+        self.printed += started.result.printed
 
 
 @lru_cache(maxsize=64)

@@ -27,10 +27,11 @@ Results are bitwise equal to the GPU's, NaN included, with four exceptions. Inst
 GPU approximates (``.approx``, ``.full``, ``ex2``, ``sin`` and similar) are correctly rounded here;
 :mod:`pluginkit.ptx.operations.floating` states how far the GPU's results differ. Atomics of many
 threads happen in one order, which ``seed`` changes. ``mma`` rounds each sum once here; a GPU cuts
-its terms off, and is within 2^-20 of the largest one. Clocks do not advance. The machine follows an
-H200 where that differs from the PTX manual (64-bit ``bfe`` and ``bfi`` with positions and lengths
-beyond 255) and where the manual is silent (the payload of an f64 NaN, ``.ftz`` of results that
-rounding makes normal).
+its terms off, and is within 2^-20 of the largest one. Clocks advance with each basic block, and
+``malloc`` returns NULL, as it does on a GPU whose heap is full. The machine follows an H200 where
+that differs from the PTX manual (64-bit ``bfe`` and ``bfi`` with positions and lengths beyond 255)
+and where the manual is silent (the payload of an f64 NaN, ``.ftz`` of results that rounding makes
+normal).
 
 With a ``seed``, blocks and warps run in another order. Some warps are then delayed in front of
 atomics and volatile stores, and other blocks see such stores late unless a fence publishes them.
@@ -48,6 +49,9 @@ The machine misses some mistakes, and judges others differently than a GPU:
 - Launches run one after the other. With ``overlaps=True`` an access before
   ``griddepcontrol.wait`` of what an earlier launch may still access is reported as a race. A launch
   that never waits counts as ended, with all before it, once the next one has waited.
+- Without a ``seed``, blocks that may wait for others run in waves of 1, 2, 4 blocks and so on, so
+  that one that waits for a block of a later wave waits for ever. A GPU would run both at once if it
+  has room; ``is_cooperative=True`` says that it does.
 - Up to 131,072 threads run at once. A block that waits for a later one beyond that waits for ever.
 - Of tensor cores only ``mma.sync`` m16n8k16 of float16 or bfloat16 with float32 sums is known.
 - Bulk copies, mbarriers, clusters, textures and deep recursion are unknown.
@@ -130,6 +134,7 @@ class PtxModule:
         shared_bytes: int = 0,
         seed: int | None = None,
         overlaps: bool = False,
+        is_cooperative: bool = False,
     ) -> RunningLaunch:
         """Prepare a launch, which the caller runs or steps through.
 
@@ -143,6 +148,8 @@ class PtxModule:
             seed: chooses the order of blocks and warps; None for ascending.
             overlaps: whether it may begin before the launch before it has ended; it then has to
                 execute ``griddepcontrol.wait`` before it touches what earlier ones wrote.
+            is_cooperative: whether blocks run at the same time, as cudaLaunchCooperativeKernel
+                guarantees; else one that waits for a later one waits for ever.
 
         Errors:
             PK352: there is no such kernel, or the arguments do not fit.  PtxUnsupported.
@@ -150,7 +157,7 @@ class PtxModule:
         program = self._program(kernel)
         return RunningLaunch(
             program, _three(grid), _three(block), args, shared_bytes, memory, seed,
-            overlaps=overlaps,
+            overlaps=overlaps, is_cooperative=is_cooperative,
         )  # fmt: skip
 
     def launch(
@@ -164,6 +171,7 @@ class PtxModule:
         shared_bytes: int = 0,
         seed: int | None = None,
         overlaps: bool = False,
+        is_cooperative: bool = False,
         steps: int = DEFAULT_STEPS,
     ) -> Result:
         """Run a kernel to its end; arguments as for :meth:`start`.
@@ -177,11 +185,12 @@ class PtxModule:
             shared_bytes: the dynamic shared memory of a block.
             seed: chooses the order of blocks and warps; None for ascending.
             overlaps: whether it may begin before the launch before it has ended.
+            is_cooperative: whether blocks may wait for later ones.
             steps: after this many basic blocks the launch stops, with a finding.
         """
         launch = self.start(
             kernel, grid, block, args, memory=memory, shared_bytes=shared_bytes, seed=seed,
-            overlaps=overlaps,
+            overlaps=overlaps, is_cooperative=is_cooperative,
         )  # fmt: skip
         return launch.run(steps)
 

@@ -19,6 +19,8 @@ from pluginkit.ptx.types import Three
 #: from a lane that does not take part.  ``division``: an integer division by zero.
 #: ``input_written``: a write to an input.  ``assertion``: ``assert`` failed.  ``trap``: the kernel
 #: stopped itself.  ``deadlock``: threads that wait for ever, or a kernel that does not end.
+#: ``unrepeatable``: a value is written to global memory that follows from a clock or from the
+#: multiprocessor that runs the thread.
 #: ``unwritten``: bytes of an output that no thread has written by the end.
 Kind = Literal[
     "out_of_bounds",
@@ -32,6 +34,7 @@ Kind = Literal[
     "assertion",
     "trap",
     "deadlock",
+    "unrepeatable",
     "unwritten",
 ]
 

@@ -50,6 +50,7 @@ def test_there_are_enough_of_each_sort() -> None:
         "division",
         "input_written",
         "deadlock",
+        "unrepeatable",
     }
     assert sum("numba" in bug.plugin.__module__ for bug in BUGS) > 10
     assert len(SOUND) > 15

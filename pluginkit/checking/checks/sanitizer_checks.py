@@ -27,16 +27,20 @@ def sanitizer(subject: Subject) -> str:
     The PTX machine runs every case and its resizes; outputs that may alias an input are run both
     ways. It finds accesses outside of buffers and of unwritten or misaligned memory, races between
     threads of a warp, a block or the grid, barriers and warp operations that some threads never
-    reach, integer divisions by zero, writes to inputs, output bytes that nothing wrote, and
-    launches that do not end.
+    reach, integer divisions by zero, writes to inputs, output bytes that nothing wrote, results
+    that follow from a clock or a multiprocessor, and launches that do not end, since a block waits
+    for a later one, too.
+
+    Says what kernels print.
 
     Does not prove anything about other shapes and values, nor about the arguments that TensorRT
     passes: ``kernel_types`` goes through the adapter.
     """
     device = machine_for(subject)
+    printed: list[str] = []
 
     def watch(call: PluginCall) -> None:
-        _watch(device, call)
+        printed.extend(_watch(device, call))
 
     def watch_other_orders(call: PluginCall) -> None:
         for seed in range(_PATIENT_ORDERS if subject.is_patient else _ORDERS):
@@ -44,7 +48,8 @@ def sanitizer(subject: Subject) -> str:
 
     tally = run_affordable(device, _calls(subject), watch, "sanitizer")
     others = run_affordable(device, _calls(subject), watch_other_orders, "sanitizer, other orders")
-    return f"{tally}; in other orders {others}"
+    prints = f"; kernels print {printed[0].strip()!r}" if printed else ""
+    return f"{tally}; in other orders {others}{prints}"
 
 
 def _calls(subject: Subject) -> Iterator[PluginCall]:
@@ -52,7 +57,9 @@ def _calls(subject: Subject) -> Iterator[PluginCall]:
         yield from [call] if call.has_indices else resized(call)
 
 
-def _watch(device: MachineDevice, call: PluginCall, seed: int | None = None) -> None:
+def _watch(device: MachineDevice, call: PluginCall, seed: int | None = None) -> list[str]:
+    """Run a call, and return what its kernels print."""
+    printed = []
     for in_place in (False, True) if call.plugin.spec.has_aliases else (False,):
         label = ", in place" * in_place
         label += "" if seed is None else f", order {seed} of blocks and warps"
@@ -62,6 +69,8 @@ def _watch(device: MachineDevice, call: PluginCall, seed: int | None = None) -> 
             raise _failure(call, label, run.findings)
         if seed is not None:
             expect(call, run.outputs, label.removeprefix(", "))
+        printed += machine.printed
+    return printed
 
 
 def _failure(call: PluginCall, label: str, findings: Sequence[Finding]) -> Failure:

@@ -12,6 +12,7 @@ from pluginkit.checking.executions import POISON, Execution, device_of, executio
 from pluginkit.checking.outcomes import Failure, NotRun
 from pluginkit.checking.plugin_under_test import PluginCall, Subject
 from pluginkit.checking.time_budget import run_affordable
+from pluginkit.contract.dtypes import DType, float16
 
 #: Bytes that are, as floating-point numbers, huge, huge and negative, NaN, 0, small and negative. A
 #: sum, product, minimum or maximum that one of them does not change is changed by another one.
@@ -79,9 +80,10 @@ def kernel_nan_inf(subject: Subject) -> str:
     """Outputs have NaN and infinities where the reference has them, and nowhere else.
 
     Each case runs with a few elements of every floating-point input NaN, infinite and negative
-    infinite; a single such input is also all of it.
+    infinite; a single such input is also all of it. Where all outputs are integers or booleans, a
+    few elements are denormal, too: a kernel without the option ``-ftz=false`` takes these for 0.
 
-    Does not prove anything about signed zeros, denormals or the bits of a NaN.
+    Does not prove anything about signed zeros, denormal outputs or the bits of a NaN.
     """
 
     def special() -> Iterator[PluginCall]:
@@ -92,23 +94,37 @@ def kernel_nan_inf(subject: Subject) -> str:
             for value, is_all in product((np.nan, np.inf, -np.inf), (False, True)):
                 if not floating or (is_all and floating > 1):  # of several, the order may matter
                     continue
-                arrays = []
-                for dtype, array in _typed(call):
-                    changed = array.copy()
-                    if dtype.is_floating:
-                        step = 1 if is_all else max(array.size // 3, 1)
-                        changed.reshape(-1)[::step] = value
-                    arrays.append(changed)
-                yield call.with_arrays(arrays, f"all {value}" if is_all else f"with {value}")
+                label = f"all {value}" if is_all else f"with {value}"
+                yield _with_values(call, value, label, is_all=is_all)
+            if floating and all(array.dtype.kind in "biu" for array in call.reference()):
+                yield _with_values(call, None, "with denormals")
 
     return _agree(subject, special(), "kernel_nan_inf")
+
+
+def _with_values(
+    call: PluginCall, value: float | None, label: str, *, is_all: bool = False
+) -> PluginCall:
+    """Return the call with a value in all, or about three, elements of its floating inputs.
+
+    None stands for half of the smallest normal number.
+    """
+    arrays = []
+    for dtype, array in _typed(call):
+        changed = array.copy()
+        if dtype.is_floating:
+            denormal = 2.0**-15 if dtype is float16 else 2.0**-127
+            step = 1 if is_all else max(array.size // 3, 1)
+            changed.reshape(-1)[::step] = denormal if value is None else value
+        arrays.append(changed)
+    return call.with_arrays(arrays, label)
 
 
 def _dims(call: PluginCall) -> list[int]:
     return [dim for shape in call.shapes for dim in shape]
 
 
-def _typed(call: PluginCall) -> Iterator[tuple[Any, Any]]:
+def _typed(call: PluginCall) -> Iterator[tuple[DType, Any]]:
     return zip(call.dtypes, call.arrays, strict=True)
 
 

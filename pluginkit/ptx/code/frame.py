@@ -36,6 +36,9 @@ class MachineForInstructions(MachineForMemory, Protocol):
     copies: PendingCopies
     printed: list[str]
 
+    def clock(self) -> int:
+        """Return the cycles since the launch began."""
+
     def fence(self, ids: Array, instruction: Instruction, *, in_block: bool) -> None:
         """Run a fence for some threads."""
 

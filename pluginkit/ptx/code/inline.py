@@ -32,7 +32,7 @@ from pluginkit.ptx.unsupported import unsupported
 _COPIES, _DEPTH = 1000, 32
 
 #: Functions of the CUDA device runtime, which no module defines.
-EXTERNAL = ("vprintf", "__assertfail", "__assert_fail")
+EXTERNAL = ("vprintf", "__assertfail", "__assert_fail", "malloc", "free")
 
 
 def expand(module: ParsedModule, kernel: Function) -> Function:

@@ -5,6 +5,9 @@ value is unused, and compilers do that. Writing a value that depends on it to gl
 So each register between the two gets a predicate, which is true in the threads where its value is
 undefined; shared and local memory have a bit for each byte. Most kernels have no such flow of
 values, and cost nothing more.
+
+A special register that differs between GPUs, or from run to run, counts as one that nothing has
+set: a kernel may read a clock, and wait for it, but not write what follows from it.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 
 from pluginkit.ptx.code.basic_blocks import BasicBlock
 from pluginkit.ptx.code.liveness import named_registers, registers_of
+from pluginkit.ptx.code.special_registers import UNREPEATABLE
 from pluginkit.ptx.text.syntax import (
     CARRY,
     Address,
@@ -39,9 +43,11 @@ class UndefinedUse(Instruction):
 
     Attributes:
         first_read: the first instruction that reads a register without an initial value.
+        special: the special register from which the operand may follow instead, or None.
     """
 
     first_read: Instruction | None = None
+    special: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,11 @@ def follow_undefined_registers(
     Returns:
         Whether any were added.
     """
-    unset = {name for name in live_at_entry - {CARRY} if name in function.registers}
+    unset = {
+        name
+        for name in live_at_entry - {CARRY}
+        if name in function.registers or name in UNREPEATABLE
+    }
     if not unset:
         return False
     open_blocks = [block for block in blocks if not block.is_synchronisation]
@@ -203,6 +213,7 @@ class _Undefined:
             operands = tuple(_predicate_of(name) for name in sorted(step.used & self.followed))
             origins = self._unset & self._leading_to(set(step.used & self.followed))
         first = next((each.instruction for each in self._steps if each.sources & origins), None)
+        special = min(origins) if origins <= UNREPEATABLE else None
         return UndefinedUse(
-            opcode, one.modifiers, operands, one.guard, one.location, one.text, None, first
+            opcode, one.modifiers, operands, one.guard, one.location, one.text, None, first, special
         )

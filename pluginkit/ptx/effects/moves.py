@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from pluginkit.ptx.code.frame import Frame, Operation, Read
 from pluginkit.ptx.code.guards import guarded
 from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.code.special_registers import CLOCKS
 from pluginkit.ptx.effects.state_spaces import space_of
 from pluginkit.ptx.memory.regions import GENERIC_BASE, LOCAL_WINDOW, SHARED_WINDOW, WINDOW_BITS
 from pluginkit.ptx.operations.registry import type_of
-from pluginkit.ptx.text.syntax import Instruction, Operand, Vector
+from pluginkit.ptx.text.syntax import Instruction, Operand, Register, Vector
 from pluginkit.ptx.types import DTYPES, U64, UNSIGNED
 
 
@@ -23,9 +26,19 @@ def move(slots: Slots, instruction: Instruction) -> Operation:
     put = slots.destination(target, kind, instruction)
     if isinstance(source, Vector):
         read = _packed(slots, instruction, source)
+    elif isinstance(source, Register) and source.name in CLOCKS:
+        read = _clock(source.name, DTYPES[kind])
     else:
         read = slots.read(source, kind, instruction)
     return guarded(slots, instruction, lambda frame: put(frame, read(frame)), [put])
+
+
+def _clock(name: str, wanted: np.dtype[Any]) -> Read:
+    """Return a function that reads a clock; all of them count the same cycles."""
+    shift = 32 if name.endswith("_hi") else 0
+    unsigned = UNSIGNED[wanted.itemsize]
+    mask = (1 << 8 * wanted.itemsize) - 1
+    return lambda frame: unsigned.type(frame.machine.clock() >> shift & mask).view(wanted)
 
 
 def _packed(slots: Slots, instruction: Instruction, source: Vector) -> Read:

@@ -1,13 +1,15 @@
-"""``trap``, and calls of the CUDA device runtime: ``printf`` and ``assert``."""
+"""``trap``, and calls of the CUDA device runtime: ``printf``, ``assert`` and ``malloc``."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, MachineForInstructions, Operation
 from pluginkit.ptx.code.guards import active_threads
+from pluginkit.ptx.code.inline import EXTERNAL
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.memory.memory_access import MemoryAccess
@@ -20,18 +22,23 @@ _LONGEST_TEXT = 4096
 
 
 def call(slots: Slots, instruction: Instruction) -> Operation:
-    """``call`` of ``vprintf`` or ``__assertfail``; what else there is could not be inlined."""
+    """``call`` of the runtime's functions; what else there is could not be inlined."""
     callee = next(each for each in instruction.operands if not isinstance(each, Vector))
     if not isinstance(callee, Symbol):
         raise slots.unsupported(instruction, "a call through a pointer to an unknown function")
     name = callee.name
-    if name not in ("vprintf", "__assertfail", "__assert_fail"):
+    if name not in EXTERNAL:
         raise slots.unsupported(instruction, f"a deeper recursion of '{demangled(name)}'")
     vectors = [each for each in instruction.operands if isinstance(each, Vector)]
     names = [each.name for each in vectors[-1].items if isinstance(each, Symbol)]
+    result = vectors[0].items[0] if len(vectors) > 1 else None
+    result_name = result.name if isinstance(result, Symbol) else None
     if name == "vprintf":
-        result = vectors[0].items[0] if len(vectors) > 1 else None
-        return _print(instruction, names, result.name if isinstance(result, Symbol) else None)
+        return _print(instruction, names, result_name)
+    if name == "malloc":
+        return _allocation(instruction, result_name)
+    if name == "free":
+        return lambda frame: None
     return _assertion(instruction, names)
 
 
@@ -80,17 +87,32 @@ def _print(instruction: Instruction, names: list[str], result: str | None) -> Op
             buffer = _argument(machine, instruction, thread, names[1])
             machine.printed.append(_formatted(machine, instruction, thread, texts[fmt], buffer))
         if result is not None:
-            _answer(machine, instruction, frame.ids, result)
+            _answer(machine, instruction, frame.ids, result, U32)
+
+    return run
+
+
+def _allocation(instruction: Instruction, result: str | None) -> Operation:
+    """Return what gives NULL, as CUDA does once the heap of all kernels, 8 MB, is used up."""
+
+    def run(frame: Frame) -> None:
+        if result is not None:
+            _answer(frame.machine, instruction, frame.ids, result, U64)
 
     return run
 
 
 def _answer(
-    machine: MachineForInstructions, instruction: Instruction, ids: Array, name: str
+    machine: MachineForInstructions,
+    instruction: Instruction,
+    ids: Array,
+    name: str,
+    dtype: np.dtype[Any],
 ) -> None:
-    access = MemoryAccess(instruction, "local", U32)
+    """Let a call return 0."""
+    access = MemoryAccess(instruction, "local", dtype)
     addresses = np.full(len(ids), machine.address_of(name), U64)
-    machine.memory.store(access, ids, addresses, [np.zeros(len(ids), U32)])
+    machine.memory.store(access, ids, addresses, [np.zeros(len(ids), dtype)])
 
 
 def _formatted(

@@ -110,12 +110,16 @@ def load(slots: Slots, instruction: Instruction) -> Operation:
 
 
 def _report(frame: Frame, instruction: Instruction, ids: Array) -> None:
-    if len(ids):
-        frame.machine.report(
-            "uninitialised", instruction, ids,
-            "the value that is written follows from a variable that nothing has set",
-            other=getattr(instruction, "first_read", None),
-        )  # fmt: skip
+    if not len(ids):
+        return
+    special = getattr(instruction, "special", None)
+    kind, source = "uninitialised", "a variable that nothing has set"
+    if special is not None:
+        kind, source = "unrepeatable", f"{special}, which differs from run to run or between GPUs"
+    frame.machine.report(
+        kind, instruction, ids, f"the value that is written follows from {source}",
+        other=getattr(instruction, "first_read", None),
+    )  # fmt: skip
 
 
 def _reads(slots: Slots, operand: Operand, instruction: Instruction) -> Read:

@@ -35,6 +35,7 @@ class RunningLaunch:
         seed: int | None,
         *,
         overlaps: bool = False,
+        is_cooperative: bool = False,
     ) -> None:
         sizes = private_sizes(program, shared_bytes)
         parameters = packed_arguments(program, arguments)
@@ -43,7 +44,8 @@ class RunningLaunch:
         )
         self.result: Result = self._launch.result
         memory.begin_launch(self._launch.earlier)
-        self._waves = Waves(grid, block, sizes, seed)
+        may_wait = bool(program.polling_loops) and not is_cooperative
+        self._waves = Waves(grid, block, sizes, seed, may_wait=may_wait)
         self._machine: Machine | None = self._next_wave()
 
     def _next_wave(self) -> Machine | None:

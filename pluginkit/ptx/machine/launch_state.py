@@ -18,6 +18,9 @@ from pluginkit.ptx.memory.happens_before import HappensBefore
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import Array, Three
 
+#: How far clocks advance with each basic block, so that kernels that wait for them end.
+_CYCLES_OF_STEP = 10_000
+
 
 @dataclass
 class Result:
@@ -84,6 +87,10 @@ class LaunchState:
         """Advance the time by one, note which instruction runs then, and return the time."""
         self._history.append(instruction)
         return len(self._history) - 1
+
+    def clock(self) -> int:
+        """Return the cycles since the launch began."""
+        return self.result.steps * _CYCLES_OF_STEP
 
     def instruction_at(self, time: int) -> Instruction:
         """Return the instruction that ran at a time."""

@@ -56,12 +56,10 @@ class Machine:
         self._launch, self._waves = launch, waves
         self.threads, self.first_thread = threads, first_thread
         self._program, self.order, self.earlier = launch.program, launch.order, launch.earlier
-        self.printed, self.progress = launch.result.printed, 0
-        self.tick, self.instruction_at = launch.tick, launch.instruction_at
-        self.parameter, self.indices_of = launch.parameter, waves.indices_of
-        self._delayed = None
-        if waves.seed is not None:
-            self._delayed = DelayedWrites(threads.per_block, waves.seed)
+        self.printed, self.progress, seed = launch.result.printed, 0, waves.seed
+        self.tick, self.clock, self.indices_of = launch.tick, launch.clock, waves.indices_of
+        self.parameter, self.instruction_at = launch.parameter, launch.instruction_at
+        self._delayed = None if seed is None else DelayedWrites(threads.per_block, seed)
         self.memory = CheckedMemory(self, self._delayed)
         sizes = launch.sizes
         self._shared = PrivateMemory("shared", sizes.shared, len(threads.blocks), sizes.dynamic)
@@ -69,12 +67,12 @@ class Machine:
         self.copies = PendingCopies(threads.count)
         self.registers = WaveRegisters(self._program.slots, threads, launch.uniform, self)
         delayed_warps = None
-        if waves.seed is not None and self._program.signalling_blocks:
-            delayed_warps = DelayedWarps(threads, self._program.signalling_blocks, waves.seed)
+        if seed is not None and self._program.signalling_blocks:
+            delayed_warps = DelayedWarps(threads, self._program.signalling_blocks, seed)
         self.scheduler, self._barriers = Scheduler(delayed_warps), Barriers(self)
         self._split_warps = None
-        if waves.seed is not None and self._program.volatile_blocks:
-            self._split_warps = SplitWarps(self._program.volatile_blocks, waves.seed)
+        if seed is not None and self._program.volatile_blocks:
+            self._split_warps = SplitWarps(self._program.volatile_blocks, seed)
         self.alive = np.full(len(threads.blocks), threads.per_block)
         self._warp_alive = threads.warp_masks()
         self._idle_polls, self._steps = (0, 0), 0
@@ -161,7 +159,8 @@ class Machine:
             return
         self._idle_polls = (progress, polls + 1)
         if polls >= _IDLE_POLLS_OF_DEADLOCK:
-            self.stop("threads wait in a loop for something that no other thread does")
+            whom = "other thread" if self._waves.is_last else "thread of this or an earlier block"
+            self.stop(f"threads wait in a loop for something that no {whom} does")
 
     def stop(self, message: str) -> None:
         """Report a deadlock, and end all threads that still run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pluginkit.ptx.code.special_registers import MULTIPROCESSORS
 from pluginkit.ptx.types import U32, U64, Array, Three
 
 
@@ -52,6 +53,8 @@ class Threads:
             return np.repeat(found.astype(U32), self.per_block)
         if name == "%laneid":
             return self.lane.astype(U32)
+        if name == "%smid":
+            return (self.block % MULTIPROCESSORS).astype(U32)
         if name == "%warpid":
             return np.tile((inner >> 5).astype(U32), len(self.blocks))
         one: Array = np.left_shift(U64.type(1), self.lane.astype(U64))

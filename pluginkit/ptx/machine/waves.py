@@ -23,12 +23,17 @@ class Waves:
         block: its block.
         sizes: the memory of each block and thread, which limits how many are resident.
         seed: chooses an order of the blocks, and of the warps in each; None for ascending.
+        may_wait: whether a block may wait for another one. In ascending order the first wave is
+            then one block, and each wave has twice as many as the one before: a block that waits
+            for a later one, which a GPU need not run at the same time, waits in vain.
 
     Attributes:
         seed: the seed.
     """
 
-    def __init__(self, grid: Three, block: Three, sizes: PrivateSizes, seed: int | None) -> None:
+    def __init__(
+        self, grid: Three, block: Three, sizes: PrivateSizes, seed: int | None, *, may_wait: bool
+    ) -> None:
         self._grid, self._block, self.seed = grid, block, seed
         self._per_block = prod(block)
         self._order = np.arange(prod(grid))
@@ -37,7 +42,8 @@ class Waves:
             rng = np.random.default_rng(seed)
             rng.shuffle(self._order)
             rng.shuffle(self._warps[: self._per_block // 32])
-        self._size = max(1, self._most_blocks(sizes))
+        self._most = max(1, self._most_blocks(sizes))
+        self._size = 1 if may_wait and seed is None else self._most
         self._next = 0
         self._waves: list[tuple[int, Threads]] = []
 
@@ -57,9 +63,15 @@ class Waves:
             return None
         first = self._next * self._per_block
         self._next += len(blocks)
+        self._size = min(2 * self._size, self._most)
         threads = Threads(self._grid, self._block, blocks, self._warps)
         self._waves.append((first, threads))
         return threads, first
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no wave is left."""
+        return self._next >= len(self._order)
 
     def indices_of(self, thread: int) -> tuple[Three, Three]:
         """Return ``blockIdx`` and ``threadIdx`` of a thread by its number in the launch."""

@@ -257,6 +257,20 @@ class CountedWithFenceAndBarrier(Counted):
 
 
 @sound
+class WaitsByTheClock(Doubled):
+    """What is written does not follow from the time that passes."""
+
+    kernel = cuda("""
+    __global__ void twice(float* y, const float* x, int n) {
+        int i = blockIdx.x * blockDim.x + threadIdx.x;
+        long long start = clock64();
+        while (clock64() - start < 1000) {}
+        if (i < n) y[i] = x[i] * 2.0f;
+    }
+    """)
+
+
+@sound
 class EqualValuesWrittenByMany(Plugin):
     """Many threads, of several blocks, write one and the same value to one place."""
 

@@ -28,13 +28,13 @@ def module() -> ptx.PtxModule:
     return ptx.parse(compiled(SOURCE.read_text(), options()))
 
 
-def run(kernel, grid, block, words, out_words, *, shared_bytes=0, seed=None):
+def run(kernel, grid, block, words, out_words, *, shared_bytes=0, seed=None, **how):
     memory = ptx.Memory()
     given = memory.buffer("in", words)
     out = memory.buffer("out", np.zeros(out_words, np.uint32), "inout")
     result = module().launch(
         kernel, grid, block, [out, given, np.int32(len(words))], memory=memory,
-        shared_bytes=shared_bytes, seed=seed,
+        shared_bytes=shared_bytes, seed=seed, **how,
     )  # fmt: skip
     assert list(map(str, result.findings)) == []
     return out.array(np.uint32), result
@@ -133,7 +133,7 @@ def test_a_pipeline_of_asynchronous_copies():
 
 @ORDERS
 def test_a_grid_wide_barrier(seed):
-    out, _ = run("grid_in_step", 4, 64, SMALL[:256], 514, seed=seed)
+    out, _ = run("grid_in_step", 4, 64, SMALL[:256], 514, seed=seed, is_cooperative=True)
     assert (out[258:] == 2 * SMALL[:256][::-1]).all()
 
 
