@@ -35,6 +35,9 @@ TEXTS = {
     " (float[8,64] y) { y = Scan(d,i,u) <num_scan_inputs=2, body = b (float[8,64] s, "
     "int64[8,64] j, float[8,64] v) => (float[8,64] w)"
     ' { w = ScatterElements<reduction="add">(s,j,v) }> }',
+    "a value twice": "g (float[5] d, bool f) => (float[5] y, float[5] z) { y, z = If(f) "
+    "<then_branch = t () => (float[5] a, float[5] a) { a = Relu(d) }, "
+    "else_branch = e () => (float[5] b, float[5] c) { b = Neg(d) c = Abs(d) }> }",
     "ScatterND": branch(
         "float[n,64] d, int64[m,1] i, float[m,64] u",
         "float[n,64]",
