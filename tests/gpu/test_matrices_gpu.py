@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from tests.unit.ptx.matrix_cases import SOURCE, float16_bits, words_of
+from tests.unit.ptx.matrix_cases import (
+    SOURCE,
+    SOURCE_TF32,
+    float16_bits,
+    words_of,
+    words_of_tf32,
+)
 from tests.unit.ptx.run_case import run_words
 
 pytestmark = pytest.mark.gpu
@@ -21,18 +27,40 @@ def on_gpu(source, words):
     return out.get()
 
 
+def tf32(numbers):
+    bits = np.ascontiguousarray(numbers.astype(np.float32)).view(np.uint32)
+    return (bits & np.uint32(0xFFFFE000)).view(np.float32)
+
+
+def float16_words(a, b, c):
+    return words_of(a, b, c, float16_bits)
+
+
+#: The kernel, how many columns a has, what rounds numbers to the type, and what packs them.
+TYPES = {
+    "f16": (
+        SOURCE.replace("TYPE", "f16"),
+        16,
+        lambda numbers: numbers.astype(np.float16),
+        float16_words,
+    ),
+    "tf32": (SOURCE_TF32, 8, tf32, words_of_tf32),
+}
+
+
 @pytest.mark.parametrize("reach", [0, 8], ids=["alike", "far apart"])
-def test_sums_are_within_their_documented_error(reach):
+@pytest.mark.parametrize("kind", TYPES)
+def test_sums_are_within_their_documented_error(kind, reach):
+    source, inner, rounded, packed = TYPES[kind]
     rng = np.random.default_rng(reach)
 
     def drawn(*shape):
         return rng.normal(size=shape) * 2.0 ** rng.integers(-reach, reach + 1, shape)
 
-    source = SOURCE.replace("TYPE", "f16")
     for _ in range(20):
-        a, b = (drawn(2, 16, columns).astype(np.float16) for columns in (16, 8))
+        a, b = rounded(drawn(2, 16, inner)), rounded(drawn(2, inner, 8))
         c = drawn(2, 16, 8).astype(np.float32)
-        words = words_of(a, b, c, float16_bits)
+        words = packed(a, b, c)
         terms = a.astype(np.float64)[..., None] * b.astype(np.float64)[:, None]
         largest = np.maximum(np.abs(terms).max(axis=2), np.abs(c))
         for run in (on_gpu, lambda *given: run_words(given[0], 1, 64, given[1], 256)[0]):

@@ -152,10 +152,10 @@ def _elect(slots: Slots, instruction: Instruction) -> WarpOperation:
 
 
 def _matrix_product(slots: Slots, instruction: Instruction) -> WarpOperation:
-    """``mma.sync``: of its many shapes and types, 16-bit numbers with sums in float32."""
-    shape, types = instruction.modifiers[:5], instruction.modifiers[5:]
-    is_known = types in (("f32", "f16", "f16", "f32"), ("f32", "bf16", "bf16", "f32"))
-    if shape != ("sync", "aligned", "m16n8k16", "row", "col") or not is_known:
+    """``mma.sync``: of its many shapes and types, 16-bit numbers or tf32 with sums in float32."""
+    kind = instruction.one_of(("f16", "bf16", "tf32"))
+    shape = "m16n8k8" if kind == "tf32" else "m16n8k16"
+    if instruction.modifiers != ("sync", "aligned", shape, "row", "col", "f32", kind, kind, "f32"):
         raise slots.unsupported(instruction)
     *factors, addend = (_items(each) for each in instruction.operands[1:])
     kinds = [(each, "b32") for factor in factors for each in factor]

@@ -1,10 +1,12 @@
 """Operations of whole warps on matrices whose elements their lanes hold: ``mma``, ``ldmatrix``.
 
 An 8 x 8 matrix of 16-bit numbers is a register of each lane: lane 4 i + j holds elements 2 j and
-2 j + 1 of row i.
+2 j + 1 of row i. One of tf32 has four columns, and lane 4 i + j holds element j.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -18,30 +20,37 @@ from pluginkit.ptx.types import F32, F64, U16, U32, Array
 _SIDE, _LANES = 8, 32
 
 
-def multiply(values: list[Array], *, is_bfloat16: bool) -> list[Array]:
-    """Return the registers of ``a @ b + c`` for 16 x 16, 16 x 8 and 16 x 8 matrices.
+def multiply(values: list[Array], kind: str) -> list[Array]:
+    """Return the registers of ``a @ b + c`` for 16 x k, k x 8 and 16 x 8 matrices.
 
     Every element is rounded once. A GPU sums in another way: see :mod:`pluginkit.ptx`.
 
     Args:
         values: four registers of ``a``, two of ``b``, which is transposed, and four of ``c``.
-        is_bfloat16: whether ``a`` and ``b`` are bfloat16 instead of float16.
+        kind: the type of ``a`` and ``b``: f16 or bf16, of which a register has two, or tf32.
     """
-    widen = floats.float32_from_bf16 if is_bfloat16 else floats.float32_from_half
-    factors = [widen(_of_warps(each.view(U32).view(U16))).astype(F64) for each in values[:6]]
+    factors = [_of_warps(_WIDENED[kind](each.view(U32)).astype(F64), each) for each in values[:6]]
     a = np.block([[factors[0], factors[2]], [factors[1], factors[3]]])
     b = np.concatenate(factors[4:], axis=2)
     pairs = [np.stack(values[at : at + 2], axis=-1) for at in (6, 8)]
-    c = np.concatenate([_of_warps(pair) for pair in pairs], axis=1)
+    c = np.concatenate([_of_warps(pair, pair) for pair in pairs], axis=1)
     total = (a @ b.transpose(0, 2, 1) + c).astype(F32)
     total = np.where(np.isnan(total), np.uint32(0x7FFFFFFF).view(F32), total)
     upper, lower = (part.reshape(-1, 2) for part in (total[:, :_SIDE], total[:, _SIDE:]))
     return [upper[:, 0], upper[:, 1], lower[:, 0], lower[:, 1]]
 
 
-def _of_warps(elements: Array) -> Array:
-    """Return for each warp the matrix of which each lane holds two elements."""
-    return elements.reshape(-1, _SIDE, _SIDE)
+#: The numbers that registers hold. The product does not read the last 13 bits of tf32.
+_WIDENED: dict[str, Callable[[Array], Array]] = {
+    "f16": lambda registers: floats.float32_from_half(registers.view(U16)),
+    "bf16": lambda registers: floats.float32_from_bf16(registers.view(U16)),
+    "tf32": lambda registers: (registers & np.uint32(0xFFFFE000)).view(F32),
+}
+
+
+def _of_warps(elements: Array, lanes: Array) -> Array:
+    """Return for each warp the matrix of which each lane holds elements of a row."""
+    return elements.reshape(len(lanes) // _LANES, _SIDE, -1)
 
 
 def load_matrices(operation: WarpOperation, frame: Frame, addresses: Array) -> list[Array]:

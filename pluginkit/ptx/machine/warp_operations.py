@@ -222,7 +222,7 @@ def _on_matrices(
         )  # fmt: skip
         return [np.zeros(frame.size, U32) for _ in operation.puts]
     if operation.instruction.opcode == "mma":
-        return multiply(values, is_bfloat16=operation.instruction.has("bf16"))
+        return multiply(values, operation.instruction.modifiers[-2])
     return load_matrices(operation, frame, values[0])
 
 

@@ -173,11 +173,11 @@ def _assorted(value: int) -> int:
 NOT_RUN = {
     "mma": (
         "",
-        'float c[4]; asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 '
-        '{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %10, %10, %10};" '
-        ': "=f"(c[0]), "=f"(c[1]), "=f"(c[2]), "=f"(c[3]) : "r"(n), "r"(n), "r"(n), "r"(n), '
+        'float c[4]; asm("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 '
+        '{%0, %1, %2, %3}, {%4, %5}, {%6}, {%7, %7, %7, %7};" '
+        ': "=f"(c[0]), "=f"(c[1]), "=f"(c[2]), "=f"(c[3]) : "r"(n), '
         '"r"(n), "r"(n), "f"(0.0f)); out[0] = __float_as_uint(c[0]);',
-        "mma.sync.aligned.m16n8k8",
+        "mma.sync.aligned.m16n8k4",
     ),
     "a bulk copy": (
         "",
