@@ -45,6 +45,8 @@ CASES: dict[str, Case] = {
     "edges": ((2, 4_000_000), int64, 1, True, 3_000_000),
     "long slices": ((4096, 1024), float32, 0, True, 3000),
     "small": ((8400,), int32, None, True, 80),
+    "few": ((4000,), int32, None, True, 2**31 - 1),
+    "one": ((1,), int32, None, True, 2),
     "values of float16": ((4096, 4096), float16, None, True, 10_000),
     "classes": ((8, 1024, 1024), int8, None, True, 100),
 }

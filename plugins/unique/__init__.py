@@ -28,7 +28,12 @@ from pluginkit import (
 )
 from pluginkit.plugins.unique.launches import UniqueLaunches
 from pluginkit.plugins.unique.reference import unique
-from pluginkit.plugins.unique.sort_levels import DEFINES, KEYS, UniqueProblem
+from pluginkit.plugins.unique.sort_levels import (
+    BLOCK_ITEMS,
+    DEFINES,
+    KEYS,
+    UniqueProblem,
+)
 
 _KEYS = {"KEY": tuple(KEYS.values())}
 _SHORT_KEY, _LONG_KEY = ({"KEY": (key,)} for key in KEYS.values())
@@ -72,6 +77,12 @@ class Unique(Plugin):
     counts = Output(int64)
     found = SizeOutput()
 
+    block_kernel = CudaKernel(
+        "block.cu",
+        "unique_of_block<{T}, {KEY}, {ITEMS}>",
+        {**_KEYS, "ITEMS": BLOCK_ITEMS},
+        defines=DEFINES,
+    )
     range_kernel = CudaKernel("kernel.cu", "find_range<{T}>", defines=DEFINES)
     count_kernel = CudaKernel("dense.cu", "count_dense<{T}>", defines=DEFINES)
     number_kernel = CudaKernel("dense.cu", "number_dense<{T}>", defines=DEFINES)

@@ -14,37 +14,12 @@
 // together and replaced by their ranks. Two ranks fit into a key, so every level halves the words, until there is one.
 
 #include "numbers.cuh"
+#include "slices.cuh"
 
 using pluginkit::DIGIT_BITS, pluginkit::LOADS;  // from launches.py: a thread loads LOADS keys at once
 using pluginkit::MARKS, pluginkit::NEAR, pluginkit::SPREAD_THREADS, pluginkit::VALUES, pluginkit::WINDOW;
 
 constexpr int DIGITS = 1 << DIGIT_BITS;
-
-// Where slices are in memory: element e of slice s is at x[(e / inner * count + s) * inner + e % inner].
-struct Slices {
-    int count;
-    int elements;  // elements of a slice
-    int inner;     // how many of them are contiguous
-    int words;     // keys of a slice
-};
-
-// Return the key of word number `item` of all slices, made of keys less `lowest`.
-template <typename T, typename Key>
-__device__ __forceinline__ Key slice_key(const Bits<T>* __restrict__ x, const Slices& slices, Bits<T> lowest,
-                                         int item) {
-    constexpr int PER_KEY = sizeof(Key) / sizeof(T);
-    if (slices.elements == 1) return static_cast<Bits<T>>(key_of<T>(x[item]) - lowest);
-    const int slice = item / slices.words, first = item % slices.words * PER_KEY;
-    const int end = min(first + PER_KEY, slices.elements);
-    Key key = 0;
-    for (int element = first; element < end; ++element) {
-        const int outer = element / slices.inner;
-        const int row = (outer * slices.count + slice) * slices.inner;
-        if constexpr (PER_KEY > 1) key <<= 8 * sizeof(T);
-        key |= static_cast<Bits<T>>(key_of<T>(x[row + element - outer * slices.inner]) - lowest);
-    }
-    return key;
-}
 
 // Write `key_at(item)` and the position of every item, count the digits of the keys, and find whether they are in order.
 template <typename Key, typename KeyAt>
@@ -262,8 +237,6 @@ __global__ void take_slices(T* __restrict__ y, const T* __restrict__ x, const lo
     if (only_dense != 0 && state->is_dense == 0) return;
     const int total = *count, elements = total * slices.elements;
     for (int i = blockIdx.x * THREADS + threadIdx.x; i < elements; i += gridDim.x * THREADS) {
-        const int row = i / slices.inner, outer = row / total;
-        const int slice = static_cast<int>(indices[row - outer * total]);
-        y[i] = x[(outer * slices.count + slice) * slices.inner + i - row * slices.inner];
+        y[i] = x[slices.place(i, total, [&](int place) { return static_cast<int>(indices[place]); })];
     }
 }

@@ -73,8 +73,19 @@ class UniqueLaunches:
         counts: TensorDesc,
         found: TensorDesc,
     ) -> Iterator[Step]:
-        """Yield every launch: sort level by level, number the runs, then write the outputs."""
+        """Yield every launch: sort level by level, number the runs, then write the outputs.
+
+        A block does all of it where slices are few.
+        """
         plugin, problem = self._plugin, self._problem
+        if items := problem.block_items:
+            tensors = (y, indices, inverse, counts, found, self._x, self._slices(1))
+            constants = {**self._levels[0].constants, "ITEMS": items}
+            threads = SWEEPS[4][0]
+            yield Launch(
+                plugin.block_kernel, 1, threads, (*tensors, plugin.sorted), constants=constants
+            )
+            return
         yield Fill(self._cleared)
         may_be_dense = plugin.sorted and self._x.dtype is not float32
         dense = problem.dense if may_be_dense else 0

@@ -41,17 +41,15 @@ __device__ __forceinline__ unsigned sum_before(volatile unsigned* tiles, int til
     return before;
 }
 
-// Number the items for which `is_first` is true, in order. Call `visit(item, is_first, number)` for every item, with
-// the number of the last such item up to it. Write how many there are to `count`, unless that is null. `tiles` has one
-// word and another for each block, all zero before.
-template <typename IsFirst, typename Visit>
-__device__ __forceinline__ void number_items(unsigned* tiles, int items, int* count, IsFirst is_first, Visit visit) {
-    __shared__ int tile;
+// Number the items of a tile for which `is_first` is true, in order. Call `visit(item, is_first, number)` for every item,
+// with the number of the last such item up to it, and return how many there are up to the end of the tile. The first warp
+// calls `before_tile(total)`, which returns how many there are before the tile, given those in it.
+template <int THREADS, int ROUNDS, typename IsFirst, typename Visit, typename BeforeTile>
+__device__ __forceinline__ int number_items_of_tile(int tile, int items, IsFirst is_first, Visit visit, BeforeTile before_tile) {
+    constexpr int WARPS = THREADS / 32;
     __shared__ unsigned sums[WARPS], before;
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    if (threadIdx.x == 0) tile = static_cast<int>(atomicAdd(tiles, 1u));  // all tiles before it have started
-    __syncthreads();
-    const int base = tile * RUN_TILE + warp * (32 * ROUNDS) + lane;
+    const int base = tile * (THREADS * ROUNDS) + warp * (32 * ROUNDS) + lane;
     bool flags[ROUNDS];  // all loaded before the first vote, so that the loads overlap
 #pragma unroll
     for (int round = 0; round < ROUNDS; ++round) {
@@ -72,8 +70,8 @@ __device__ __forceinline__ void number_items(unsigned* tiles, int items, int* co
         total += sums[i];
     }
     if (warp == 0) {
-        const unsigned sum_of_others = sum_before(tiles + 1, tile, total);
-        if (lane == 0) before = sum_of_others;
+        const unsigned before_this = before_tile(total);
+        if (lane == 0) before = before_this;
     }
     __syncthreads();
     number += before;
@@ -86,7 +84,17 @@ __device__ __forceinline__ void number_items(unsigned* tiles, int items, int* co
         }
         number += __popc(found[round]);
     }
-    if (count != nullptr && threadIdx.x == 0 && tile == (items - 1) / RUN_TILE) {
-        *count = static_cast<int>(before + total);
-    }
+    return static_cast<int>(before + total);
+}
+
+// Number items with all blocks, and write how many are numbered to `count`, unless that is null. `tiles` has one word and
+// another for each block, all zero before.
+template <typename IsFirst, typename Visit>
+__device__ __forceinline__ void number_items(unsigned* tiles, int items, int* count, IsFirst is_first, Visit visit) {
+    __shared__ int tile;
+    if (threadIdx.x == 0) tile = static_cast<int>(atomicAdd(tiles, 1u));  // all tiles before it have started
+    __syncthreads();
+    const int up_to_end = number_items_of_tile<THREADS, ROUNDS>(
+        tile, items, is_first, visit, [&](unsigned total) { return sum_before(tiles + 1, tile, total); });
+    if (count != nullptr && threadIdx.x == 0 && tile == (items - 1) / RUN_TILE) *count = up_to_end;
 }

@@ -27,7 +27,7 @@ template <int COUNT, int BITS> struct PackedNumbers {
         return static_cast<int>(words[i * BITS / 32] >> i * BITS % 32 & ((1u << BITS) - 1));
     }
 };
-using Ranks = PackedNumbers<SHORT_ITEMS, 16>;
+template <int ITEMS> using Ranks = PackedNumbers<ITEMS, 16>;
 
 // For each warp how many of its keys have a digit; then how many keys come before the first of them.
 using DigitCounts = int[SHORT_WARPS][DIGITS];
@@ -45,14 +45,14 @@ __device__ __forceinline__ unsigned lanes_with(int digit) {
 }
 
 // Return the ranks of a lane's keys among those of the warp that have the same digit, and count these.
-template <typename DigitAt>
-__device__ __forceinline__ Ranks ranks_in_warp(int (&counts)[DIGITS], const DigitAt& digit_at) {
+template <int ITEMS, typename DigitAt>
+__device__ __forceinline__ Ranks<ITEMS> ranks_in_warp(int (&counts)[DIGITS], const DigitAt& digit_at) {
     const int lane = threadIdx.x % 32;
     for (int digit = lane; digit < DIGITS; digit += 32) counts[digit] = 0;
     __syncwarp();
-    Ranks ranks;
+    Ranks<ITEMS> ranks;
 #pragma unroll
-    for (int item = 0; item < SHORT_ITEMS; ++item) {
+    for (int item = 0; item < ITEMS; ++item) {
         const int digit = digit_at(item);
         const unsigned equal = lanes_with(digit), before = equal & ((1u << lane) - 1);
         const int count = counts[digit];
@@ -144,7 +144,7 @@ __device__ __forceinline__ void sweep_once(unsigned* __restrict__ keys_out, int*
     }
     auto& counts = memory.counts[warp];
     const auto digit_at = [&](int item) { return digit_of(loaded[item], first_bit); };
-    const auto ranks_of_warp = ranks_in_warp(counts, digit_at);
+    const auto ranks_of_warp = ranks_in_warp<SHORT_ITEMS>(counts, digit_at);
     __syncthreads();
     int own = 0;
     if (thread < DIGITS) {
@@ -154,7 +154,7 @@ __device__ __forceinline__ void sweep_once(unsigned* __restrict__ keys_out, int*
     const int lower = sum_of_lower_digits(own);
     if (thread < DIGITS) place_counts(memory.counts, lower);
     __syncthreads();
-    Ranks ranks;
+    Ranks<SHORT_ITEMS> ranks;
 #pragma unroll
     for (int item = 0; item < SHORT_ITEMS; ++item) ranks.set(item, ranks_of_warp.get(item) + counts[digit_at(item)]);
     __syncthreads();

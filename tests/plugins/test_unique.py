@@ -8,18 +8,29 @@ from hypothesis.extra import numpy as hnp
 
 from pluginkit import float16, float32, int8, int32, int64
 from pluginkit.contract import calls
+from pluginkit.contract.dtypes import dtype_from_numpy
 from pluginkit.errors import TensorError
 from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.onnx.model.plugin_nodes import plugin_node, plugin_of_node
 from pluginkit.onnx.running.run_model import run_onnxruntime
 from pluginkit.plugins.unique import Unique, sort_levels
+from pluginkit.testing import run_kernels
 from tests.onnx_node_tests import node_tests
 from tests.plugins.unique_on_host import Host
 
 NAMES = ("Y", "indices", "inverse_indices", "counts")
 BFLOAT16 = ml_dtypes.bfloat16
 DTYPES = [np.float32, np.float16, BFLOAT16, np.int64, np.int32, np.int8]
+BLOCK_ITEMS = sort_levels.BLOCK_ITEMS
 SPECIAL = [-np.inf, -1.5, -0.0, 0.0, 2.0, np.inf, np.nan]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_a_block():
+    """Few slices take all launches, too, but in the tests of the block that takes them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sort_levels, "BLOCK_ITEMS", ())
+        yield
 
 
 def reference(x, axis=None, is_sorted=True):
@@ -255,6 +266,37 @@ def test_keys_in_order_are_not_sorted(monkeypatch, is_sorted, near_items):
     host = Host(Unique(sorted=is_sorted), x)
     assert_same(host.run(), reference(x, None, is_sorted))
     assert not host.memory["workspace", 0][8:].view(np.int32)[:11].any()
+
+
+@pytest.mark.parametrize("is_sorted", [True, False])
+@pytest.mark.parametrize(
+    ("shape", "dtype", "axis"),
+    [
+        ((), np.int8, None),
+        ((300,), np.float32, None),
+        ((40, 4), np.float16, 0),
+        ((2, 513, 1), np.int32, 1),
+        ((2049,), np.int64, None),
+        ((5, 0), np.float32, 0),
+    ],
+    ids=str,
+)
+def test_a_block_takes_few_slices(monkeypatch, shape, dtype, axis, is_sorted):
+    monkeypatch.setattr(sort_levels, "BLOCK_ITEMS", BLOCK_ITEMS)
+    values = SPECIAL if np.dtype(dtype).kind == "f" else np.iinfo(dtype).min + np.arange(3)
+    x = np.random.default_rng(3).choice(values, shape).astype(dtype)
+    assert planned(shape, dtype_from_numpy(x.dtype), axis, is_sorted) == ["unique_of_block"]
+    run = run_kernels(Unique(axis=axis, sorted=is_sorted), [x])
+    assert not run.findings
+    assert_same(run.outputs, reference(x, axis, is_sorted))
+
+
+def test_more_or_longer_slices_take_several_launches(monkeypatch):
+    monkeypatch.setattr(sort_levels, "BLOCK_ITEMS", BLOCK_ITEMS)
+    most = BLOCK_ITEMS[-1] * 512
+    assert len(planned((most, 2), axis=0)) == 1
+    for shape in ((most + 1, 2), (2, 3)):
+        assert len(planned(shape, axis=0)) > 5
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((2**15, 2**15), None), ((2**30, 0), 0)])
