@@ -46,7 +46,6 @@ CASES = {
     "forest of classes": Ensemble(samples=10_000, features=64, trees=100, depth=12, targets=10),
     "forest, one sample": Ensemble(samples=1, features=64, trees=100, depth=12, targets=10),
     "many features": Ensemble(samples=4096, features=2000, trees=300, depth=8),
-    "one deep tree": Ensemble(samples=1_000_000, features=10, trees=1, depth=16),
     "stumps": Ensemble(samples=100_000, features=16, trees=50, depth=1),
     "chains": Ensemble(samples=10_000, features=16, trees=100, depth=64, chain=True),
 }
