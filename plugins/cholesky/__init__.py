@@ -74,6 +74,7 @@ class Cholesky(Plugin):
         "cholesky_of_panel<{T}, {upper}, {IS_FIRST}>",
         {"IS_FIRST": (True, False)},
         defines=PANEL_DEFINES,
+        overlaps=True,
     )
     block_kernel = CudaKernel(
         "kernel.cu", f"cholesky_of_tiles<{{T}}, {TEAM}, false>", defines=DEFINES

@@ -5,6 +5,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../_cuda/overlap.cuh"
+
 using pluginkit::EDGE, pluginkit::PANEL, pluginkit::PANEL_THREADS;  // from launches.py
 
 constexpr int OWNED = 4, ACROSS = EDGE / OWNED, PITCH = EDGE + OWNED;  // a thread has OWNED x OWNED elements of a tile
@@ -79,6 +81,7 @@ __global__ void __launch_bounds__(PANEL_THREADS, 2)
     __shared__ __align__(16) float triangle[PANEL][PANEL + OWNED];
     __shared__ __align__(16) float sides[2][PANEL][PITCH];  // the panel's rows beside the tile, and those of its columns
     __shared__ float inverses[PANEL];
+    wait_for_earlier_launches();
     const int own = threadIdx.x, below = first + PANEL;
     const int2 tile = place_of_tile(blockIdx.y);
     const int begins[] = {below + tile.x * EDGE, below + tile.y * EDGE};
@@ -126,6 +129,7 @@ __global__ void __launch_bounds__(PANEL_THREADS, 2)
         for (int k = 0; k < PANEL; ++k) side[k][own % EDGE] = x[k];
     }
     __syncthreads();
+    let_next_launch_begin();
     // Write L(row, column), and the zero across the diagonal.
     const auto write = [&](int row, int column, float value) {
         if (row < size && column < size) y[place(row, column)] = static_cast<T>(value);
