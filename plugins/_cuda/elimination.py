@@ -95,7 +95,7 @@ def workspace_of(a: TensorDesc, columns: Dim | None) -> Dim:
     size, count = known(a.shape[-1]), known(product(a.shape[:-2]))
     rows = where(size <= _OF_ROWS[-2], _OF_ROWS[-2], _OF_ROWS[-1])
     triangles = 0 if columns is None else where(size > _IN_SHARED, 3 * rows * rows * 4, 0)
-    whole = known(panel_bytes(size, known(columns or 0)))
+    whole = known(panel_bytes(size, columns))
     return count * known(dim_max(triangles, where(size > _OF_ROWS[-1], whole, 0)))
 
 
@@ -103,7 +103,7 @@ def workspace_bound_of(a: TensorDesc, columns: Dim | None) -> Dim:
     """Return at least as many bytes, of symbolic shapes."""
     size = a.shape[-1]  # and at most twice as many threads have rows
     triangles = 0 if columns is None else 3 * (2 * size) * (2 * size) * 4
-    return product(a.shape[:-2]) * (triangles + panel_bytes(size, columns or 0))
+    return product(a.shape[:-2]) * (triangles + panel_bytes(size, columns))
 
 
 def launches_of(

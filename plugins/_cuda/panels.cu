@@ -1,29 +1,49 @@
-// The elimination of large matrices by panels of WIDTH columns: a block factors a panel, of which a thread has a row in
-// registers; then many blocks update the columns after it in strips. Rows are not swapped: each has a position. What is
-// above the diagonal goes to `upper` in the order of positions, with the forward-eliminated B beside it.
+// The elimination of large matrices by panels of WIDTH columns, one launch for each. Its first block updates a panel after
+// the panel before and factors it; meanwhile others update the columns after it in tiles, so that only the first is waited
+// for. Rows are not swapped: `order` says which has a position. The factors of rows replace what they eliminate. What is
+// above the diagonal goes to `upper`, column by column in the order of positions, as does the forward-eliminated B.
 
 #include "elimination.cuh"
+#include "overlap.cuh"
 
-using pluginkit::BLOCK, pluginkit::GROUP, pluginkit::MOST_ROWS, pluginkit::STRIP, pluginkit::WIDTH;  // from panels.py
+using pluginkit::BLOCK, pluginkit::GROUP, pluginkit::LANES, pluginkit::SOLVERS, pluginkit::WIDTH;  // from panels.py
+using pluginkit::UPDATED_COLUMNS, pluginkit::UPDATED_ROWS;
 
-// What the workspace has for a matrix of `size` rows, which are `pitch` numbers apart: [A | B], the rows of the result,
-// the factors of the last panel column by column, the positions of the rows, and the determinant so far.
+constexpr int WARPS = BLOCK / LANES;
+
+static_assert(WARPS <= LANES && UPDATED_ROWS * UPDATED_COLUMNS == BLOCK * 16, "a thread updates 4 x 4 elements");
+
+// What the workspace has for a matrix of `size` rows, which are `pitch` numbers apart: [A | B], the determinant so far, the
+// rows in their order before and after a panel, and the columns of the result, which are `height` numbers apart.
 struct Work {
-    float *cells, *upper, *lower;
-    int* positions;
-    float* determinant;
+    float *cells, *determinant, *upper;
+    int* orders;
     int pitch, height;
 
-    __device__ __forceinline__ Work(float* workspace, long long number, int size, int columns)
+    __device__ __forceinline__ Work(float* workspace, int size, int columns, bool is_determinant)
         : pitch((size + columns + 3) / 4 * 4), height((size + 3) / 4 * 4) {
-        const long long square = 1LL * size * pitch;
-        cells = workspace + number * (2 * square + (WIDTH + 1) * height + 4);
-        upper = cells + square;
-        lower = upper + square;
-        positions = reinterpret_cast<int*>(lower + WIDTH * height);
-        determinant = lower + (WIDTH + 1) * height;
+        const long long square = 1LL * size * pitch, triangle = is_determinant ? 0 : 1LL * (size + columns) * height;
+        cells = workspace + blockIdx.x * (square + 2 * height + 4 + triangle);
+        determinant = cells + square;
+        orders = reinterpret_cast<int*>(determinant + 4);
+        upper = determinant + 4 + 2 * height;
+    }
+    // The rows in their order before the panel that begins at `first`.
+    __device__ __forceinline__ int* order(int first) const { return orders + first / WIDTH % 2 * height; }
+    // A column of the result, in the order of positions.
+    __device__ __forceinline__ float* column(int number) const { return upper + 1LL * number * height; }
+    __device__ __forceinline__ float4* four(int row, int column) const {
+        return reinterpret_cast<float4*>(cells + 1LL * row * pitch + column);
+    }
+    __device__ __forceinline__ float4 read_four(int row, int column) const {
+        return column < pitch ? *four(row, column) : float4{};
     }
 };
+
+__device__ __forceinline__ float4 minus_product(float4 value, float a, float4 b) {
+    return {minus_product(value.x, a, b.x), minus_product(value.y, a, b.y), minus_product(value.z, a, b.z),
+            minus_product(value.w, a, b.w)};
+}
 
 template <int N> __device__ __forceinline__ void load(float (&numbers)[N], const float* source) {
 #pragma unroll
@@ -42,143 +62,271 @@ template <int N> __device__ __forceinline__ void store(float* target, const floa
 
 // Copy [A | B] to the workspace.
 template <typename T, Purpose PURPOSE>
-__global__ void __launch_bounds__(BLOCK) gather_cells(const T* __restrict__ matrices, const T* __restrict__ rights,
-                                                      float* __restrict__ workspace, int size, int columns) {
-    const Work work(workspace, blockIdx.x, size, columns);
+__global__ void __launch_bounds__(SOLVERS) gather_cells(const T* __restrict__ matrices, const T* __restrict__ rights,
+                                                        float* __restrict__ workspace, int size, int columns) {
+    const Work work(workspace, size, columns, PURPOSE == Purpose::DETERMINANT);
     const T* a = matrices + 1LL * blockIdx.x * size * size;
     const T* b = PURPOSE == Purpose::SOLVE ? rights + 1LL * blockIdx.x * size * columns : nullptr;
     for (int i = blockIdx.y; i < size; i += gridDim.y) {
-        for (int j = threadIdx.x; j < work.pitch; j += BLOCK) {
+        for (int j = threadIdx.x; j < work.pitch; j += SOLVERS) {
             const bool is_element = j < size + columns;
             work.cells[1LL * i * work.pitch + j] = is_element ? element<PURPOSE>(a, b, i, j, size, columns) : 0.0f;
         }
-        if (threadIdx.x == 0) work.positions[i] = i;
+        if (threadIdx.x == 0) work.order(0)[i] = i;
     }
 }
 
-// Eliminate in the columns of a panel, from `first` on.
-template <typename T, Purpose PURPOSE, int ROWS>
-__global__ void __launch_bounds__(ROWS)
-    factor_panel(T* __restrict__ y, float* __restrict__ workspace, int size, int columns, int first) {
-    __shared__ __align__(16) float tops[2][WIDTH];
-    __shared__ int2 keys[2][ROWS / 32];
-    const Work work(workspace, blockIdx.x, size, columns);
-    const int own = threadIdx.x, steps = min(WIDTH, size - first);
-    const bool is_row = own < size;
-    int position = is_row ? work.positions[own] : own;
-    float determinant = first > 0 ? *work.determinant : 1.0f;
-    float row[WIDTH];
-#pragma unroll
-    for (int j = 0; j < WIDTH; j += 4) {
-        const bool is_element = is_row && first + j < work.pitch;
-        const float* source = work.cells + 1LL * own * work.pitch + first + j;
-        const float4 four = is_element ? *reinterpret_cast<const float4*>(source) : float4{};
-        row[j] = four.x, row[j + 1] = four.y, row[j + 2] = four.z, row[j + 3] = four.w;
-    }
-    for (int k = 0; k < steps; ++k) {
-        const int pivot = first + k;
-        const unsigned int rank = is_row && position >= pivot ? rank_of(row[0]) : 0;
-        const int from = position_of_highest<ROWS>(rank, position, keys[k % 2]);
-        float* top = tops[k % 2];
-        if (position == from) store(top, row);
-        if (from != pivot) determinant = -determinant;
-        position = position == from ? pivot : position == pivot ? from : position;
-        __syncthreads();
-        determinant = __fmul_rn(determinant, top[0]);
-        const float factor = factor_of(row[0], top[0]);
-        if (is_row) work.lower[k * work.height + own] = factor;
-        if (own < WIDTH && pivot + own < min(first + WIDTH, size)) {
-            work.upper[1LL * pivot * work.pitch + pivot + own] = top[own];
+// The rows of the pivots of the panel before: their factors, column by column, and the columns that are updated.
+template <int COLUMNS> struct Pivots {
+    float triangle[WIDTH][WIDTH], tops[WIDTH][COLUMNS];
+};
+
+// Read the rows of `count` pivots from position `begin` on, and their columns from `column` on.
+template <int COLUMNS>
+__device__ __forceinline__ void read_pivots(Pivots<COLUMNS>& pivots, const Work& work, const int* order, int begin,
+                                            int count, int column) {
+    constexpr int FOURS = (WIDTH + COLUMNS) / 4;
+    for (int i = threadIdx.x; i < WIDTH * FOURS; i += BLOCK) {
+        const int pivot = i / FOURS, j = i % FOURS * 4;
+        const int from = j < WIDTH ? begin + j : column + j - WIDTH;
+        const float4 four = pivot < count ? work.read_four(order[begin + pivot], from) : float4{};
+        if (j >= WIDTH) {
+            *reinterpret_cast<float4*>(&pivots.tops[pivot][j - WIDTH]) = four;
+        } else {
+            pivots.triangle[j][pivot] = four.x, pivots.triangle[j + 1][pivot] = four.y;
+            pivots.triangle[j + 2][pivot] = four.z, pivots.triangle[j + 3][pivot] = four.w;
         }
-#pragma unroll
-        for (int j = 1; j < WIDTH; ++j) row[j - 1] = minus_product(row[j], factor, top[j]);
-    }
-    if (is_row) work.positions[own] = position;
-    if (own > 0) return;
-    *work.determinant = determinant;
-    if (PURPOSE == Purpose::DETERMINANT && first + WIDTH >= size) y[blockIdx.x] = static_cast<T>(determinant);
-}
-
-// Eliminate in the columns after the panel from `first` on, in strips: first the rows of the panel, then those below.
-__global__ void __launch_bounds__(BLOCK) update_strips(float* __restrict__ workspace, int size, int columns, int first) {
-    constexpr int EACH = STRIP / (BLOCK / 32);  // the columns of a warp
-    __shared__ int rows_of_panel[WIDTH];
-    __shared__ __align__(16) float tops[WIDTH][STRIP];
-    const Work work(workspace, blockIdx.x, size, columns);
-    const int steps = min(WIDTH, size - first), lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-    for (int row = threadIdx.x; row < size; row += BLOCK) {
-        const int place = work.positions[row] - first;
-        if (place >= 0 && place < steps) rows_of_panel[place] = row;
     }
     __syncthreads();
-    for (int strip = first + steps + blockIdx.y * STRIP; strip < size + columns; strip += gridDim.y * STRIP) {
-        const int row = lane < steps ? rows_of_panel[lane] : 0;
-        float top[EACH];
+}
+
+// Eliminate in the rows of the pivots themselves, of which a thread has a column, which also goes to `target`.
+template <int COLUMNS>
+__device__ __forceinline__ void solve_pivots(Pivots<COLUMNS>& pivots, float* target, int count) {
+    if (threadIdx.x < COLUMNS) {
+        float x[WIDTH];
 #pragma unroll
-        for (int c = 0; c < EACH; ++c) {
-            const int column = strip + warp * EACH + c;
-            const bool is_element = lane < steps && column < size + columns;
-            top[c] = is_element ? work.cells[1LL * row * work.pitch + column] : 0.0f;
-        }
+        for (int k = 0; k < WIDTH; ++k) x[k] = pivots.tops[k][threadIdx.x];
 #pragma unroll
         for (int k = 0; k < WIDTH; ++k) {
-            const float factor = lane > k && lane < steps ? work.lower[k * work.height + row] : 0.0f;
 #pragma unroll
-            for (int c = 0; c < EACH; ++c) {
-                const float upper = __shfl_sync(~0u, top[c], k);
-                if (lane > k) top[c] = minus_product(top[c], factor, upper);
-            }
+            for (int i = k + 1; i < WIDTH; ++i) x[i] = minus_product(x[i], pivots.triangle[k][i], x[k]);
         }
 #pragma unroll
-        for (int c = 0; c < EACH; ++c) {
-            const int column = strip + warp * EACH + c;
-            tops[lane][warp * EACH + c] = top[c];
-            if (lane < steps && column < size + columns) work.upper[1LL * (first + lane) * work.pitch + column] = top[c];
+        for (int k = 0; k < WIDTH; ++k) pivots.tops[k][threadIdx.x] = x[k];
+#pragma unroll
+        for (int k = 0; k < WIDTH; k += 4) {
+            if (target && k < count) *reinterpret_cast<float4*>(target + k) = {x[k], x[k + 1], x[k + 2], x[k + 3]};
+        }
+    }
+    __syncthreads();
+}
+
+// Return which lane of a warp has the highest rank, and of equal ones the least position.
+__device__ __forceinline__ int lane_of_highest(unsigned int rank, int position) {
+    const bool is_highest = rank == highest_of<LANES>(rank);
+    unsigned int highest = __ballot_sync(~0u, is_highest);
+    if (highest & (highest - 1)) {
+        const unsigned int least = least_of<LANES>(is_highest ? position : ~0u);
+        highest = __ballot_sync(~0u, is_highest && position == least);
+    }
+    return __ffs(highest) - 1;
+}
+
+// Update the panel from `first` on, then eliminate in it. A thread has EACH adjacent rows, in registers. For each pivot a
+// warp proposes one of its rows.
+template <typename T, Purpose PURPOSE, int EACH>
+__device__ __forceinline__ void factor_panel(T* y, const Work& work, int size, int columns, int first) {
+    __shared__ __align__(16) Pivots<WIDTH> pivots;
+    __shared__ __align__(16) float proposed[2][WARPS][WIDTH];
+    __shared__ int2 keys[2][WARPS];
+    const int own = threadIdx.x, lane = own % LANES, warp = own / LANES, rows = size - first;
+    const int warps = (rows + LANES * EACH - 1) / (LANES * EACH);
+    const int* order = work.order(first);
+    int row[EACH], position[EACH];
+    float cells[EACH][WIDTH];
+#pragma unroll
+    for (int r = 0; r < EACH; ++r) {
+        position[r] = first + own * EACH + r;
+        row[r] = position[r] < size ? order[position[r]] : -1;
+    }
+#pragma unroll
+    for (int r = 0; r < EACH; ++r) {
+#pragma unroll
+        for (int j = 0; j < WIDTH; j += 4) {
+            const float4 four = row[r] >= 0 ? work.read_four(row[r], first + j) : float4{};
+            cells[r][j] = four.x, cells[r][j + 1] = four.y, cells[r][j + 2] = four.z, cells[r][j + 3] = four.w;
+        }
+    }
+    if (first > 0) {
+        const int begin = first - WIDTH;
+        read_pivots(pivots, work, order, begin, WIDTH, first);
+        const bool is_result = PURPOSE != Purpose::DETERMINANT && first + own < size + columns;
+        solve_pivots(pivots, is_result ? work.column(first + own) + begin : nullptr, WIDTH);
+        if (warp < warps) {
+#pragma unroll
+            for (int k = 0; k < WIDTH; k += 4) {
+                float4 factors[EACH];
+#pragma unroll
+                for (int r = 0; r < EACH; ++r) factors[r] = row[r] >= 0 ? work.read_four(row[r], begin + k) : float4{};
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    float top[WIDTH];
+                    load(top, pivots.tops[k + i]);
+#pragma unroll
+                    for (int r = 0; r < EACH; ++r) {
+                        const float four[] = {factors[r].x, factors[r].y, factors[r].z, factors[r].w}, factor = four[i];
+#pragma unroll
+                        for (int j = 0; j < WIDTH; ++j) cells[r][j] = minus_product(cells[r][j], factor, top[j]);
+                    }
+                }
+            }
+        }
+    }
+    float determinant = first > 0 ? *work.determinant : 1.0f;
+#pragma unroll
+    for (int k = 0; k < WIDTH; ++k) {
+        if (k >= rows) break;
+        const int pivot = first + k;
+        if (warp < warps) {
+            unsigned int rank = 0;
+            int place = size;
+#pragma unroll
+            for (int r = 0; r < EACH; ++r) {
+                const unsigned int other = row[r] >= 0 && position[r] >= pivot ? rank_of(cells[r][k]) : 0;
+                if (other > rank || (other == rank && position[r] < place)) rank = other, place = position[r];
+            }
+            if (lane == lane_of_highest(rank, place)) {
+                keys[k % 2][warp] = {static_cast<int>(rank), place};
+#pragma unroll
+                for (int r = 0; r < EACH; ++r) {
+                    if (position[r] != place) continue;
+#pragma unroll
+                    for (int j = k / 4 * 4; j < WIDTH; j += 4) {
+                        const float four[] = {cells[r][j], cells[r][j + 1], cells[r][j + 2], cells[r][j + 3]};
+                        store(&proposed[k % 2][warp][j], four);
+                    }
+                }
+            }
         }
         __syncthreads();
-        for (int below = threadIdx.x; below < size; below += BLOCK) {
-            if (work.positions[below] < first + WIDTH) continue;
-            float factors[WIDTH];
-#pragma unroll
-            for (int k = 0; k < WIDTH; ++k) factors[k] = work.lower[k * work.height + below];
-#pragma unroll 1
-            for (int part = 0; part < min(STRIP, work.pitch - strip); part += 4) {
-                float* target = work.cells + 1LL * below * work.pitch + strip + part;
-                float numbers[4];
-                load(numbers, target);
-#pragma unroll
-                for (int k = 0; k < WIDTH; ++k) {
-#pragma unroll
-                    for (int i = 0; i < 4; ++i) numbers[i] = minus_product(numbers[i], factors[k], tops[k][part + i]);
-                }
-                store(target, numbers);
-            }
+        if (warp >= warps) continue;
+        const int2 key = lane < warps ? keys[k % 2][lane] : int2{};
+        const int best = lane_of_highest(key.x, key.y), from = __shfl_sync(~0u, key.y, best);
+        float top[WIDTH];
+        load(top, proposed[k % 2][best]);
+        if (PURPOSE == Purpose::DETERMINANT) {
+            if (from != pivot) determinant = -determinant;
+            determinant = __fmul_rn(determinant, top[k]);
+        } else if (own >= k && own < WIDTH && first + own < size + columns) {
+            work.column(first + own)[pivot] = proposed[k % 2][best][own];
         }
+#pragma unroll
+        for (int r = 0; r < EACH; ++r) {
+            position[r] = position[r] == from ? pivot : position[r] == pivot ? from : position[r];
+            cells[r][k] = factor_of(cells[r][k], top[k]);
+#pragma unroll
+            for (int j = k + 1; j < WIDTH; ++j) cells[r][j] = minus_product(cells[r][j], cells[r][k], top[j]);
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < EACH; ++r) {
+        if (row[r] < 0) continue;
+        work.order(first + WIDTH)[position[r]] = row[r];
+#pragma unroll
+        for (int j = 0; j < WIDTH; j += 4) {
+            if (first + j >= work.pitch) continue;
+            *work.four(row[r], first + j) = {cells[r][j], cells[r][j + 1], cells[r][j + 2], cells[r][j + 3]};
+        }
+    }
+    if (PURPOSE != Purpose::DETERMINANT || own > 0) return;
+    *work.determinant = determinant;
+    if (rows <= WIDTH) y[blockIdx.x] = static_cast<T>(determinant);
+}
+
+// Eliminate with the pivots before position `first` in UPDATED_ROWS of the rows from there on, and UPDATED_COLUMNS of the
+// columns after the next panel. Where no rows are left there is no next panel.
+__device__ __forceinline__ void update_tile(const Work& work, int size, int columns, int first, int number,
+                                            bool is_determinant) {
+    __shared__ __align__(16) Pivots<UPDATED_COLUMNS> pivots;
+    __shared__ __align__(16) float lower[WIDTH][UPDATED_ROWS + 4];
+    const int begin = first - WIDTH, count = min(WIDTH, size - begin), own = threadIdx.x;
+    const int high = max((size - first + UPDATED_ROWS - 1) / UPDATED_ROWS, 1);
+    const int above = first + number % high * UPDATED_ROWS;
+    const int left = first + (first < size ? WIDTH : 0) + number / high * UPDATED_COLUMNS;
+    const int down = own / (UPDATED_COLUMNS / 4) * 4, across = own % (UPDATED_COLUMNS / 4) * 4;
+    const int* order = work.order(first);
+    int row[4];
+    float4 cells[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) row[i] = above + down + i < size ? order[above + down + i] : -1;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) cells[i] = row[i] >= 0 ? work.read_four(row[i], left + across) : float4{};
+#pragma unroll
+    for (int i = own; i < UPDATED_ROWS * WIDTH / 4; i += BLOCK) {
+        const int there = i / (WIDTH / 4), k = i % (WIDTH / 4) * 4;
+        const float4 four = above + there < size ? work.read_four(order[above + there], begin + k) : float4{};
+        lower[k][there] = four.x, lower[k + 1][there] = four.y, lower[k + 2][there] = four.z, lower[k + 3][there] = four.w;
+    }
+    read_pivots(pivots, work, order, begin, count, left);
+    const bool is_result = !is_determinant && above == first && left + own < size + columns;
+    solve_pivots(pivots, is_result ? work.column(left + own) + begin : nullptr, count);
+#pragma unroll 4
+    for (int k = 0; k < WIDTH; ++k) {
+        float factors[4];
+        load(factors, &lower[k][down]);
+        const float4 top = *reinterpret_cast<const float4*>(&pivots.tops[k][across]);
+#pragma unroll
+        for (int i = 0; i < 4; ++i) cells[i] = minus_product(cells[i], factors[i], top);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        if (row[i] >= 0 && left + across < work.pitch) *work.four(row[i], left + across) = cells[i];
+    }
+}
+
+// Factor the panel from `first` on, and update the columns after it with the panel before.
+template <typename T, Purpose PURPOSE, int EACH>
+__global__ void __launch_bounds__(BLOCK)
+    eliminate_panel(T* __restrict__ y, float* __restrict__ workspace, int size, int columns, int first, int tiles) {
+    wait_for_earlier_launches();
+    let_next_launch_begin();
+    const Work work(workspace, size, columns, PURPOSE == Purpose::DETERMINANT);
+    if (blockIdx.y == 0) {
+        if (first < size) factor_panel<T, PURPOSE, EACH>(y, work, size, columns, first);
+        return;
+    }
+    for (int tile = blockIdx.y - 1; tile < tiles; tile += gridDim.y - 1) {
+        update_tile(work, size, columns, first, tile, PURPOSE == Purpose::DETERMINANT);
         __syncthreads();
     }
 }
 
-// Find the solutions from the triangle, GROUP columns of B at a time, each of them by a warp within a panel.
+// Find the solutions from the triangle, GROUP columns of B at a time, each of them by a warp within LANES rows.
 template <typename T>
-__global__ void __launch_bounds__(BLOCK) substitute(T* __restrict__ y, float* __restrict__ workspace, int size, int columns) {
-    __shared__ __align__(16) float x[MOST_ROWS][GROUP];
-    const Work work(workspace, blockIdx.x, size, columns);
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+__global__ void __launch_bounds__(SOLVERS) substitute(T* __restrict__ y, float* workspace, int size, int columns) {
+    extern __shared__ float4 shared[];
+    wait_for_earlier_launches();
+    float(*x)[GROUP] = reinterpret_cast<float(*)[GROUP]>(shared);
+    const Work work(workspace, size, columns, false);
+    const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
+    const auto upper = [&](int row, int column) { return work.column(column)[row]; };
     for (int group = blockIdx.y * GROUP; group < columns; group += gridDim.y * GROUP) {
-        for (int i = threadIdx.x; i < size * GROUP; i += BLOCK) {
-            const int row = i / GROUP, column = group + i % GROUP;
-            x[row][i % GROUP] = column < columns ? work.upper[1LL * row * work.pitch + size + column] : 0.0f;
+        for (int row = threadIdx.x; row < size; row += SOLVERS) {
+            float numbers[GROUP];
+#pragma unroll
+            for (int c = 0; c < GROUP; ++c) numbers[c] = group + c < columns ? upper(row, size + group + c) : 0.0f;
+            store(x[row], numbers);
         }
-        for (int first = (size - 1) / WIDTH * WIDTH; first >= 0; first -= WIDTH) {
+        for (int first = (size - 1) / LANES * LANES; first >= 0; first -= LANES) {
             __syncthreads();
-            const int steps = min(WIDTH, size - first), row = first + min(lane, steps - 1);
-            const float* triangle = work.upper + 1LL * row * work.pitch + first;
-            const float diagonal = triangle[row - first];
-            float found = x[row][warp], factors[WIDTH];
+            const int steps = min(LANES, size - first), row = first + min(lane, steps - 1);
+            const float diagonal = upper(row, row);
+            float found = x[row][warp], factors[LANES];
 #pragma unroll
-            for (int k = 0; k < WIDTH; ++k) factors[k] = lane < k && k < steps ? triangle[k] : 0.0f;  // all in flight
+            for (int k = 0; k < LANES; ++k) factors[k] = lane < k && k < steps ? upper(row, first + k) : 0.0f;
 #pragma unroll
-            for (int k = WIDTH - 1; k >= 0; --k) {
+            for (int k = LANES - 1; k >= 0; --k) {
                 if (k >= steps) continue;
                 const float solved = __fdiv_rn(found, diagonal);
                 if (lane == k) found = solved;
@@ -188,21 +336,22 @@ __global__ void __launch_bounds__(BLOCK) substitute(T* __restrict__ y, float* __
             __syncwarp();
             if (lane < steps) x[row][warp] = found;
             __syncthreads();
-            for (int above = threadIdx.x; above < first; above += BLOCK) {
-                float numbers[GROUP];
+            for (int above = threadIdx.x; above < first; above += SOLVERS) {
+                float numbers[GROUP], factors[LANES];
+#pragma unroll
+                for (int k = 0; k < LANES; ++k) factors[k] = k < steps ? upper(above, first + k) : 0.0f;
                 load(numbers, x[above]);
 #pragma unroll
-                for (int k = WIDTH - 1; k >= 0; --k) {
+                for (int k = LANES - 1; k >= 0; --k) {
                     if (k >= steps) continue;
-                    const float factor = work.upper[1LL * above * work.pitch + first + k];
 #pragma unroll
-                    for (int c = 0; c < GROUP; ++c) numbers[c] = minus_product(numbers[c], factor, x[first + k][c]);
+                    for (int c = 0; c < GROUP; ++c) numbers[c] = minus_product(numbers[c], factors[k], x[first + k][c]);
                 }
                 store(x[above], numbers);
             }
         }
         __syncthreads();
-        for (int i = threadIdx.x; i < size * GROUP; i += BLOCK) {
+        for (int i = threadIdx.x; i < size * GROUP; i += SOLVERS) {
             const int row = i / GROUP, column = group + i % GROUP;
             if (column < columns) y[(1LL * blockIdx.x * size + row) * columns + column] = static_cast<T>(x[row][i % GROUP]);
         }

@@ -12,6 +12,7 @@ from pluginkit import (
     TensorDesc,
     Workspace,
     ceil_div,
+    dim_max,
     dim_min,
     int32,
     known,
@@ -21,20 +22,24 @@ from pluginkit import (
 
 Purpose = Literal["DETERMINANT", "INVERSE", "SOLVE"]
 
-#: The threads of a block that factors a panel; each has a row.
-_ROWS = (256, 512, 1024)
-MOST_ROWS = _ROWS[-1]
-#: The columns of a panel, of a strip that a block updates, and of B that a block solves, one for
-#: each of its warps.
-_WIDTH, _STRIP, _GROUP, _BLOCK = 32, 16, 8, 256
+#: The most rows of which a block factors a panel, with the rows that each of its threads has.
+_ROWS = {256: 1, 512: 1, 1024: 2, 2048: 4}
+MOST_ROWS = max(_ROWS)
+#: The columns of a panel, and the threads of a block that factors one, or that updates a tile of
+#: _UPDATED_ROWS x _UPDATED_COLUMNS elements.
+_WIDTH, _BLOCK, _UPDATED_ROWS, _UPDATED_COLUMNS = 16, 512, 128, 64
+#: The columns of B that a block solves, one for each of its warps.
+_GROUP, _LANES, _SOLVERS = 8, 32, 256
 _MOST_BLOCKS = 65535  # along the second dimension of a grid
 
 _DEFINES: Mapping[str, Any] = {
     "Purpose": Purpose,
     "BLOCK": _BLOCK,
     "GROUP": _GROUP,
-    "MOST_ROWS": MOST_ROWS,
-    "STRIP": _STRIP,
+    "LANES": _LANES,
+    "SOLVERS": _SOLVERS,
+    "UPDATED_COLUMNS": _UPDATED_COLUMNS,
+    "UPDATED_ROWS": _UPDATED_ROWS,
     "WIDTH": _WIDTH,
 }
 
@@ -43,8 +48,7 @@ class PanelKernels(NamedTuple):
     """The kernels of panels.cu; without right sides nothing is solved."""
 
     gather: CudaKernel
-    factor: CudaKernel
-    update: CudaKernel
+    eliminate: CudaKernel
     solve: CudaKernel | None
 
 
@@ -53,30 +57,30 @@ def gather_kernel(purpose: Purpose) -> CudaKernel:
     return _kernel(f"gather_cells<{{T}}, Purpose::{purpose}>")
 
 
-def factor_kernel(purpose: Purpose) -> CudaKernel:
-    """Return the kernel that eliminates in a panel."""
-    expression = f"factor_panel<{{T}}, Purpose::{purpose}, {{ROWS}}>"
-    return _kernel(expression, {"ROWS": _ROWS})
-
-
-def update_kernel() -> CudaKernel:
-    """Return the kernel that eliminates in the columns after a panel."""
-    return _kernel("update_strips")
+def panel_kernel(purpose: Purpose) -> CudaKernel:
+    """Return the kernel that eliminates in a panel, and with the one before it."""
+    constants = {"EACH": sorted(set(_ROWS.values()))}
+    expression = f"eliminate_panel<{{T}}, Purpose::{purpose}, {{EACH}}>"
+    return _kernel(expression, constants, overlaps=True)
 
 
 def solve_kernel() -> CudaKernel:
     """Return the kernel that finds solutions from triangles."""
-    return _kernel("substitute<{T}>")
+    return _kernel("substitute<{T}>", overlaps=True)
 
 
-def _kernel(expression: str, constants: Mapping[str, Any] | None = None) -> CudaKernel:
-    return CudaKernel("../_cuda/panels.cu", expression, constants or {}, defines=_DEFINES)
+def _kernel(
+    expression: str, constants: Mapping[str, Any] | None = None, *, overlaps: bool = False
+) -> CudaKernel:
+    source = "../_cuda/panels.cu"
+    return CudaKernel(source, expression, constants or {}, defines=_DEFINES, overlaps=overlaps)
 
 
-def panel_bytes(size: Dim, columns: Dim) -> Dim:
-    """Return the workspace of one matrix [A | B]."""
-    pitch, height = ceil_div(size + columns, 4) * 4, ceil_div(size, 4) * 4
-    return 4 * (2 * size * pitch + (_WIDTH + 1) * height + 4)
+def panel_bytes(size: Dim, columns: Dim | None) -> Dim:
+    """Return the workspace of one matrix [A | B], or of A alone."""
+    width, height = size + (columns or 0), ceil_div(size, 4) * 4
+    triangle = 0 if columns is None else width * height
+    return 4 * (size * (ceil_div(width, 4) * 4) + 2 * height + 4 + triangle)
 
 
 def panel_launches(
@@ -87,19 +91,25 @@ def panel_launches(
     columns: int,
     workspace: Workspace | None,
 ) -> Iterator[Launch]:
-    """Yield the launches for matrices of up to MOST_ROWS rows: two for each panel."""
+    """Yield the launches for matrices of up to MOST_ROWS rows: one for each panel."""
     count, size = known(product(a.shape[:-2])), known(a.shape[-1])
     sizes = int32(size), int32(columns)
-    yield Launch(kernels.gather, (count, size), _BLOCK, (a, b, workspace, *sizes))
-    rows = next(rows for rows in _ROWS if size <= rows)
+    yield Launch(kernels.gather, (count, size), _SOLVERS, (a, b, workspace, *sizes))
+    rows, each = next(item for item in _ROWS.items() if size <= item[0])
+    constants = {"EACH": each}
     for first in range(0, rows, _WIDTH):
-        args = (workspace, *sizes, int32(first))
-        matrices = where(first < size, count, 0)
-        constants = {"ROWS": rows}
-        yield Launch(kernels.factor, matrices, rows, (y, *args), constants=constants)
-        after = columns + where(first + _WIDTH < size, size - first - _WIDTH, 0)
-        strips = dim_min(ceil_div(after, _STRIP), _MOST_BLOCKS)
-        yield Launch(kernels.update, (matrices, strips), _BLOCK, args)
+        high = ceil_div(where(first < size, size - first, 0), _UPDATED_ROWS)
+        wide = ceil_div(dim_max(size + columns - first - _WIDTH, 0), _UPDATED_COLUMNS)
+        tiles = high * wide if first else 0
+        args = (y, workspace, *sizes, int32(first), int32(tiles))
+        grid = where(first < size, count, 0), 1 + dim_min(tiles, _MOST_BLOCKS - 1)
+        yield Launch(kernels.eliminate, grid, _BLOCK, args, constants=constants)
     if kernels.solve is not None:
+        end = ceil_div(size, _WIDTH) * _WIDTH
+        tiles = ceil_div(dim_max(size + columns - end, 0), _UPDATED_COLUMNS)
+        args = (y, workspace, *sizes, int32(end), int32(tiles))
+        grid = count, 1 + dim_min(tiles, _MOST_BLOCKS - 1)
+        yield Launch(kernels.eliminate, grid, _BLOCK, args, constants=constants)
         groups = dim_min(ceil_div(columns, _GROUP), _MOST_BLOCKS)
-        yield Launch(kernels.solve, (count, groups), _BLOCK, (y, workspace, *sizes))
+        rights = 4 * size * _GROUP  # bytes of B in shared memory
+        yield Launch(kernels.solve, (count, groups), _SOLVERS, (y, workspace, *sizes), rights)

@@ -33,9 +33,8 @@ from pluginkit.plugins._cuda.elimination import (
 )
 from pluginkit.plugins._cuda.panels import (
     PanelKernels,
-    factor_kernel,
     gather_kernel,
-    update_kernel,
+    panel_kernel,
 )
 
 
@@ -50,7 +49,7 @@ class Det(Plugin):
                  dynamic.
     Outputs:     Y: (...,), dtype of X.
     Attributes:  none.
-    Workspace:   none for M up to 128, else X in float32, twice.
+    Workspace:   none for M up to 128, else X in float32.
     Tolerance:   float32 1e-4, float16 2e-3, bfloat16 1.6e-2, relative to max(1, Y).
     Errors:      PK124 matrices are not square.
     Source:      ONNX Det-22, without double.
@@ -66,8 +65,7 @@ class Det(Plugin):
     in_registers = register_kernel("DETERMINANT")
     of_rows = row_kernel("DETERMINANT")
     gather = gather_kernel("DETERMINANT")
-    factor_panel = factor_kernel("DETERMINANT")
-    update_panels = update_kernel()
+    eliminate_panels = panel_kernel("DETERMINANT")
     in_blocks = block_kernel("DETERMINANT")
 
     def output_shapes(self, X: TensorDesc) -> Shape:  # noqa: N803  # ONNX's name
@@ -83,8 +81,8 @@ class Det(Plugin):
         return workspace_bound_of(X, None)
 
     def launches(self, X: TensorDesc, Y: TensorDesc, workspace: Workspace) -> Sequence[Launch]:  # noqa: N803
-        """Return one launch for small matrices, and two for each panel of a large one."""
-        panels = PanelKernels(self.gather, self.factor_panel, self.update_panels, None)
+        """Return one launch for small matrices, and one for each panel of a large one."""
+        panels = PanelKernels(self.gather, self.eliminate_panels, None)
         kernels = EliminationKernels(self.in_registers, self.of_rows, panels, self.in_blocks)
         return launches_of(kernels, Y, X, None, 0, workspace)
 

@@ -31,10 +31,9 @@ from pluginkit.plugins._cuda.elimination import (
 )
 from pluginkit.plugins._cuda.panels import (
     PanelKernels,
-    factor_kernel,
     gather_kernel,
+    panel_kernel,
     solve_kernel,
-    update_kernel,
 )
 
 
@@ -64,8 +63,7 @@ class Inverse(Plugin):
     in_registers = register_kernel("INVERSE")
     of_rows = row_kernel("INVERSE")
     gather = gather_kernel("INVERSE")
-    factor_panel = factor_kernel("INVERSE")
-    update_panels = update_kernel()
+    eliminate_panels = panel_kernel("INVERSE")
     solve_panels = solve_kernel()
     in_blocks = block_kernel("INVERSE")
 
@@ -78,8 +76,8 @@ class Inverse(Plugin):
         return workspace_bound_of(X, X.shape[-1])
 
     def launches(self, X: TensorDesc, Y: TensorDesc, workspace: Workspace) -> Sequence[Launch]:  # noqa: N803
-        """Return one launch for small matrices, and two for each panel of a large one."""
-        panels = PanelKernels(self.gather, self.factor_panel, self.update_panels, self.solve_panels)
+        """Return one launch for small matrices, and one for each panel of a large one."""
+        panels = PanelKernels(self.gather, self.eliminate_panels, self.solve_panels)
         kernels = EliminationKernels(self.in_registers, self.of_rows, panels, self.in_blocks)
         return launches_of(kernels, Y, X, None, X.shape[-1], workspace)
 

@@ -32,10 +32,9 @@ from pluginkit.plugins._cuda.elimination import (
 )
 from pluginkit.plugins._cuda.panels import (
     PanelKernels,
-    factor_kernel,
     gather_kernel,
+    panel_kernel,
     solve_kernel,
-    update_kernel,
 )
 
 
@@ -67,8 +66,7 @@ class Solve(Plugin):
     in_registers = register_kernel("SOLVE")
     of_rows = row_kernel("SOLVE")
     gather = gather_kernel("SOLVE")
-    factor_panel = factor_kernel("SOLVE")
-    update_panels = update_kernel()
+    eliminate_panels = panel_kernel("SOLVE")
     solve_panels = solve_kernel()
     in_blocks = block_kernel("SOLVE")
 
@@ -92,8 +90,8 @@ class Solve(Plugin):
         X: TensorDesc,  # noqa: N803
         workspace: Workspace,
     ) -> Sequence[Launch]:
-        """Return one launch for small matrices, and two for each panel of a large one."""
-        panels = PanelKernels(self.gather, self.factor_panel, self.update_panels, self.solve_panels)
+        """Return one launch for small matrices, and one for each panel of a large one."""
+        panels = PanelKernels(self.gather, self.eliminate_panels, self.solve_panels)
         kernels = EliminationKernels(self.in_registers, self.of_rows, panels, self.in_blocks)
         return launches_of(kernels, X, A, B, B.shape[-1], workspace)
 

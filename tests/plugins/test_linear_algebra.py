@@ -4,7 +4,7 @@ import pytest
 from pluginkit import float32
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
-from pluginkit.plugins._cuda import elimination
+from pluginkit.plugins._cuda import elimination, panels
 from pluginkit.plugins.det import Det
 from pluginkit.plugins.inverse import Inverse
 from pluginkit.plugins.solve import Solve
@@ -41,24 +41,34 @@ def test_numpy_agrees(shape):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "columns"), [(65, 67), (160, 17)])
-def test_large_matrices_are_eliminated_as_in_numpy(size, columns):
-    """Up to 128 rows are in registers; larger matrices are divided into panels of 32 columns."""
+@pytest.mark.parametrize(("size", "columns", "each"), [(65, 67, 1), (139, 70, 2), (160, 17, 4)])
+def test_large_matrices_are_eliminated_as_in_numpy(size, columns, each, monkeypatch):
+    """Up to 128 rows are in registers; larger matrices are divided into panels of 16 columns."""
+    monkeypatch.setattr(panels, "_ROWS", {256: each})
     assert_as_reference(size, columns)
 
 
 def test_the_largest_matrices_are_eliminated_as_in_numpy(monkeypatch):
-    """Beyond 1024 rows, here beyond 8, a block takes a matrix."""
+    """Beyond 2048 rows, here beyond 8, a block takes a matrix."""
     monkeypatch.setattr(elimination, "_OF_ROWS", (8,) * 2)
     monkeypatch.setattr(elimination, "MOST_ROWS", 8)
     assert_as_reference(37, 3)
 
 
+def test_many_blocks_take_a_matrix_of_2048_rows():
+    (matrix,) = calls.describe_inputs(Det(), [(1, 2048, 2048)], [float32])
+    (determinant,) = calls.describe_outputs(Det(), [matrix])
+    _, *launches = Det().launches(matrix, determinant, None)
+    assert {launch.kernel for launch in launches} == {Det().eliminate_panels}
+    assert len(launches) == 2048 // 16
+
+
 def assert_as_reference(size, columns):
     """Every operation is rounded as numpy does, in one order: the results are the same."""
-    a = matrices(size, size)[None]
+    a = matrices(size, size)[None] / np.float32(size**0.5)  # determinants are in float32's range
     b = np.random.default_rng(4).normal(size=(1, size, columns)).astype(np.float32)
     det, (_, solution) = elimination.eliminate(a)[0], elimination.eliminate(a, b)
+    assert np.isfinite(det).all()
     np.testing.assert_array_equal(on_machine(Det(), a), det)
     np.testing.assert_array_equal(on_machine(Solve(), a, b), solution)
 
