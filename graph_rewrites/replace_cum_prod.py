@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit.onnx import Match, Op, Rewrite
+from pluginkit.graph_rewrites._aten import ATEN, argument, unstored
+from pluginkit.onnx import FLOATS, Match, Op, Rewrite
 from pluginkit.plugins.cum_prod import CumProd
 
 if TYPE_CHECKING:
@@ -31,3 +32,19 @@ class ReplaceCumProd(Rewrite):
     def rewrite(self, match: Match, x: gs.Tensor, facts: int) -> NewNode:
         plugin = match.plugin(CumProd, ignoring=["axis"], axis=facts)
         return match.plugin_node(plugin, [x])
+
+
+class ReplaceAtenCumProd(Rewrite):
+    """torch.cumprod(x, dim) -> CumProd_PK(x)."""
+
+    plugin = CumProd
+    pattern = Op("cumprod", "x", "dim", ..., domain=ATEN)
+
+    def check(self, match: Match, x: gs.Tensor) -> str | int:
+        if any(each.name for each in match.inputs[2:]):
+            return "it casts its input; cast before it"
+        axis = argument(match, 1, None)
+        return match.dtype_problem(FLOATS, x) or unstored(match, axis) or int(axis)
+
+    def rewrite(self, match: Match, x: gs.Tensor, facts: int) -> NewNode:
+        return match.plugin_node(CumProd(axis=facts), [x])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from pluginkit.graph_rewrites._aten import ATEN, argument, unstored
 from pluginkit.graph_rewrites._spelled_out import MICROSOFT
 from pluginkit.graph_rewrites.expand_det import LARGEST
@@ -73,7 +75,10 @@ class ReplaceAtenCholesky(Rewrite):
 
 
 class ReplaceAtenSolve(Rewrite):
-    """torch.linalg.solve(a, b) -> Solve_PK(a, b), also of vectors b."""
+    """torch.linalg.solve(a, b) -> Solve_PK(a, b), also of vectors b.
+
+    Batches that may differ are expanded to each other's, as torch does.
+    """
 
     plugin = Solve
     pattern = Op("linalg_solve", "a", "b", ..., domain=ATEN)
@@ -81,16 +86,23 @@ class ReplaceAtenSolve(Rewrite):
     def check(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> str | None:
         if argument(match, 2, True) is not True:
             return "it may solve X A = B; expected a stored left=True"
+        of_a, of_b = match.shape(a), match.shape(b)
+        if of_a and of_b and (len(of_a) == len(of_b) or (of_a[:-1] == of_b and of_b[-1])):
+            return None
         return _batch_problem(match, a, b)
 
     def rewrite(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> list[NewNode]:
-        if match.rank(a) == match.rank(b):
-            return [match.plugin_node(Solve(), [a, b])]
+        before, after = Replacement(match), Replacement(match)
+        is_vector = match.rank(a) != match.rank(b)
+        column = before.unsqueeze(b, [-1]) if is_vector else b
+        matrices = a
+        if _batch_problem(match, a, b) is not None:
+            matrices, column = _in_batch_of(before, a, column), _in_batch_of(before, column, a)
+        if not is_vector:
+            return [*before, match.plugin_node(Solve(), [matrices, column])]
         solution = match.outputs[0].copy()
         solution.name = "solution"
-        before, after = Replacement(match), Replacement(match)
-        column = before.unsqueeze(b, [-1])
-        node = match.plugin_node(Solve(), [a, column], [solution])
+        node = match.plugin_node(Solve(), [matrices, column], [solution])
         after.end("Identity", after.squeeze(solution, [-1]))
         return [*before, node, *after]
 
@@ -112,6 +124,12 @@ class ReplaceAtenTriangularSolve(Rewrite):
         new = Replacement(match)
         triangle = new.add("Trilu", a, upper=int(argument(match, 2, None)))
         return [*new, match.plugin_node(Solve(), [triangle, b])]
+
+
+def _in_batch_of(new: Replacement, x: gs.Tensor, other: gs.Tensor) -> gs.Variable:
+    """Return matrices, expanded to the batch of others of the same rank."""
+    batch = new.add("Slice", new.add("Shape", other), np.array([0]), np.array([-2]))
+    return new.add("Expand", x, new.add("Concat", batch, np.array([1, 1]), axis=0))
 
 
 def _batch_problem(match: Match, a: gs.Tensor, b: gs.Tensor) -> str | None:

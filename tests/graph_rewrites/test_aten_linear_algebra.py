@@ -84,7 +84,7 @@ def test_numpy_agrees(case, fallback, tmp_path):
         ),
         (
             ReplaceAtenSolve,
-            ("linalg_solve", {"x": X, "b": B}, "x", "b", True),
+            ("linalg_solve", {"x": X, "b": VECTORS}, "x", "b", True),
             {"x": ["n", 4, 4]},
             "the batches of its inputs are not known to be the same",
         ),
@@ -100,6 +100,22 @@ def test_numpy_agrees(case, fallback, tmp_path):
 def test_what_is_not_the_plugin_s_is_left(rewrite, given, dims, reason):
     model = aten_model(*given, outputs=SIDES, dims=dims)
     assert reason_against(rewrite, model) == reason
+
+
+@pytest.mark.parametrize(
+    ("x", "b", "sizes"),
+    [(X, B[:1], [1, 4, 3]), (X[:1], B, [2, 4, 3]), (X, VECTORS, ["m", 4])],
+    ids=["one side", "one matrix", "vectors"],
+)
+def test_batches_of_any_size_are_those_of_torch(x, b, sizes, tmp_path):
+    feeds, dims = {"x": x, "b": b}, {"x": ["n", 4, 4], "b": sizes}
+    outputs = {"y": (FLOAT, [None] * b.ndim)}
+    model = aten_model("linalg_solve", feeds, "x", "b", True, outputs=outputs, dims=dims)
+    result = rewrite_model(model, REWRITES)
+    got = run_model(result.model, feeds, result.plugins, base_dir=tmp_path)
+    sides = b if b.ndim == 3 else b[..., None]
+    expected = np.linalg.solve(x, sides).reshape(got["y"].shape)
+    np.testing.assert_allclose(got["y"], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.trt
