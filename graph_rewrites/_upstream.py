@@ -14,7 +14,8 @@ import onnx.numpy_helper
 from pluginkit.onnx import GraphIndex, Graphs, axis_sizes, dtype_of_elem_type, is_op
 
 #: The sizes of a value's axes: a number, a name, or None where nothing is known.
-AxisSizes: TypeAlias = list[int | str | None]
+AxisSize: TypeAlias = int | str | None
+AxisSizes: TypeAlias = list[AxisSize]
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,11 @@ def known_product(dims: Sequence[int | str | None]) -> int | None:
     return int(np.prod(numbers)) if len(numbers) == len(dims) else None
 
 
-def is_same(size: int | str | None, other: int | str | None) -> bool:
+def is_same(size: AxisSize, other: AxisSize) -> bool:
     """Whether two sizes are known to be equal; they may be names."""
     return size is not None and size == other
 
 
-def are_same(dims: Sequence[int | str | None], others: Sequence[int | str | None]) -> bool:
+def are_same(dims: Sequence[AxisSize], others: Sequence[AxisSize]) -> bool:
     """Whether two lists of sizes are known to be equal."""
     return len(dims) == len(others) and all(map(is_same, dims, others))

@@ -15,6 +15,7 @@ import onnx
 import onnx.helper
 
 from pluginkit.graph_rewrites._upstream import (
+    AxisSize,
     AxisSizes,
     Upstream,
     are_same,
@@ -210,39 +211,51 @@ class _Candidate:
             and is_same(of_grids[0][1], queries)
             and are_same(self._up.dims(weights)[1:], [1, queries, len(sizes) * points])
         )
-        return (
-            _Attention(value, locations, weight, heads, points, sizes, is_merged) if fits else None
-        )
+        found = _Attention(value, locations, weight, heads, points, sizes, is_merged)
+        return found if fits else None
 
     def _value(self, image: str, level: int, start: int) -> str | None:
         """Return the value whose pixels from `start` on are an image, all heads in its batch."""
-        reshape = self._up.above(image, "Reshape")
-        dims = self._up.dims(image)
+        reshape, dims = self._up.above(image, "Reshape"), self._up.dims(image)
         if reshape is None or len(dims) != 4:
             return None
-        channels, pixels = dims[1], known_product(dims[2:])
         transpose = self._up.above(reshape.input[0], "Transpose")
-        if transpose is None:  # heads and channels are moved before the split
-            whole = self._up.part_of(reshape.input[0], 2, level, start)
-            flat = None if whole is None else self._up.above(whole, "Reshape")
-            moved = None if flat is None else self._up.above(flat.input[0], "Transpose")
-            if flat is None or moved is None or perm_of(moved) != [0, 2, 3, 1]:
-                return None
-            value, (_, *last) = moved.input[0], self._up.dims(flat.output[0]) or [None]
-            of_value, part = self._up.dims(value), self._up.dims(reshape.input[0])
-            is_whole = len(of_value) == 4 and are_same(last, [channels, of_value[1]])
-            size = part[2] if len(part) == 3 else None
+        if transpose is None:
+            found = self._moved_before_split(reshape.input[0], dims[1], level, start)
         else:
-            flat = self._up.above(transpose.input[0], "Reshape")
-            value = None if flat is None else self._up.part_of(flat.input[0], 1, level, start)
-            if flat is None or value is None or perm_of(transpose) != [0, 2, 1]:
-                return None
-            kept, of_value = self._up.dims(flat.output[0]), self._up.dims(value)
-            part = self._up.dims(flat.input[0])
-            is_whole = len(kept) == 3 and len(part) == 4 and are_same(kept[:2], part[:2])
-            size = part[1] if is_whole else None
-        is_whole = is_whole and len(of_value) == 4 and is_same(size, pixels)
-        return value if is_whole and is_same(of_value[3], channels) else None
+            found = self._moved_after_split(transpose, level, start)
+        if found is None:
+            return None
+        value, pixels = found
+        of_value = self._up.dims(value)
+        fits = len(of_value) == 4 and is_same(pixels, known_product(dims[2:]))
+        return value if fits and is_same(of_value[3], dims[1]) else None
+
+    def _moved_before_split(
+        self, part: str, channels: AxisSize, level: int, start: int
+    ) -> tuple[str, AxisSize] | None:
+        """Return the value of whose pixels, the last axis, this is a part, and their number."""
+        whole = self._up.part_of(part, 2, level, start)
+        flat = None if whole is None else self._up.above(whole, "Reshape")
+        moved = None if flat is None else self._up.above(flat.input[0], "Transpose")
+        if flat is None or moved is None or perm_of(moved) != [0, 2, 3, 1]:
+            return None
+        value = moved.input[0]
+        of_flat, of_value, of_part = map(self._up.dims, (flat.output[0], value, part))
+        is_whole = len(of_value) == 4 and are_same(of_flat[1:], [channels, of_value[1]])
+        return (value, of_part[2]) if is_whole and len(of_part) == 3 else None
+
+    def _moved_after_split(
+        self, transpose: onnx.NodeProto, level: int, start: int
+    ) -> tuple[str, AxisSize] | None:
+        """Return the value of whose pixels, the second axis, this is a part, and their number."""
+        flat = self._up.above(transpose.input[0], "Reshape")
+        value = None if flat is None else self._up.part_of(flat.input[0], 1, level, start)
+        if flat is None or value is None or perm_of(transpose) != [0, 2, 1]:
+            return None
+        kept, part = map(self._up.dims, (flat.output[0], flat.input[0]))
+        is_whole = len(kept) == 3 and len(part) == 4 and are_same(kept[:2], part[:2])
+        return (value, part[1]) if is_whole else None
 
     def _grid(self, grid: str, level: int, start: int) -> str | None:
         """Return the grids of all levels, of which a GridSample reads one, all heads in a batch."""

@@ -12,6 +12,7 @@ from pluginkit.errors import UsageError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from pluginkit.contract.plugin import Plugins
     from pluginkit.engine.plan.manifest import Manifest
     from pluginkit.engine.proof.compared_original import ComparedOriginal
     from pluginkit.onnx.running.output_error import Tolerance
@@ -43,31 +44,18 @@ def compare_with_plan(
     from pluginkit.cli.comparison_report import print_comparison, write_report
     from pluginkit.cli.found_classes import plugins_of
     from pluginkit.engine.plan.manifest import read_manifest
-    from pluginkit.engine.plan.open_engine import check_here, known_plugins
     from pluginkit.engine.proof.compare_plan import compare_plan, run_original
     from pluginkit.engine.proof.compared_original import compared_original
     from pluginkit.engine.proof.tool_commands import write_commands
     from pluginkit.onnx.running.compare_models import split_given
     from pluginkit.onnx.running.output_error import check_tolerance
-    from pluginkit.trt.flavour import load_flavour
 
-    if args.taps or args.kernels or args.gpu:
-        raise UsageError(
-            "PK612",
-            "--taps, --kernels and --gpu are for comparing two models.",
-            fix="leave them out; build the plan with --mark to compare the values inside.",
-        )
+    _refuse_options_for_models(args)
     check_tolerance("rtol", rtol)
     check_tolerance("atol", atol)
     manifest, plugins = read_manifest(args.rewritten), plugins_of(args)
     if args.commands is None:  # what does not fit here is said before the model runs
-        check_here(
-            args.rewritten,
-            load_flavour(args.tensorrt or manifest.flavour),
-            known_plugins(manifest, plugins),
-            allow_host_code=args.allow_host_code,
-            what="comparing",
-        )
+        _check_here(args, manifest, plugins)
     original = compared_original(args.original, plugins)
     original.check_names(
         [tensor.name for tensor in manifest.inputs], [tensor.name for tensor in manifest.outputs]
@@ -98,6 +86,29 @@ def compare_with_plan(
         write_report(args.report, models, comparison)
     print_comparison(models, comparison, as_json=args.json)
     return 0 if comparison.ok else 1
+
+
+def _refuse_options_for_models(args: argparse.Namespace) -> None:
+    if args.taps or args.kernels or args.gpu:
+        raise UsageError(
+            "PK612",
+            "--taps, --kernels and --gpu are for comparing two models.",
+            fix="leave them out; build the plan with --mark to compare the values inside.",
+        )
+
+
+def _check_here(args: argparse.Namespace, manifest: Manifest, plugins: Plugins) -> None:
+    """Refuse a plan that this machine cannot run."""
+    from pluginkit.engine.plan.open_engine import check_here, known_plugins
+    from pluginkit.trt.flavour import load_flavour
+
+    check_here(
+        args.rewritten,
+        load_flavour(args.tensorrt or manifest.flavour),
+        known_plugins(manifest, plugins),
+        allow_host_code=args.allow_host_code,
+        what="comparing",
+    )
 
 
 def _drawn(

@@ -47,36 +47,41 @@ def link_inputs(
         plugins: the plugins of its nodes.
         inputs: the network's inputs.
     """
-    groups = _EqualDims()
-    dims = {one.name: one.shape for one in inputs if not one.is_shape_tensor}
-    for one in inputs:
-        for axis, dim in enumerate(dims.get(one.name, ())):
-            if isinstance(dim, str) and dim:
-                groups.join((one.name, axis), dim)
-    for label, at in _labelled(model, plugins):
-        name, axis = at
-        dim = dims[name][axis] if name in dims and axis < len(dims[name]) else 0
-        if isinstance(dim, str) and not names_in(dim) and label is not None:
-            groups.join(at, label)
-    linked = [
-        one
-        if one.is_shape_tensor
-        else replace(
-            one,
-            shape=tuple(
-                groups.name((one.name, axis)) if dim == "" else groups.name(dim, dim)
-                for axis, dim in enumerate(one.shape)
-            ),
-        )
-        for one in inputs
-    ]
+    groups = _equal_dims(model, plugins, inputs)
+    linked = [one if one.is_shape_tensor else _named(one, groups) for one in inputs]
     fixed: dict[DefaultDim, Extent] = {}
     for one in linked:
-        for axis, dim in enumerate(one.shape if not one.is_shape_tensor else ()):
+        for axis, dim in enumerate(() if one.is_shape_tensor else one.shape):
             size = groups.size((one.name, axis))
             if isinstance(dim, str) and size is not None:
                 fixed[dim or (one.name, axis)] = (size, size, size)
     return LinkedInputs(linked, fixed)
+
+
+def _equal_dims(
+    model: onnx.ModelProto, plugins: Plugins, inputs: Sequence[NetworkInput]
+) -> _EqualDims:
+    """Group the dimensions that have one name in the model, or in what a plugin declares."""
+    groups = _EqualDims()
+    dims = {one.name: one.shape for one in inputs if not one.is_shape_tensor}
+    for name, shape in dims.items():
+        for axis, dim in enumerate(shape):
+            if isinstance(dim, str) and dim:
+                groups.join((name, axis), dim)
+    for label, (name, axis) in _labelled(model, plugins):
+        dim = dims[name][axis] if name in dims and axis < len(dims[name]) else 0
+        if isinstance(dim, str) and not names_in(dim) and label is not None:
+            groups.join((name, axis), label)
+    return groups
+
+
+def _named(one: NetworkInput, groups: _EqualDims) -> NetworkInput:
+    """Return an input whose dimensions have the names of their groups."""
+    names = (
+        groups.name((one.name, axis)) if dim == "" else groups.name(dim, dim)
+        for axis, dim in enumerate(one.shape)
+    )
+    return replace(one, shape=tuple(names))
 
 
 def _labelled(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 import onnx
@@ -20,6 +19,7 @@ from pluginkit.onnx.model.graphs import (
     scopes,
     sorted_nodes,
 )
+from pluginkit.onnx.model.inference_hazards import inference_hazards
 
 RE_EXPORT = "export the model again, or copy the whole file."
 #: The graphs that an operator must have.
@@ -36,9 +36,6 @@ _TYPES: Mapping[int, str] = {
     onnx.TensorProto.UINT8: "uint8",
     onnx.TensorProto.INT8: "int8",
 }
-
-_TERM = rb"[A-Za-z]*(\.\.\.[A-Za-z]*)?"
-_EQUATION = re.compile(rb"%b(,%b)*(->%b)?" % (_TERM, _TERM, _TERM))
 
 
 def check_structure(model: onnx.ModelProto) -> None:
@@ -57,8 +54,7 @@ def check_structure(model: onnx.ModelProto) -> None:
         _check_single_producers(scope)
         sorted_nodes(scope)
         for node in scope.graph.node:
-            problem = _problem_of_node(node, scope, defined)
-            if problem is not None:
+            for problem in _problems_of_node(node, scope, defined):
                 raise _invalid(f"{describe(node)} {problem}", scope)
         _check_ports(scope, defined)
     _check_functions(model)
@@ -143,42 +139,49 @@ def _check_single_producers(scope: Scope) -> None:
         )
 
 
-def _problem_of_node(
+def _problems_of_node(
     node: onnx.NodeProto, scope: Scope, defined: Mapping[Scope, set[str]]
-) -> str | None:
-    """Return what is wrong with a node, or None."""
+) -> Iterator[str]:
+    """Yield what is wrong with a node."""
+    yield from _problems_of_names(node, scope, defined)
+    yield from _problems_of_operator(node, scope)
+    yield from _problems_of_bodies(node)
+
+
+def _problems_of_names(
+    node: onnx.NodeProto, scope: Scope, defined: Mapping[Scope, set[str]]
+) -> Iterator[str]:
+    """Yield what is wrong with the names of outputs, attributes and inputs."""
     if not any(node.output[:]):
-        return "has no output"
-    own = defined[scope]
+        yield "has no output"
     attributes = [one.name for one in node.attribute]
     if len(set(attributes)) < len(attributes):
-        return f"has attribute '{max(attributes, key=attributes.count)}' twice"
-    inputs = node.input[:]
-    for name in inputs:
-        if name and name not in own and not _is_seen(name, scope.outer, defined):
-            return f"reads '{name}', which no node produces"
-    if "" in inputs and is_op(node, node.op_type):
+        yield f"has attribute '{max(attributes, key=attributes.count)}' twice"
+    for name in node.input[:]:
+        if name and name not in defined[scope] and not _is_seen(name, scope.outer, defined):
+            yield f"reads '{name}', which no node produces"
+
+
+def _problems_of_operator(node: onnx.NodeProto, scope: Scope) -> Iterator[str]:
+    """Yield what an operator does not allow."""
+    if "" in node.input[:] and is_op(node, node.op_type):
         schema = find_schema(node.op_type, scope.opsets.get("", 0))
         at = schema and missing_input(node, optional_inputs(schema))
         if at is not None:
-            return f"lacks input {at}, which is not optional"
-    if node.op_type == "Einsum" and not _has_equation(node):
-        return "has no equation of letters, commas, '...' and '->'"
-    if node.op_type == "Split" and not _has_all_parts(node):
-        return f"does not split into its {len(node.output)} outputs"
-    if node.op_type == "GatherND" and any(
-        one.name == "batch_dims" and one.i < 0 for one in node.attribute
-    ):  # onnx's shape inference would read out of bounds
-        return "has a negative number of batch dimensions"
+            yield f"lacks input {at}, which is not optional"
+    yield from inference_hazards(node)
+
+
+def _problems_of_bodies(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield what is wrong with the graphs of an If, Loop or Scan."""
     if node.op_type not in _BODIES or not is_op(node, node.op_type):
-        return None
+        return
     graphs = dict(bodies(node))
     missing = _BODIES[node.op_type] - graphs.keys()
     if missing:
-        return f"has no graph '{min(missing)}'"
-    if node.op_type == "Loop" and len(graphs["body"].input) != max(2, len(node.input)):
-        return "has a body with another number of inputs"
-    return None
+        yield f"has no graph '{min(missing)}'"
+    elif node.op_type == "Loop" and len(graphs["body"].input) != max(2, len(node.input)):
+        yield "has a body with another number of inputs"
 
 
 def find_schema(op_type: str, version: int, domain: str = "") -> onnx.defs.OpSchema | None:
@@ -247,19 +250,6 @@ def missing_input(node: onnx.NodeProto, optional: Sequence[bool]) -> int | None:
         if not name and optional and not optional[min(at, len(optional) - 1)]:
             return at
     return None
-
-
-def _has_equation(node: onnx.NodeProto) -> bool:
-    """Whether an Einsum's equation is valid; otherwise onnx's shape inference may never end."""
-    equations = [one.s for one in node.attribute if one.name == "equation"]
-    return all(_EQUATION.fullmatch(each.replace(b" ", b"")) for each in equations)
-
-
-def _has_all_parts(node: onnx.NodeProto) -> bool:
-    """Whether a Split's attributes agree with its outputs; onnx's shape inference aborts if not."""
-    counts = {one.i for one in node.attribute if one.name == "num_outputs"}
-    counts |= {len(one.ints) for one in node.attribute if one.name == "split"}
-    return counts <= {len(node.output)}
 
 
 def _is_seen(name: str, scope: Scope | None, defined: Mapping[Scope, set[str]]) -> bool:
