@@ -32,13 +32,10 @@ def explain_failure(error: BuildError, rewrite: RewriteResult, flavour: Flavour)
 
 def explain_refusals(error: ParseError, rewrite: RewriteResult, flavour: str) -> None:
     """Add to the error why rewrites left the nodes that the parser refuses, and a way on."""
-    reasons = [
-        f"{one.rewrite} did not replace '{one.node}': {one.reason}"
-        for one in rewrite.refused
-        if f"'{one.node}'" in (error.cause or "")
-    ]
+    left = [one for one in rewrite.refused if f"'{one.node}'" in (error.cause or "")]
+    reasons = [f"{one.rewrite} did not replace '{one.node}': {one.reason}" for one in left]
     known = known_failures(rewrite.model, rewrite.plugins, flavour)
     ways = list(dict.fromkeys(one.reason for one in known))
     error.cause = "\n".join([error.cause or "", *reasons, *ways])
-    if ways:
+    if ways or any(one.gives_plugin for one in left):  # a plugin that is there needs no second one
         error.fix = "change the model as the cause says."

@@ -45,6 +45,8 @@ class RefusedRewrite(_Outcome):
         rewrite: the name of the rewrite.
         where, node, output: as in AppliedRewrite.
         reason: why it was left.
+        gives_plugin: whether the rewrite would put a plugin there.
     """
 
     reason: str
+    gives_plugin: bool = False

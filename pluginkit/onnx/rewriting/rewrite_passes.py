@@ -220,8 +220,8 @@ class RewritePasses:
             if reason is None:
                 reason = self._rewrite_match(rewrite, edit, root, bindings)
             if reason is not None:
-                refused = RefusedRewrite(_name(rewrite), *place_of(scope, node), reason)
-                self._refused[_name(rewrite)].append(refused)
+                outcome = _name(rewrite), *place_of(scope, node), reason, rewrite.plugin is not None
+                self._refused[_name(rewrite)].append(RefusedRewrite(*outcome))
         edit.write()
 
     def _rewrite_match(

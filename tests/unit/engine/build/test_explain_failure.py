@@ -82,6 +82,16 @@ def test_what_no_plugin_could_take_has_a_way_on(text, way):
     assert error.fix == "change the model as the cause says."
 
 
+def test_a_node_that_a_shipped_plugin_refuses_needs_no_other_plugin():
+    text = """<ir_version: 9, opset_import: ["" : 18]> g (float[3] x, int64[3] i) => (float[3] y)
+        { y = ScatterElements <reduction = "ADD"> (x, i, x) }"""
+    result = rewrite_model(onnx.parser.parse_model(text))
+    error = ParseError("PK520", "it is refused.", cause="ScatterElements 'y': no", fix="a plugin")
+    explain_refusals(error, result, "tensorrt_rtx")
+    assert "'reduction' is 'ADD'; expected 'none' | 'add'" in error.cause
+    assert error.fix == "change the model as the cause says."
+
+
 def test_a_loop_of_a_known_length_has_none():
     text = COLLECTING.replace("9223372036854775807", "8")
     result = rewrite_model(onnx.parser.parse_model(text), [])
