@@ -123,6 +123,17 @@ class AttributeAndInputUnread(Boxes):
         yield Case("one", [ones, ones], {"bias": 0.5})
 
 
+class PrintsForgotten(AttributeAndInputUnread):
+    """A printf for debugging is still there."""
+
+    kernel = CudaKernel(
+        "template <typename T, int R> __global__ void copy(T* y, const T* x, long long n, float s) "
+        "{\n if (threadIdx.x < n) y[threadIdx.x] = x[threadIdx.x] * s;\n"
+        ' if (threadIdx.x == 0) printf("n is %lld\\n", n);\n}\n',
+        "copy<{T}, {rounds}>",
+    )
+
+
 class PassesItselfOn(AttributeAndInputUnread):
     """What reads the attributes cannot be known."""
 

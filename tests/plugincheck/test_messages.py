@@ -152,6 +152,13 @@ def test_what_nothing_reads_is_said():
     assert found["launches"].remark.endswith("sets of shapes; no step reads 'scores'")
 
 
+def test_what_kernels_print_is_said():
+    printing = results(faulty.PrintsForgotten, "sanitizer")["sanitizer"]
+    assert printing.status == "passed", printing
+    assert printing.remark.endswith("calls; kernels print 'n is 0'")
+    assert "print" not in results(faulty.AttributeAndInputUnread, "sanitizer")["sanitizer"].remark
+
+
 def test_nothing_is_said_of_attributes_where_self_is_passed_on():
     remark = results(faulty.PassesItselfOn, "attributes")["attributes"].remark
     assert remark.endswith("plugins")

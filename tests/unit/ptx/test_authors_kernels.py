@@ -137,6 +137,16 @@ def test_a_grid_wide_barrier(seed):
     assert (out[258:] == 2 * SMALL[:256][::-1]).all()
 
 
+def test_blocks_wait_for_later_ones_only_if_all_run_at_once():
+    memory = ptx.Memory()
+    given = memory.buffer("in", SMALL[:256])
+    out = memory.buffer("out", np.zeros(514, np.uint32), "inout")
+    args = [out, given, np.int32(256)]
+    result = module().launch("grid_in_step", 4, 64, args, memory=memory)
+    assert [finding.kind for finding in result.findings] == ["deadlock"]
+    assert "no thread of this or an earlier block does" in str(result.findings[0])
+
+
 def test_printf():
     _, result = run("printing", 1, 32, IN, 32)
     assert result.printed == [f"1000 of {IN[1]}:  1.50 text c -5%\n"]
