@@ -59,6 +59,7 @@ MultiScaleDeformableAttention and peers | a GPU, torch, triton |
 | [cholesky.py](cholesky.py) | Cholesky and torch | a GPU, torch |
 | [search_sorted.py](search_sorted.py) | SearchSorted and its peers | a GPU, torch |
 | [kth_value.py](kth_value.py) | KthValue and its peers | a GPU, torch |
+| [circ_pad.py](circ_pad.py) | CircPad and torch | a GPU, torch |
 | [bit_cast.py](bit_cast.py) | BitCast and torch | a GPU, torch |
 | [segment_reduce.py](segment_reduce.py) | SegmentReduce and its peers | a GPU, torch, Triton |
 | [resized_arg_max.py](resized_arg_max.py) | ResizedArgMax and its peers | a GPU, torch |
@@ -219,6 +220,7 @@ PLUGINS = {
         "The floor counts X, I and Y once. torch's indices count in a plane, and are made "
         "beforehand. In anywhere, elements belong outside of their windows.",
     ),
+    "circ_pad": ("CircPad", "The floor counts x and y once."),
     "bit_cast": ("BitCast", "The floor is that of a copy."),
     "roi_align": (
         "RoiAlign",
