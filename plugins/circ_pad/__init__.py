@@ -19,20 +19,14 @@ from pluginkit import (
     TensorDesc,
     attribute,
     ceil_div,
-    dim_max,
     int64,
     product,
     where,
 )
 
 _BLOCK = 256
-#: The elements that a thread writes where there are many: so many loads are on their way at once.
-AT_ONCE, _MANY = 4, 2**20
-
-
-def _reciprocal(size: Dim) -> Dim:
-    """Return how often a size goes into 2^32 - 1; of 0, by which nothing is divided, that of 1."""
-    return (2**32 - 1) // dim_max(size, 1)
+#: The items of a thread where there are many elements: so many loads are on their way at once.
+AT_ONCE, _MANY = 8, 2**20
 
 
 def _complaint(pads: tuple[int, ...]) -> str | None:
@@ -76,60 +70,44 @@ class CircPad(Plugin):
         return len(self.pads) // 2
 
     @property
-    def _begins(self) -> tuple[int, ...]:
-        return self.pads[: self._axes]
-
-    @property
-    def _ends(self) -> tuple[int, ...]:
-        return self.pads[self._axes :]
+    def _pads(self) -> list[tuple[int, int]]:
+        """The begin and the end of each of the last axes."""
+        return list(zip(self.pads[: self._axes], self.pads[self._axes :], strict=True))
 
     def check(self, x: TensorDesc) -> None:
         """Check that x has an axis for every pad, and that no axis to pad is empty."""
         if x.ndim < self._axes:
             raise InputError(f"{x} has {x.ndim} axes; pads is for {self._axes}.", code="rank")
-        for size, begin, end in zip(x.shape[-self._axes :], self._begins, self._ends, strict=True):
-            if begin + end and isinstance(size, int) and size == 0:
+        for size, pad in zip(x.shape[-self._axes :], self._pads, strict=True):
+            if any(pad) and isinstance(size, int) and size == 0:
                 raise InputError(f"{x} has an empty axis, with nothing to wrap.", code="empty")
 
     def output_shapes(self, x: TensorDesc) -> tuple[Dim, ...]:
         """Return x's shape with each padded axis longer by its begin and its end."""
-        padded = zip(x.shape[-self._axes :], self._begins, self._ends, strict=True)
-        return *x.shape[: -self._axes], *(size + begin + end for size, begin, end in padded)
+        padded = zip(x.shape[-self._axes :], self._pads, strict=True)
+        return *x.shape[: -self._axes], *(size + sum(pad) for size, pad in padded)
 
     def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
-        """Return one launch, whose threads write an element of ``y`` each, or some of many."""
-        x_sizes, y_sizes, shifts = self._dims(x, y)
+        """Return one launch, whose threads write one element, or that of several items."""
+        padded = [axis for axis, pad in enumerate(self._pads) if any(pad)] or [self._axes - 1]
+        first = padded[0] - self._axes  # all axes before it are one dimension
+        items, sizes = product(x.shape[:first]), x.shape[first:]
+        begins = zip(sizes, self._pads[first:], strict=True)
+        shifts = [-begin % max(size, 1) for size, (begin, _) in begins]
+        shapes = (items, *sizes), (items, *y.shape[first:]), (0, *shifts)
         is_wide = 2 * y.size >= 2**32  # the kernel adds a shift before it takes the remainder
-        at_once = where(y.size >= _MANY, AT_ONCE, 1)
+        step = ceil_div(items, where(y.size >= _MANY, AT_ONCE, 1))
         return Launch(
             self.wide_kernel if is_wide else self.kernel,
-            grid=ceil_div(y.size, _BLOCK * at_once),
+            grid=ceil_div(step * product(y.shape[first:]), _BLOCK),
             block=_BLOCK,
-            args=(
-                x.reshape(x.size),
-                y.reshape(y.size),
-                *map(int64, (x_sizes, y_sizes, shifts)),
-                *(int64(tuple(map(_reciprocal, sizes))) for sizes in (x_sizes, y_sizes)),
-            ),
+            args=(x.reshape(x.size), y.reshape(y.size), *map(int64, (*shapes, step))),
         )
-
-    def _dims(self, x: TensorDesc, y: TensorDesc) -> tuple[tuple[Dim, ...], ...]:
-        """Return the sizes of x and of y, and the shifts, of each dimension from the first padded.
-
-        All before it are one dimension, whose shift is 0.
-        """
-        pads = list(zip(self._begins, self._ends, strict=True))
-        unpadded = next((axis for axis, pad in enumerate(pads) if any(pad)), len(pads) - 1)
-        axis = x.ndim - len(pads) + unpadded
-        begins = zip(x.shape[axis:], self._begins[unpadded:], strict=True)
-        shifts = [-begin % max(size, 1) for size, begin in begins]
-        outer = product(x.shape[:axis])
-        return (outer, *x.shape[axis:]), (outer, *y.shape[axis:]), (0, *shifts)
 
     def reference(self, x: np.ndarray) -> np.ndarray:
         """Compute the same in numpy."""
         unpadded = [(0, 0)] * (x.ndim - self._axes)
-        return np.pad(x, unpadded + list(zip(self._begins, self._ends, strict=True)), mode="wrap")
+        return np.pad(x, unpadded + self._pads, mode="wrap")
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

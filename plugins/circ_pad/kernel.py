@@ -6,53 +6,39 @@ from numba import cuda
 from pluginkit.plugins.circ_pad import AT_ONCE
 
 
-@cuda.jit(device=True, inline="always")
-def _near_quotient(number, by, reciprocal):
-    """Return ``number // by``, of which the reciprocal is 2^32 - 1 divided by ``by``.
+def _kernel(integer):
+    """Return the kernel with offsets of one type; division is much faster with 32 bits."""
 
-    A multiplication is several times as fast as a division.
-    """
-    quotient = cuda.libdevice.umulhi(number, np.uint32(reciprocal))
-    return np.uint32(quotient + np.uint32(number - quotient * by >= by))
+    def circ_pad(x, y, x_sizes, y_sizes, shifts, step):
+        """Fill ``y`` from ``x``, both flat; a thread writes one element of several items.
 
-
-@cuda.jit(device=True, inline="always")
-def _far_quotient(number, by, reciprocal):
-    return number // by
-
-
-def _kernel(integer, quotient):
-    """Return the kernel with offsets of one type, and with its division."""
-
-    def circ_pad(x, y, x_sizes, y_sizes, shifts, x_reciprocals, y_reciprocals):
-        """Fill ``y`` from ``x``, both flat; a thread writes elements that lie a grid apart.
-
-        The other arguments are tuples with a number for each dimension. The first dimension
-        combines all those before the padded ones. Element ``i`` along a dimension of ``y`` is
-        element ``(i + shift) mod size`` of ``x``.
+        The tuples have a number for each dimension. The first dimension, of items, combines all
+        those before the padded ones; a thread's items are ``step`` apart. Element ``i`` along a
+        dimension of ``y`` is element ``(i + shift) mod size`` of ``x``.
         """
-        first, step = cuda.grid(1), cuda.gridsize(1)
+        element, items, step = integer(cuda.grid(1)), integer(x_sizes[0]), integer(step)
+        item, source, x_stride, y_stride = element, integer(0), integer(1), integer(1)
+        for dim in range(len(y_sizes) - 1, 0, -1):
+            x_size = integer(x_sizes[dim])
+            y_size = integer(y_sizes[dim])
+            outer = integer(item // y_size)
+            inner = integer(item - outer * y_size + integer(shifts[dim]))
+            source = integer(source + integer(inner % x_size) * x_stride)
+            x_stride = integer(x_stride * x_size)
+            y_stride = integer(y_stride * y_size)
+            item = outer
+        if item >= step:
+            return
         values = cuda.local.array(AT_ONCE, x.dtype)
+        for turn in range(AT_ONCE):  # all loads are on their way before the first store
+            if item + integer(turn) * step < items:
+                values[turn] = x[integer(source + (item + integer(turn) * step) * x_stride)]
         for turn in range(AT_ONCE):
-            element = first + turn * step
-            if element < y.size:
-                rest, source, stride = integer(element), integer(0), integer(1)
-                for dim in range(len(y_sizes) - 1, 0, -1):
-                    x_size, y_size = integer(x_sizes[dim]), integer(y_sizes[dim])
-                    outer = quotient(rest, y_size, y_reciprocals[dim])
-                    inner = integer(rest - outer * y_size + integer(shifts[dim]))
-                    turns = quotient(inner, x_size, x_reciprocals[dim])
-                    source = integer(source + integer(inner - turns * x_size) * stride)
-                    stride = integer(stride * x_size)
-                    rest = outer
-                values[turn] = x[integer(source + rest * stride)]
-        for turn in range(AT_ONCE):
-            element = first + turn * step
-            if element < y.size:
-                y[element] = values[turn]
+            if item + integer(turn) * step < items:
+                y[integer(element + integer(turn) * step * y_stride)] = values[turn]
 
     return circ_pad
 
 
-circ_pad = _kernel(np.uint32, _near_quotient)
-circ_pad_wide = _kernel(np.uint64, _far_quotient)
+circ_pad = _kernel(np.uint32)
+circ_pad_wide = _kernel(np.uint64)

@@ -96,7 +96,7 @@ def test_kernels_compile_for_every_number_of_axes(axes, kernel, monkeypatch):
     plugin = CircPad(pads=(1,) * 2 * axes)
     launch = plugin.launches(*itertools.chain(*described(plugin, (2,) * axes)))
     compiled = compile_numba(specialise(plugin, {}, launch), "86")
-    assert compiled.parameter_sizes == ((8,) * (7 + 7 + 5 * (axes + 1)),)
+    assert compiled.parameter_sizes == ((8,) * (7 + 7 + 3 * (axes + 1) + 1),)
 
 
 @pytest.mark.parametrize(("size", "is_wide"), [(2**31 - 2, False), (2**31 - 1, True)])
@@ -107,12 +107,13 @@ def test_large_tensors_take_the_wide_kernel(size, is_wide):
     assert launch.kernel is (plugin.wide_kernel if is_wide else plugin.kernel)
 
 
-def test_threads_write_several_of_many_elements(monkeypatch):
+@pytest.mark.parametrize(("pads", "grid"), [((5, 1, 0, 13), 8), ((0, 1, 0, 13), 5)])
+def test_threads_write_an_element_of_several_items(pads, grid, monkeypatch):
     monkeypatch.setattr(circ_pad, "_MANY", 1)
-    x = np.random.default_rng(3).normal(size=(3, 17, 31)).astype(np.float32)
-    plugin = CircPad(pads=(5, 1, 0, 13))
+    x = np.random.default_rng(3).normal(size=(11, 17, 31)).astype(np.float32)
+    plugin = CircPad(pads=pads)
     launch = plugin.launches(*itertools.chain(*described(plugin, x.shape)))
-    assert launch.grid == 3
+    assert launch.grid == grid
     run, (expected,) = run_kernels(plugin, [x]), calls.run_reference(plugin, [x])
     assert not run.findings
     np.testing.assert_array_equal(run.outputs[0], expected)
