@@ -6,6 +6,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../_cuda/vectors.cuh"
+
 using pluginkit::CELLS, pluginkit::FURTHEST, pluginkit::NARROWEST, pluginkit::SMALL,
     pluginkit::THREADS;  // from __init__.py
 
@@ -61,7 +63,7 @@ __device__ __forceinline__ float largest_of_column(const T* __restrict__ top, in
 
 // Return the largest of a few pixels, and `lowest`. The loads of a tile wait for memory together.
 template <typename T>
-__device__ __forceinline__ float largest_of_bin(const T* __restrict__ corner, int high, int wide, int width, float lowest) {
+__device__ __forceinline__ float largest_of_pixels(const T* __restrict__ corner, int high, int wide, int width, float lowest) {
     constexpr int TILE_ROWS = 4, TILE_COLUMNS = 2;
     float largest = lowest;
 #pragma unroll 1
@@ -87,22 +89,67 @@ __device__ __forceinline__ float largest_of_bin(const T* __restrict__ corner, in
     return largest;
 }
 
-// Take the bins of a block of a region, whose image is null if there is none. A function of its own has its own registers.
+// Return the same of a few pixels of x, from `first` on. Rows are read in whole vectors, unless those might end beyond the
+// `pixels` of x. Where the bins of other lanes are elsewhere, that takes a lane as long as to read a pixel.
 template <typename T>
-__device__ __noinline__ void take_small_bins(T* __restrict__ y, const T* __restrict__ image, Bins columns, Bins lines,
-                                             Sizes sizes, int region, int block, int run, float lowest) {
+__device__ __forceinline__ float largest_of_vectors(const T* __restrict__ x, long long first, long long pixels, int high, int wide,
+                                                int width, float lowest) {
+    constexpr int TILE_ROWS = 2, WIDE = 16 / sizeof(T);
+    const int begin = static_cast<int>(first % WIDE);
+    const T* const base = x + first - begin;
+    float largest = lowest;
+    if (first + 1LL * (high - 1) * width + wide + WIDE > pixels) {
+        return largest_of_pixels(x + first, high, wide, width, lowest);
+    }
+#pragma unroll 1
+    for (int row = 0; row < high; row += TILE_ROWS) {
+        bool is_left = true;
+#pragma unroll 1
+        for (int column = 0; is_left; column += WIDE) {
+            Vector<T, WIDE> read[TILE_ROWS];
+            is_left = false;
+#pragma unroll
+            for (int i = 0; i < TILE_ROWS; ++i) {
+                const unsigned at = begin + (row + i) * width;
+                const int end = static_cast<int>(at % WIDE) + wide - column;
+                if (row + i < high && end > 0) read[i] = Vector<T, WIDE>::read(base + at / WIDE * WIDE + column);
+                is_left = is_left || (row + i < high && end > WIDE);
+            }
+#pragma unroll
+            for (int i = 0; i < TILE_ROWS; ++i) {
+                const unsigned at = begin + (row + i) * width;
+                const int from = static_cast<int>(at % WIDE) - column, end = row + i < high ? from + wide : 0;
+#pragma unroll
+                for (int j = 0; j < WIDE; ++j) {
+                    const bool is_inside = j >= from && j < end;
+                    if (is_inside) largest = fmaxf(largest, static_cast<float>(read[i].element[j]));
+                }
+            }
+        }
+    }
+    return largest;
+}
+
+// Take the bins of a block of a region, whose image begins at `image` of all pixels of x, or below 0 if there is none. A
+// function of its own has its own registers.
+template <typename T>
+__device__ __noinline__ void take_small_bins(T* __restrict__ y, const T* __restrict__ x, long long image, Bins columns,
+                                             Bins lines, Sizes sizes, int region, int block, int run, float lowest) {
     const int bins = sizes.bins_y * sizes.bins_x, at_once = THREADS / bins, all = sizes.channels * bins;
     const long long begin = 1LL * block * (THREADS / 32 * run) * sizes.bins_x, plane = 1LL * sizes.height * sizes.width;
+    const long long pixels = sizes.images * sizes.channels * plane;
     const unsigned int end = static_cast<unsigned int>(min(begin + THREADS / 32 * run * sizes.bins_x, 1LL * all));
     unsigned int item = static_cast<unsigned int>(begin) + threadIdx.x;
     const int channel = item / bins, bin = item - channel * bins, bin_y = bin / sizes.bins_x;
     const int2 high = lines.pixels_of(bin_y), wide = columns.pixels_of(bin - bin_y * sizes.bins_x);
     const bool is_empty = high.x == high.y || wide.x == wide.y;
-    const T* corner = image + channel * plane + 1LL * high.x * sizes.width + wide.x;
-    for (; threadIdx.x < at_once * bins && item < end; item += at_once * bins, corner += at_once * plane) {
-        float largest = image == nullptr ? __int_as_float(0x7fffffff) : 0.0f;
-        if (image != nullptr && !is_empty) {
-            largest = largest_of_bin(corner, high.y - high.x, wide.y - wide.x, sizes.width, lowest);
+    long long first = image + channel * plane + 1LL * high.x * sizes.width + wide.x;
+    for (; threadIdx.x < at_once * bins && item < end; item += at_once * bins, first += at_once * plane) {
+        float largest = image < 0 ? __int_as_float(0x7fffffff) : 0.0f;
+        if (image >= 0 && !is_empty) {
+            const int rows = high.y - high.x, width = wide.y - wide.x;
+            largest = bins == 1 ? largest_of_vectors(x, first, pixels, rows, width, sizes.width, lowest)
+                                : largest_of_pixels(x + first, rows, width, sizes.width, lowest);
         }
         y[1LL * region * all + item] = static_cast<T>(largest);
     }
@@ -124,8 +171,8 @@ __global__ void __launch_bounds__(THREADS) max_roi_pool(T* __restrict__ y, const
     const Bins columns(static_cast<float>(roi[1]), static_cast<float>(roi[3]), scale, sizes.bins_x, sizes.width);
     const Bins lines(static_cast<float>(roi[2]), static_cast<float>(roi[4]), scale, sizes.bins_y, sizes.height);
     if (sizes.bins_y * sizes.bins_x <= THREADS && columns.bin_size <= SMALL && lines.bin_size <= SMALL) {
-        const T* const own = x + (is_there ? static_cast<int>(image) : 0LL) * sizes.channels * sizes.height * sizes.width;
-        take_small_bins(y, is_there ? own : nullptr, columns, lines, sizes, region, block, run, lowest);
+        const long long own = 1LL * sizes.channels * sizes.height * sizes.width * static_cast<int>(image);
+        take_small_bins(y, x, is_there ? own : -1, columns, lines, sizes, region, block, run, lowest);
         return;
     }
     const int left = columns.pixels_of(0).x, right = columns.pixels_of(sizes.bins_x - 1).y;

@@ -63,6 +63,20 @@ def test_nan_is_not_the_largest(pixels, expected):
         assert y.item() == np.float32(expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("width", [3, 13, 16])
+def test_single_bins_are_read_by_vectors(width, dtype):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 9, 6, width)).astype(dtype)
+    sides = rng.integers(0, 5, (40, 2))
+    low = rng.integers(0, (width, 6), (40, 2))
+    rois = np.concatenate([rng.integers(0, 3, (40, 1)), low, low + sides], 1).astype(dtype)
+    plugin = MaxRoiPool(pooled_shape=(1, 1))
+    run = run_kernels(plugin, [x, rois])
+    assert not run.findings
+    np.testing.assert_array_equal(run.outputs[0], calls.run_reference(plugin, [x, rois])[0])
+
+
 @pytest.mark.parametrize("most_warps", [1, 2**30], ids=["long runs", "single rows"])
 @pytest.mark.parametrize("pooled_shape", [(7, 10), (2, 2), (3, 40)], ids=str)
 @pytest.mark.parametrize("width", [7, 14, 60, 600])
