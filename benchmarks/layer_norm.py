@@ -27,6 +27,8 @@ CASES = {
     "vision": (197 * 64, 768),
     "odd": (8192, 1023),
     "one row": (1, 4096),
+    "rows of seven": (1 << 20, 7),
+    "one column": (1 << 20, 1),
     "long rows": (64, 131_072),
 }
 HOSTILE = {

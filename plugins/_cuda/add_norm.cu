@@ -20,12 +20,13 @@ template <int FULL, int KEPT> constexpr bool HAS_REGISTERS = MOST_THREADS<FULL> 
 
 // ALONE: whether a block has one row, of which its threads keep all vectors. FULL: how many threads do so if each keeps
 // KEPT of them, or 0.
-template <bool CENTRED, typename T, typename W, int LANES, int KEPT, bool ALONE, bool SHIFTED, int FULL>
+template <bool CENTRED, typename T, typename W, int KEPT, bool ALONE, bool SHIFTED, int FULL>
 __global__ void __launch_bounds__(MOST_THREADS<FULL>, HAS_REGISTERS<FULL, KEPT> ? 1 : MAX_THREADS / MOST_THREADS<FULL>)
     add_norm(
         T* y, T* total, const T* x, const T* residual, const W* weight, const W* bias, long long rows, int size,
         float epsilon
     ) {
+    constexpr int LANES = VECTOR_BYTES / sizeof(T);
     using Values = Pack<T, LANES>;
     using Value = Pack<T, 1>;
     const long long row = ALONE ? blockIdx.x : static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y;
@@ -103,20 +104,21 @@ __global__ void __launch_bounds__(MOST_THREADS<FULL>, HAS_REGISTERS<FULL, KEPT> 
     if constexpr (FULL) gathered = combined_over_full_row<FULL>(gathered);
     else gathered = combined_over_row<ALONE>(gathered);
     const Norm norm = norm_from(gathered, inner, epsilon);
+    const auto norm_at = [&](int) { return norm; };
 #pragma unroll
     for (int first = 0; first < KEPT; first += LOADED) {
         if (!EARLY) load_weights(first);
 #pragma unroll
         for (int k = 0; k < LOADED; ++k) {
             const int at = thread + (first + k) * threads;
-            if (has(at)) ys[at] = scaled<CENTRED>(kept[first + k], factors[k], addends[k], norm);
+            if (has(at)) ys[at] = scaled<CENTRED>(kept[first + k], factors[k], addends[k], norm_at);
         }
     }
     for (int at = rest; at < vectors; at += threads) {
-        ys[at] = scaled<CENTRED>(totals[at], weights(at), biases(at), norm);
+        ys[at] = scaled<CENTRED>(totals[at], weights(at), biases(at), norm_at);
     }
     if (SHIFTED && thread < edges) {
         const Pack<W, 1> factor = {weight[edge]}, addend = {has_bias ? bias[edge] : W{}};
-        y[edge] = scaled<CENTRED>(edge_sum, factor, addend, norm).value[0];
+        y[edge] = scaled<CENTRED>(edge_sum, factor, addend, norm_at).value[0];
     }
 }

@@ -132,15 +132,15 @@ __device__ __forceinline__ Norm norm_from(const Moments& found, int inner, float
     return {found.mean, norm_from(found.squares, inner, epsilon).inverse};
 }
 
-// Normalize, multiply by the weights and, in a centred row, add the bias. With a weight of type T a normalized value that
-// is not centred is rounded to T first; all others are rounded once, at the end.
-template <bool CENTRED, typename T, typename W, int N>
+// Normalize by what `norm_at` returns for each value, multiply by the weights and, in a centred row, add the bias. With a
+// weight of type T a normalized value that is not centred is rounded to T first; all others are rounded once, at the end.
+template <bool CENTRED, typename T, typename W, int N, typename NormAt>
 __device__ __forceinline__ Pack<T, N> scaled(
-    const Pack<T, N>& pack, const Pack<W, N>& weight, const Pack<W, N>& bias, Norm norm
+    const Pack<T, N>& pack, const Pack<W, N>& weight, const Pack<W, N>& bias, const NormAt& norm_at
 ) {
     float wide[N];
 #pragma unroll
-    for (int i = 0; i < N; ++i) wide[i] = (static_cast<float>(pack.value[i]) - norm.mean) * norm.inverse;
+    for (int i = 0; i < N; ++i) wide[i] = (static_cast<float>(pack.value[i]) - norm_at(i).mean) * norm_at(i).inverse;
     if constexpr (CENTRED) {
 #pragma unroll
         for (int i = 0; i < N; ++i) {

@@ -22,8 +22,6 @@ from pluginkit import (
     where,
 )
 
-#: The elements of one load: a vector, or a single element.
-LANES = (1, 4, 8)
 #: How many vectors of a row a thread keeps in registers; it reads the others again.
 KEPT = (1, 2, 4, 8)
 #: The kernel counts the elements of a row in 32 bits.
@@ -38,6 +36,11 @@ _FULL = (0, 96, 128, 192, 256, 512, 1024)
 _EARLY_BYTES = 64
 #: Where blocks share a row: the threads of a block, and the vectors that each takes at once.
 _PART_THREADS, _PART_VECTORS = 256, 4
+#: A row with at least this many vectors is loaded by vectors even if it is not aligned: it has more
+#: threads than there are elements before and after the aligned vectors.
+_MANY_VECTORS = 16
+#: The threads of a block with rows that have fewer and are not aligned, each of which takes one.
+_SHORT_THREADS = 256
 #: The constants that the kernels share with Python.
 _DEFINES = {
     "EARLY_BYTES": _EARLY_BYTES,
@@ -45,6 +48,8 @@ _DEFINES = {
     "MOST_KEPT": KEPT[-1],
     "PART_THREADS": _PART_THREADS,
     "PART_VECTORS": _PART_VECTORS,
+    "MOST_SHORT": _MANY_VECTORS * _VECTOR_BYTES // 2,
+    "SHORT_THREADS": _SHORT_THREADS,
     "VECTOR_BYTES": _VECTOR_BYTES,
     "WARP": _WARP_SIZE,
 }
@@ -53,9 +58,6 @@ _DEFINES = {
 #: multiplies, may differ.
 TOLERANCE = {float32: 2e-6, float16: 2e-3, bfloat16: 1.6e-2}
 
-#: A row with at least this many vectors is loaded by vectors even if it is not aligned: it has more
-#: threads than there are elements before and after the aligned vectors.
-_MANY_VECTORS = 16
 #: The threads of a block that takes several rows.
 _BLOCK = 128
 #: The vectors of a thread if there are many rows: two, so that as many loads of each input are in
@@ -63,8 +65,6 @@ _BLOCK = 128
 _VECTORS, _FEWER, _ALONE = 2, 4, 16
 #: Up to so many vectors of a row have a thread each, unless a plugin says otherwise.
 _MOST_ALONE = 512
-#: The single elements of a thread, and in rows of more than so many.
-_SINGLE, _LONG_SINGLE = 8, 16
 #: With fewer rows than the first number a GPU has threads to spare. A row gets at least as many as
 #: the second if it has vectors for them, and up to twice as many if it has four vectors for each.
 _FEW_ROWS, _FEW_THREADS, _FEW_VECTORS = 128, 256, 4
@@ -82,7 +82,6 @@ class RowLayout:
     Attributes:
         threads: the threads of a row: a power of two up to a warp, or whole warps.
         rows: the rows of a block.
-        lanes: the elements of a load, one of ``LANES``.
         kept: the vectors that a thread keeps in registers, one of ``KEPT``.
         is_alone: whether a block has one row, and these are all its vectors.
         is_shifted: whether rows may not be aligned to vectors.
@@ -91,7 +90,6 @@ class RowLayout:
 
     threads: int
     rows: int
-    lanes: int
     kept: int
     is_alone: bool
     is_shifted: bool
@@ -110,7 +108,6 @@ class RowLayout:
     def constants(self) -> dict[str, int | bool]:
         """The kernel's constants."""
         return {
-            "LANES": self.lanes,
             "KEPT": self.kept,
             "ALONE": self.is_alone,
             "SHIFTED": self.is_shifted,
@@ -133,16 +130,10 @@ def layout_of(
         most_alone: up to how many vectors of a row have a thread each.
     """
     lanes = _VECTOR_BYTES // itemsize
-    is_shifted = inner % lanes != 0 and inner // lanes >= _MANY_VECTORS
-    if inner % lanes and not is_shifted:
-        lanes = 1
+    is_shifted = inner % lanes != 0
     vectors = max(inner // lanes, 1)
-    wanted = -(-vectors // _VECTORS)
-    if lanes == 1:
-        wanted = where(vectors > _LONG_SINGLE, -(-vectors // _SINGLE), wanted)
-    else:
-        most = where(vectors < _FEWER, _FEWER, where(vectors >= _ALONE, most_alone, 0))
-        wanted = where(vectors <= most, vectors, wanted)
+    most = where(vectors < _FEWER, _FEWER, where(vectors >= _ALONE, most_alone, 0))
+    wanted = where(vectors <= most, vectors, -(-vectors // _VECTORS))
     if rows < _FEW_ROWS:
         wanted = min(max(-(-vectors // _FEW_VECTORS), _FEW_THREADS), 2 * _FEW_THREADS)
         wanted = max(min(vectors, wanted), -(-vectors // KEPT[-1]))
@@ -158,16 +149,25 @@ def layout_of(
     block_rows = max(_BLOCK // threads, 1)
     is_alone = block_rows == 1 and kept * threads >= vectors
     is_full = is_alone and kept * threads == vectors and not is_shifted
-    return RowLayout(threads, block_rows, lanes, kept, is_alone, is_shifted, is_full)
+    return RowLayout(threads, block_rows, kept, is_alone, is_shifted, is_full)
 
 
-def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel]:
-    """Return the kernels for rows less their mean, or as they are: of rows, and of parts, twice."""
+def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel, CudaKernel]:
+    """Return the kernels for rows less their mean, or as they are.
+
+    They are those of rows, of short ones, and of parts, twice.
+    """
     flag, shifted = str(is_centred).lower(), {"SHIFTED": (False, True)}
     of_rows = CudaKernel(
         "../_cuda/add_norm.cu",
-        f"add_norm<{flag}, {{T}}, {{W}}, {{LANES}}, {{KEPT}}, {{ALONE}}, {{SHIFTED}}, {{FULL}}>",
-        {"LANES": LANES, "KEPT": KEPT, "ALONE": (False, True), **shifted, "FULL": _FULL},
+        f"add_norm<{flag}, {{T}}, {{W}}, {{KEPT}}, {{ALONE}}, {{SHIFTED}}, {{FULL}}>",
+        {"KEPT": KEPT, "ALONE": (False, True), **shifted, "FULL": _FULL},
+        defines=_DEFINES,
+    )
+
+    of_short = CudaKernel(
+        "../_cuda/add_norm_short.cu",
+        f"add_norm_short<{flag}, {{T}}, {{W}}>",
         defines=_DEFINES,
     )
 
@@ -175,7 +175,7 @@ def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel]
         return CudaKernel("../_cuda/add_norm_parts.cu", name, shifted, defines=_DEFINES)
 
     add = of_parts(f"add_parts<{flag}, {{T}}, {{SHIFTED}}>")
-    return of_rows, add, of_parts(f"scale_parts<{flag}, {{T}}, {{W}}, {{SHIFTED}}>")
+    return of_rows, of_short, add, of_parts(f"scale_parts<{flag}, {{T}}, {{W}}, {{SHIFTED}}>")
 
 
 def workspace_bytes(x: TensorDesc, residual: TensorDesc, weight: TensorDesc, *bias: Any) -> int:
@@ -199,27 +199,32 @@ def launches_of(
     """Return one launch, or two where blocks share rows."""
     inner = known(weight.size)
     rows = known(product(x.shape[: x.axis(plugin.axis)])) if inner else 0
+    lanes = _VECTOR_BYTES // x.dtype.itemsize
+    vectors = inner // lanes
+    arguments = (y, total, x, residual, weight, bias, int64(rows), int32(inner))
+    if inner % lanes != 0 and vectors < _MANY_VECTORS:
+        in_block = _SHORT_THREADS * lanes // inner // lanes * lanes
+        args = (*arguments, int32(in_block), plugin.epsilon)
+        return [Launch(plugin.short_kernel, ceil_div(rows, in_block), _SHORT_THREADS, args)]
     layout = layout_of(rows, inner, x.dtype.itemsize, most_alone)
-    vectors = inner // layout.lanes
     most_rows = min(vectors // _VECTORS_PER_ROW, _SHARED_ROWS)
     if 0 < rows <= most_rows and vectors >= _SHARED_VECTORS:
         most = min(_BUSY_BLOCKS // rows, ceil_div(vectors, _PART_THREADS * _PART_VECTORS))
         part = ceil_div(vectors, most)
         parts, sizes = workspace.first(_BUSY_BLOCKS * _PART_BYTES), (int32(inner), int32(part))
-        arguments = (
+        steps = (
             (plugin.add_kernel, (total, x, residual, parts, *sizes)),
             (plugin.scale_kernel, (y, total, weight, bias, parts, *sizes, plugin.epsilon)),
         )
         grid, constants = (ceil_div(vectors, part), rows), {"SHIFTED": layout.is_shifted}
         return [
-            Launch(kernel, grid, _PART_THREADS, args, constants=constants)
-            for kernel, args in arguments
+            Launch(kernel, grid, _PART_THREADS, args, constants=constants) for kernel, args in steps
         ]
     launch = Launch(
         plugin.kernel,
         grid=ceil_div(rows, layout.rows),
         block=(layout.threads, layout.rows),
-        args=(y, total, x, residual, weight, bias, int64(rows), int32(inner), plugin.epsilon),
+        args=(*arguments, plugin.epsilon),
         constants=layout.constants,
     )
     return [launch]

@@ -73,6 +73,7 @@ __global__ void __launch_bounds__(PART_THREADS) scale_parts(
         gathered = combined(gathered, parts[row * gridDim.x + at]);
     }
     const Norm norm = norm_from(combined_over_lanes<true>(gathered), inner, epsilon);
+    const auto norm_at = [&](int) { return norm; };
     const bool has_bias = CENTRED && bias != nullptr;
     for (int first = own.first; first < own.end; first += PART_VECTORS * PART_THREADS) {
         Values sums[PART_VECTORS];
@@ -87,11 +88,11 @@ __global__ void __launch_bounds__(PART_THREADS) scale_parts(
 #pragma unroll
         for (int k = 0; k < PART_VECTORS; ++k) {
             const int at = first + k * PART_THREADS;
-            if (at < own.end) store_once(ys + at, scaled<CENTRED>(sums[k], weights[k], biases[k], norm));
+            if (at < own.end) store_once(ys + at, scaled<CENTRED>(sums[k], weights[k], biases[k], norm_at));
         }
     }
     if (own.has_edge) {
         const Pack<W, 1> factor = {weight[own.edge]}, addend = {has_bias ? bias[own.edge] : W{}};
-        y[own.start + own.edge] = scaled<CENTRED>(Pack<T, 1>{total[own.start + own.edge]}, factor, addend, norm).value[0];
+        y[own.start + own.edge] = scaled<CENTRED>(Pack<T, 1>{total[own.start + own.edge]}, factor, addend, norm_at).value[0];
     }
 }

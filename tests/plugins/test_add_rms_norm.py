@@ -14,7 +14,7 @@ from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import compile_launches
 from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.plugins._cuda import add_norm
-from pluginkit.plugins._cuda.add_norm import KEPT, LANES, layout_of
+from pluginkit.plugins._cuda.add_norm import KEPT, layout_of
 from pluginkit.plugins.add_rms_norm import AddRMSNorm
 from pluginkit.testing import run_kernels
 from tests.onnx_node_tests import node_tests
@@ -201,11 +201,29 @@ def test_short_rows_that_are_not_aligned_are_loaded_by_vectors(inner, dtype):
         np.testing.assert_allclose(got, expected, atol=4e-3 if dtype == np.float16 else 2e-6)
 
 
+@pytest.mark.parametrize(
+    ("shape", "blocks"), [((4097, 1), 3), ((300, 7), 2), ((64, 127), 4), ((1, 3), 1)], ids=str
+)
+def test_shorter_rows_that_are_not_aligned_share_a_block(shape, blocks):
+    plugin = AddRMSNorm()
+    (launch,) = enqueue_steps(plugin, *described(plugin, shape, float16, float32)).launches
+    assert (launch.grid, launch.block) == (blocks, 256)
+    rng = np.random.default_rng(3)
+    x, residual = (rng.normal(size=shape).astype(np.float16) for _ in range(2))
+    weight = rng.normal(size=shape[1:]).astype(np.float32)
+    run = run_kernels(plugin, [x, residual, weight])
+    assert not run.findings
+    y, total = reference(x, residual, weight)
+    np.testing.assert_array_equal(run.outputs[1], total)
+    np.testing.assert_allclose(run.outputs[0], y, rtol=2e-3, atol=2e-3)
+
+
 @pytest.mark.parametrize("itemsize", [2, 4])
 def test_every_element_has_one_thread(itemsize):
+    lanes = 16 // itemsize
     sizes = [
-        *range(1, 70),
-        127,
+        *range(lanes, 16 * lanes, lanes),
+        *range(16 * lanes, 16 * lanes + 20),
         1000,
         1024,
         4096,
@@ -220,28 +238,22 @@ def test_every_element_has_one_thread(itemsize):
     seen, full = set(), set()
     for inner, rows in itertools.product(sizes, (1, 5000)):
         layout = layout_of(rows, inner, itemsize)
-        vectors = inner // layout.lanes
-        single = inner - vectors * layout.lanes + (layout.lanes - 1) * layout.is_shifted
+        vectors = inner // lanes
+        single = inner - vectors * lanes + (lanes - 1) * layout.is_shifted
         assert single <= (layout.threads if layout.is_shifted else 0)
         assert layout.threads * layout.rows <= 1024
         assert layout.threads * layout.rows % 32 == 0
         assert layout.threads % 32 == 0 or 32 % layout.threads == 0
-        assert layout.lanes in LANES
         assert layout.kept in KEPT
         if layout.is_full:
             assert layout.rows == 1
-            assert layout.threads * layout.kept * layout.lanes == inner
+            assert layout.threads * layout.kept * lanes == inner
         if layout.threads * layout.kept < vectors:
             assert (layout.threads, layout.kept) == (1024, KEPT[-1])
-        seen.add((layout.lanes, layout.kept, layout.is_shifted))
+        seen.add((layout.kept, layout.is_shifted))
         full.add((inner, layout.is_full))
-    lanes = 16 // itemsize
-    assert {(each, shifted) for each, _, shifted in seen} == {
-        (1, False),
-        (lanes, False),
-        (lanes, True),
-    }
-    assert {kept for _, kept, _ in seen} == set(KEPT)
+    assert {kept for kept, _ in seen} == set(KEPT)
+    assert {shifted for _, shifted in seen} == {False, True}
     assert {(4096, True), (5120, True), (4097, False), (10_000, False)} <= full
 
 
@@ -252,7 +264,6 @@ def test_every_element_has_one_thread(itemsize):
         ((8192, 4096), float32, 8192, (512, 1)),
         ((1, 4096), float16, 1, (256, 1)),
         ((1000, 64), float16, 32, (4, 32)),
-        ((1000, 3), float32, 16, (2, 64)),
     ],
 )
 def test_the_launch(shape, dtype, grid, block):
@@ -310,7 +321,7 @@ def test_nothing_is_launched_for_empty_tensors(shape):
 @pytest.mark.slow
 def test_each_kernel_compiles():
     every = specialisations_of([AddRMSNorm()])
-    of_rows = 9 * 3 * 4 * 2 * 2 * 7  # types, LANES, KEPT, ALONE, SHIFTED, FULL
+    of_rows = 9 * (4 * 2 * 2 * 7 + 1)  # types; KEPT, ALONE, SHIFTED, FULL, and short ones
     assert len(every) == of_rows + (3 + 9) * 2  # of parts: types, SHIFTED
     assert_all_compile(few_of_each(every, 7), QUICK)
 
