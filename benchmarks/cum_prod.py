@@ -29,6 +29,8 @@ CASES: dict[str, Case] = {
     "inside": ((64, 128, 1024), 1),
     "few long rows": ((8, 262_144), 1),
     "one vector": ((65_536,), 0),
+    "a vector of 2^20": ((1 << 20,), 0),
+    "an odd vector": ((4_194_381,), 0),
     "one long vector": ((1 << 25,), 0),
     "odd rows": ((4096, 8191), 1),
     "few columns": ((100_000, 64), 0),

@@ -92,6 +92,35 @@ template <typename T, int RUNS> struct Tile {
     }
 };
 
+// The tile of a block, and the elements of a warp in it.
+template <typename T, bool LARGE> struct Place {
+    using Own = Tile<T, RUNS<T, LARGE>>;
+    int row, number;       // which tile of which row; -1 for the block that scans the row
+    long long first, end;  // of the row
+    long long lowest;      // of the warp
+
+    __device__ __forceinline__ Place(int block, int blocks, bool is_scanned, long long size, bool is_reverse)
+        : row(block / blocks), number(block % blocks - is_scanned), first(row * size), end(first + size) {
+        const int warp = threadIdx.x / 32;
+        // Tiles begin at whole vectors, so that the first one of a row may begin before it.
+        if (is_reverse) {
+            lowest = (end + Own::WIDE - 1) / Own::WIDE * Own::WIDE - (number + 1LL) * Own::SIZE + (WARPS - 1 - warp) * Own::OF_WARP;
+        } else {
+            lowest = first / Own::WIDE * Own::WIDE + 1LL * number * Own::SIZE + warp * Own::OF_WARP;
+        }
+    }
+
+    // Bring the elements into the L2 cache.
+    __device__ __forceinline__ void prefetch(const T* x) const {
+        constexpr int SECTOR = 32 / sizeof(T);
+#pragma unroll
+        for (int i = 0; i < Own::OF_WARP / SECTOR / 32; ++i) {
+            const long long at = lowest + (i * 32 + threadIdx.x % 32) * SECTOR;
+            if (at >= first && at < end) asm volatile("prefetch.global.L2 [%0];" ::"l"(x + at));
+        }
+    }
+};
+
 template <typename P> __device__ __forceinline__ void publish(volatile Word* words, P product) {
 #pragma unroll
     for (int i = 0; i < P::WORDS; ++i) words[i] = product.word(i);
@@ -181,35 +210,29 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<LARGE>)
     __shared__ Own tile;
     __shared__ Product<T> of_warps[WARPS][1], earlier;
     __shared__ int drawn;
-    int number = blockIdx.x;
+    const bool is_scanned = tiles > FEW_TILES;
+    Place<T, LARGE> place(blockIdx.x, tiles + is_scanned, is_scanned, size, is_reverse);
     if (ticket != nullptr) {
+        place.prefetch(x);  // what this block takes most likely, or one that begins now
         wait_for_earlier_launches();
         if (threadIdx.x == 0) drawn = atomicAdd(ticket, 1);
         __syncthreads();
-        number = drawn;
+        place = Place<T, LARGE>(drawn, tiles + is_scanned, is_scanned, size, is_reverse);
     }
-    const bool is_scanned = tiles > FEW_TILES;
-    const int row = number / (tiles + is_scanned);
-    const long long first = row * size, end = first + size, of_row = 1LL * tiles * WORDS;
-    volatile Word* const own_words = words + row * of_row * (1 + is_scanned);
-    number = number % (tiles + is_scanned) - is_scanned;
-    if (number < 0) return scan_row<T>(own_words + of_row, own_words, tiles);
-    const int warp = threadIdx.x / 32;
-    // Tiles begin at whole vectors, so that the first one of a row may begin before it.
-    const long long lowest = is_reverse ? (end + Own::WIDE - 1) / Own::WIDE * Own::WIDE - (number + 1LL) * Own::SIZE +
-                                              (WARPS - 1 - warp) * Own::OF_WARP
-                                        : first / Own::WIDE * Own::WIDE + 1LL * number * Own::SIZE + warp * Own::OF_WARP;
-    tile.load(x, lowest, first, end);
+    const long long of_row = 1LL * tiles * WORDS;
+    volatile Word* const own_words = words + place.row * of_row * (1 + is_scanned);
+    if (place.number < 0) return scan_row<T>(own_words + of_row, own_words, tiles);
+    tile.load(x, place.lowest, place.first, place.end);
     Product<T> own = one<T>(), all = one<T>();
 #pragma unroll 1
     for (int run = 0; run < RUNS<T, LARGE>; ++run) own = own.times(Run<T>(tile.pack(run, is_reverse)).all()).normalised();
     const Product<T> inside = before_thread<T, false>(of_warps, own, all);
     wait_for_earlier_launches();
-    if (threadIdx.x == 0) publish(own_words + 1LL * number * WORDS, all);
+    if (threadIdx.x == 0) publish(own_words + 1LL * place.number * WORDS, all);
     if (is_scanned) {
-        if (threadIdx.x == 0) earlier = wait_for<Product<T>>(own_words + of_row + 1LL * number * WORDS);
-    } else if (warp == 0) {
-        earlier = product_of_tiles<T>(own_words, number);
+        if (threadIdx.x == 0) earlier = wait_for<Product<T>>(own_words + of_row + 1LL * place.number * WORDS);
+    } else if (threadIdx.x < 32) {
+        earlier = product_of_tiles<T>(own_words, place.number);
     }
     __syncthreads();
     Product<T> before = earlier.times(inside).normalised();
@@ -219,5 +242,5 @@ __global__ void __launch_bounds__(THREADS, RESIDENT<LARGE>)
         tile.write(run, is_reverse, elements.results(before, is_exclusive));
         before = before.times(elements.all()).normalised();
     }
-    tile.store(y, lowest, first, end);
+    tile.store(y, place.lowest, place.first, place.end);
 }
