@@ -80,7 +80,7 @@ class UniqueLaunches:
         plugin, problem = self._plugin, self._problem
         if items := problem.block_items:
             tensors = (y, indices, inverse, counts, found, self._x, self._slices(1))
-            constants = {**self._levels[0].constants, "ITEMS": items}
+            constants: dict[str, str | int] = {**self._levels[0].constants, "ITEMS": items}
             threads = SWEEPS[4][0]
             yield Launch(
                 plugin.block_kernel, 1, threads, (*tensors, plugin.sorted), constants=constants
