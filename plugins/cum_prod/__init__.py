@@ -70,6 +70,12 @@ class CumProd(Plugin):
     lane_kernel = CudaKernel(
         "kernel.cu", "cum_prod_of_lanes<{T}, {LANES}>", {"LANES": LANES}, defines=DEFINES
     )
+    column_kernel = CudaKernel(
+        "columns.cu",
+        "cum_prod_of_columns<{T}, {IS_VECTOR}>",
+        {"IS_VECTOR": (False, True)},
+        defines=DEFINES,
+    )
     clear_kernel = CudaKernel("../_cuda/clear.cu", "clear", defines=CLEAR_DEFINES)
     tile_kernel = CudaKernel(
         "tiles.cu",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pluginkit import (
+    Copy,
     Launch,
     Step,
     TensorDesc,
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
 #: The adjacent elements of a thread.
 _ITEMS = 8
-#: How many lanes take a contiguous row of no more than their elements. One lane takes a row of up
-#: to _SHORT elements that are not contiguous.
-LANES, _SHORT = (1, 2, 4, 8, 16, 32), 64
+#: How many lanes take a contiguous row of no more than their elements.
+LANES = (2, 4, 8, 16, 32)
+#: A thread takes rows of up to so many elements that are not contiguous: as many adjacent ones as a
+#: vector of so many bytes has elements, if there are at least so many rows, or one.
+_SHORT, _VECTOR_BYTES, _MANY_ROWS = 64, 16, 2**19
 _THREADS = 256
 #: The adjacent rows of a block whose elements are not contiguous.
 _ROWS = 32
@@ -57,7 +60,7 @@ def _lanes(size: int, inner: int) -> int:
     """Return how many lanes take a row; 0 where blocks do."""
     if inner > 1:
         return 1 if size <= _SHORT else 0
-    return next((lanes for lanes in LANES[1:] if size <= lanes * _ITEMS), 0)
+    return next((lanes for lanes in LANES if size <= lanes * _ITEMS), 0)
 
 
 def _grid(rows: int, size: int, inner: int) -> tuple[int, int]:
@@ -96,8 +99,24 @@ def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace
     rows, size, inner = _sizes(plugin, x)
     sizes = (int64(rows), int64(size), int64(inner))
     directions = (plugin.exclusive, plugin.reverse)
-    if lanes := _lanes(size, inner):
-        blocks, whole = ceil_div(rows * lanes, _THREADS), (y, x, *sizes, *directions)
+    if size == 1 and not plugin.exclusive:
+        return (Copy(y, x),)
+    lanes = _lanes(size, inner)
+    if lanes and inner > 1:
+        vector = _VECTOR_BYTES // x.dtype.itemsize
+        is_vector = rows >= _MANY_ROWS and inner % vector == 0
+        blocks = ceil_div(rows, _THREADS * (vector if is_vector else 1))
+        return (
+            Launch(
+                plugin.column_kernel,
+                blocks,
+                _THREADS,
+                (y, x, *sizes, *directions),
+                constants={"IS_VECTOR": is_vector},
+            ),
+        )
+    if lanes:
+        blocks, whole = ceil_div(rows * lanes, _THREADS), (y, x, *sizes[:2], *directions)
         return (Launch(plugin.lane_kernel, blocks, _THREADS, whole, constants={"LANES": lanes}),)
     is_large, tiles = _tiles(x, rows, size, inner)
     if tiles:

@@ -17,14 +17,27 @@ template <typename T> struct Stage {
     __device__ __forceinline__ T& at(int i) { return cells[i + i / ITEMS]; }
 };
 
+// Return a quotient and a remainder. Those of 32 bits take several times less.
+__device__ __forceinline__ longlong2 divided(long long number, long long by) {
+    if ((number | by) >> 32 == 0) {
+        const unsigned quotient = static_cast<unsigned>(number) / static_cast<unsigned>(by);
+        return {quotient, static_cast<unsigned>(number) - quotient * static_cast<unsigned>(by)};
+    }
+    return {number / by, number % by};
+}
+
 // Where the elements of a row are, in the order of their products. DOWN: they are `inner` apart, else contiguous.
 template <bool DOWN> struct Row {
     long long first, size, inner;
     bool is_reverse;
 
     __device__ __forceinline__ Row(long long row, long long size, long long inner, bool is_reverse)
-        : first(DOWN ? row / inner * size * inner + row % inner : row * size), size(size), inner(DOWN ? inner : 1),
-          is_reverse(is_reverse) {}
+        : first(row * size), size(size), inner(DOWN ? inner : 1), is_reverse(is_reverse) {
+        if constexpr (DOWN) {
+            const longlong2 at = divided(row, inner);
+            first = at.x * size * inner + at.y;
+        }
+    }
 
     __device__ __forceinline__ long long place(long long i) const {
         return first + (is_reverse ? size - 1 - i : i) * inner;

@@ -90,9 +90,10 @@ __device__ __forceinline__ float largest_of_pixels(const T* __restrict__ corner,
 }
 
 // Return the same of a few pixels of x, from `first` on. Rows are read in whole vectors, unless those might end beyond the
-// `pixels` of x. Where the bins of other lanes are elsewhere, that takes a lane as long as to read a pixel.
+// `pixels` of x. Where the bins of other lanes are elsewhere, that takes a lane as long as to read a pixel. Its registers are
+// its own.
 template <typename T>
-__device__ __forceinline__ float largest_of_vectors(const T* __restrict__ x, long long first, long long pixels, int high, int wide,
+__device__ __noinline__ float largest_of_vectors(const T* __restrict__ x, long long first, long long pixels, int high, int wide,
                                                 int width, float lowest) {
     constexpr int TILE_ROWS = 2, WIDE = 16 / sizeof(T);
     const int begin = static_cast<int>(first % WIDE);

@@ -1,64 +1,19 @@
 // RoiAlign: a block takes one region of interest. The samples of a region form a grid, so that a sample's position and
 // weights follow from its row and its column. The block computes those of all rows and columns once, for all bins and
 // channels, unless there are too many. Where bins have many samples, those of a mean that share pixels are MERGED: a sum
-// over samples is one over pixels, each with all of its weights.
+// over samples is one over pixels, each with all of its weights. Where bins are wide, a thread takes a column of pixels of a
+// bin, and its neighbour the next one, so that a warp reads pixels that lie beside each other.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+
+#include "columns.cuh"
 
 using pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
 
 struct Sizes {
     int images, channels, height, width, bins_y, bins_x, sampling_ratio;
 };
-
-// A sample along one axis: the pixels before and after it, in elements, and their weights. Outside of x all are 0.
-struct Sample {
-    int low, high;
-    float low_weight, high_weight;
-};
-
-// A region along one axis.
-struct Axis {
-    float start, bin_size;
-    int bins, samples;  // samples of a bin
-    int size, stride;   // pixels, and their distance in elements
-
-    __device__ __forceinline__ Sample sample(int bin, int index) const {
-        const float within = __fdiv_rn(__fmul_rn(index + 0.5f, bin_size), static_cast<float>(samples));
-        float at = __fadd_rn(__fadd_rn(start, __fmul_rn(static_cast<float>(bin), bin_size)), within);
-        if (!(at >= -1.0f && at <= static_cast<float>(size))) return {0, 0, 0.0f, 0.0f};
-        at = fmaxf(at, 0.0f);
-        const int low = min(static_cast<int>(at), size - 1);
-        const bool is_last = low == size - 1;
-        const float after = is_last ? 0.0f : at - static_cast<float>(low);
-        return {low * stride, (is_last ? low : low + 1) * stride, 1.0f - after, after};
-    }
-
-    // Return the range of a bin's samples that may lie inside x, so that a huge region does not compute the samples
-    // outside. A region that ends before it begins has steps below 0.
-    __device__ __forceinline__ int2 inside(int bin) const {
-        const double step = static_cast<double>(bin_size) / samples, first = start + bin * static_cast<double>(bin_size);
-        if (step == 0.0) return {0, samples};
-        const double margin = 2.0 + (fabs(first) + fabs(static_cast<double>(bin_size))) * 0x1p-21 / fabs(step);
-        const double at_low = (-1.0 - first) / step, at_high = (size - first) / step;
-        const double begin = fmin(at_low, at_high) - margin, end = fmax(at_low, at_high) + margin;
-        if (!(begin < samples && end > 0.0)) return {0, 0};
-        return {static_cast<int>(fmax(begin, 0.0)), static_cast<int>(fmin(end, static_cast<double>(samples)))};
-    }
-};
-
-__device__ __forceinline__ Axis axis_of(float low, float high, float scale, bool is_half_pixel, int bins,
-                                        int sampling_ratio, int size, int stride) {
-    const float offset = is_half_pixel ? 0.5f : 0.0f;
-    const float start = __fsub_rn(__fmul_rn(low, scale), offset);
-    float length = __fsub_rn(__fsub_rn(__fmul_rn(high, scale), offset), start);
-    if (!is_half_pixel) length = length < 1.0f ? 1.0f : length;  // keeps a NaN
-    const float bin_size = __fdiv_rn(length, static_cast<float>(bins));
-    // NaN converts to 0, and too large values to the largest int.
-    const int adapted = max(0, static_cast<int>(ceilf(bin_size)));
-    return {start, bin_size, bins, sampling_ratio > 0 ? sampling_ratio : adapted, size, stride};
-}
 
 // The samples of one axis in shared memory.
 struct KeptSamples {
@@ -83,43 +38,6 @@ __device__ __forceinline__ void keep(Sample* rows, Sample* columns, const Axis& 
         (is_row ? rows : columns)[number] = axis.sample(number / axis.samples, number % axis.samples);
     }
 }
-
-// The pixels of a bin along one axis, and their weights.
-struct Tap {
-    int place;
-    float weight;
-};
-
-// The taps of all bins of an axis: up to two of each sample.
-template <int KEPT> struct Taps {
-    Tap taps[2 * KEPT];
-    int counts[KEPT];
-
-    __device__ __forceinline__ void keep(const Axis& axis) {
-        for (int bin = threadIdx.x; bin < axis.bins; bin += blockDim.x) {
-            Tap* const own = taps + 2 * bin * axis.samples;
-            int count = 0;
-            for (int i = 0; i < axis.samples; ++i) {
-                const Sample sample = axis.sample(bin, i);
-                if (sample.low_weight == 0.0f) continue;  // outside
-                add(own, count, {sample.low, sample.low_weight});
-                add(own, count, {sample.high, sample.high_weight});
-            }
-            counts[bin] = count;
-        }
-    }
-
-    // Add a tap to that of the same pixel, which is among the last two if there is one.
-    __device__ __forceinline__ void add(Tap* own, int& count, Tap tap) {
-        for (int at = max(count - 2, 0); at < count; ++at) {
-            if (own[at].place == tap.place) {
-                own[at].weight += tap.weight;
-                return;
-            }
-        }
-        own[count++] = tap;
-    }
-};
 
 template <Pooling MODE> __device__ __forceinline__ float combined(float value, float weighted, bool is_first) {
     if constexpr (MODE == Pooling::avg) return value + weighted;
@@ -216,18 +134,29 @@ __global__ void __launch_bounds__(THREADS, 4)
                                  sizes.bins_x, sizes.sampling_ratio, sizes.width, 1);
     __shared__ typename Kept<MERGED, KEPT>::Type kept_y, kept_x;
     const bool are_kept = is_kept<KEPT>(along_y) && is_kept<KEPT>(along_x);
-    if (are_kept) {
-        if constexpr (MERGED) {
-            kept_y.keep(along_y), kept_x.keep(along_x);
-        } else {
-            keep(kept_y, kept_x, along_y, along_x);
-        }
-    }
-    __syncthreads();
     const bool is_there = image >= 0 && image < sizes.images;
     const float samples = static_cast<float>(along_y.samples) * static_cast<float>(along_x.samples);
     const float divisor = MODE == Pooling::avg ? fmaxf(samples, 1.0f) : 1.0f;
     const long long pixels = 1LL * sizes.height * sizes.width;
+    if constexpr (MERGED) {
+        if (are_kept) {
+            const int half = blockDim.x / 2;
+            if (threadIdx.x < half) kept_y.keep(along_y, threadIdx.x, half);
+            else kept_x.keep(along_x, threadIdx.x - half, half);
+        }
+    } else {
+        if (are_kept) keep(kept_y, kept_x, along_y, along_x);
+    }
+    __syncthreads();
+    if constexpr (MERGED) {
+        __shared__ Cells<KEPT> cells;
+        if (are_kept && is_there && is_wide(along_x)) {
+            cells.keep(kept_x, along_x);
+            take_columns(y + 1LL * blockIdx.x * sizes.channels * sizes.bins_y * sizes.bins_x, x + image * sizes.channels * pixels,
+                         cells, kept_y, kept_x, along_y, along_x, sizes.channels, pixels, divisor);
+            return;
+        }
+    }
     // Of 32 bits, which are divided several times as fast as 64.
     const unsigned bins = sizes.bins_y * sizes.bins_x, work = (sizes.channels + CHANNELS - 1) / CHANNELS * bins;
     for (unsigned item = blockIdx.y * blockDim.x + threadIdx.x; item < work; item += gridDim.y * blockDim.x) {

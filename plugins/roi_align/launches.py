@@ -20,6 +20,9 @@ _THREADS, _FEWER_THREADS = 256, (64, 128)
 CHANNELS = (4, 2, 1)
 #: With more samples of a bin along an axis, those of a mean that share pixels are merged.
 _FEW_SAMPLES = 2
+#: Of bins with at least so many columns of pixels that are merged, a thread takes a column of one,
+#: in so many channels.
+_WIDE, _COLUMN_CHANNELS = 6, 4
 #: How many samples along an axis, of all bins of a region, a block keeps in shared memory; the
 #: second number where it is known to suffice, so that more blocks have room.
 KEPT, FEW_KEPT = 512, 128
@@ -27,7 +30,12 @@ KEPT, FEW_KEPT = 512, 128
 _BLOCKS, _UNEQUAL_BLOCKS = 2112, 8448
 
 #: The constants that the kernel shares with Python.
-DEFINES = {"THREADS": _THREADS, "Pooling": Pooling}
+DEFINES = {
+    "THREADS": _THREADS,
+    "WIDE": _WIDE,
+    "COLUMN_CHANNELS": _COLUMN_CHANNELS,
+    "Pooling": Pooling,
+}
 
 
 def launch_of(
@@ -41,7 +49,8 @@ def launch_of(
     is_dense = not 0 < plugin.sampling_ratio <= _FEW_SAMPLES
     is_small = regions * -(-channels // several) * bins < _BLOCKS * _THREADS
     at_once = one if is_small else two if is_dense or x.dtype.itemsize == 4 else several
-    work = -(-channels // at_once) * bins
+    is_merged = is_dense and plugin.mode == "avg"
+    work = -(-channels // (one if is_merged else at_once)) * bins
     most = _UNEQUAL_BLOCKS if is_dense else _BLOCKS
     threads = next((each for each in _FEWER_THREADS if work <= each), _THREADS)
     samples = plugin.sampling_ratio * max(plugin.output_height, plugin.output_width)
@@ -60,7 +69,7 @@ def launch_of(
         ),
         constants={
             "CHANNELS": at_once,
-            "MERGED": is_dense and plugin.mode == "avg",
+            "MERGED": is_merged,
             "KEPT": KEPT if is_dense or samples > FEW_KEPT else FEW_KEPT,
         },
     )
