@@ -28,7 +28,6 @@ CASES: dict[str, Case] = {
     "large regions": ((2, 64, 200, 336), 300, 7, 190),
     "whole images": ((8, 256, 100, 168), 8, 1, 100),
     "one region": ((1, 256, 50, 84), 1, 7, 30),
-    "single bins": ((2, 256, 50, 68), 4000, 1, 5),
 }
 HOSTILE: dict[str, Case] = {
     "one channel": ((1, 1, 800, 800), 5000, 7, 300),

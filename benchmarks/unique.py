@@ -51,7 +51,6 @@ CASES: dict[str, Case] = {
     "classes": ((8, 1024, 1024), int8, None, True, 100),
 }
 HOSTILE: dict[str, Case] = {
-    "one": ((1,), int32, None, True, 2),
     "two values": ((2**22,), int64, None, True, 2),
     "few rows, long": ((8, 2**18), float32, 0, True, 5),
     "single columns": ((1_000_000, 1), int32, 0, True, 200_000),

@@ -107,13 +107,10 @@ class Unique(Plugin):
 
     def output_shapes(self, x: TensorDesc) -> tuple[Shape, Shape, Shape, Shape]:
         """Return the shapes: ``found`` for the different slices, and one number for every slice."""
-        if self.axis is None:
-            found = self.found.up_to(x.size)
-            return (found,), (found,), (x.size,), (found,)
-        axis = x.axis(self.axis)
-        found = self.found.up_to(x.shape[axis])
-        y = (*x.shape[:axis], found, *x.shape[axis + 1 :])
-        return y, (found,), (x.shape[axis],), (found,)
+        shape, axis = ((x.size,), 0) if self.axis is None else (x.shape, x.axis(self.axis))
+        found = self.found.up_to(shape[axis])
+        y = (*shape[:axis], found, *shape[axis + 1 :])
+        return y, (found,), (shape[axis],), (found,)
 
     def workspace_bytes(self, x: TensorDesc) -> int:
         """Return room for keys and positions, twice, and for what blocks share."""
@@ -132,8 +129,8 @@ class Unique(Plugin):
         """Return one sort or several, then what finds and writes the runs of equal keys."""
         if not inverse_indices.size:
             return [Fill(found)]
-        outputs = (Y, indices, inverse_indices, counts, found)
-        return list(UniqueLaunches(self, x, workspace).all(*outputs))
+        call = UniqueLaunches(self, x, workspace)
+        return list(call.all(Y, indices, inverse_indices, counts, found))
 
     def reference(self, x: np.ndarray) -> tuple[np.ndarray, ...]:
         """Compute the same in numpy; see reference.py."""
