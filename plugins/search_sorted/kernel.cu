@@ -11,9 +11,11 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../_cuda/division.cuh"
+
 // From launches.py.
-using pluginkit::FINE, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::TREE_ITEMS, pluginkit::TREE_THREADS,
-    pluginkit::WARP_LEVELS;
+using pluginkit::FINE, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::TREE_ITEMS, pluginkit::TREE_SHARE,
+    pluginkit::TREE_THREADS, pluginkit::WARP_LEVELS;
 
 // Floats of 16 bits are compared as float32.
 template <typename T> struct Compared { using type = T; };
@@ -26,9 +28,12 @@ struct Range {
     int end;
 
     __device__ __forceinline__ bool is_open() const { return begin < end; }
-    __device__ __forceinline__ int middle() const { return begin + (end - begin) / 2; }
+    __device__ __forceinline__ int middle() const { return (static_cast<unsigned int>(begin) + end) / 2; }
     // Keep the part behind the middle, or that before it.
-    __device__ __forceinline__ void halve(bool is_behind) { (is_behind ? begin : end) = middle() + is_behind; }
+    __device__ __forceinline__ void halve(bool is_behind) {
+        const int at = middle();
+        begin = is_behind ? at + 1 : begin, end = is_behind ? end : at;
+    }
     // Go down to a node of the tree; the children of node i are 2i and 2i + 1, and the root is 1.
     __device__ __forceinline__ void descend(int node) {
         for (int level = 30 - __clz(node); level >= 0 && is_open(); --level) halve(node >> level & 1);
@@ -43,22 +48,28 @@ template <bool RIGHT, typename C> __device__ __forceinline__ bool is_behind(C va
 // The values [batch, row_values], and the sequences [batch, size], or a single one if `stride` is 0.
 struct Shapes {
     long long count;  // of values
-    long long row_values;
     long long stride;
     long long size;
+    Divisor row_values;
 };
 
-// Search until the ranges are empty.
+// Search in sequences of `size` elements until the ranges are empty. Elements are read where a range is empty, too, so that
+// no branch keeps the reads apart: then halving changes nothing.
 template <bool RIGHT, typename T, typename C, int ITEMS>
-__device__ __forceinline__ void search(const T* const (&sequence)[ITEMS], const C (&value)[ITEMS], Range (&range)[ITEMS]) {
-    bool is_open = true;
+__device__ __forceinline__ void search(const T* const (&sequence)[ITEMS], int size, const C (&value)[ITEMS],
+                                       Range (&range)[ITEMS]) {
+    bool is_open = false;
+#pragma unroll
+    for (int i = 0; i < ITEMS; ++i) is_open |= range[i].is_open();
     while (is_open) {
+        C element[ITEMS];
+#pragma unroll
+        for (int i = 0; i < ITEMS; ++i) element[i] = static_cast<C>(__ldg(sequence[i] + min(range[i].middle(), size - 1)));
         is_open = false;
 #pragma unroll
         for (int i = 0; i < ITEMS; ++i) {
-            if (!range[i].is_open()) continue;
-            range[i].halve(is_behind<RIGHT>(value[i], static_cast<C>(__ldg(sequence[i] + range[i].middle()))));
-            is_open = is_open || range[i].is_open();
+            range[i].halve(is_behind<RIGHT>(value[i], element[i]) & range[i].is_open());
+            is_open |= range[i].is_open();
         }
     }
 }
@@ -74,10 +85,11 @@ __global__ void __launch_bounds__(TREE_THREADS, 2048 / TREE_THREADS)
     __shared__ int begins[(1 << (MOST - FINE)) + 1];  // of ranges; an element is between two of them
     const long long row = blockIdx.x / row_blocks;
     const T* sequence = sequences + row * shapes.stride;
-    y += row * shapes.row_values, values += row * shapes.row_values;
+    y += row * shapes.row_values.count, values += row * shapes.row_values.count;
     const int size = static_cast<int>(shapes.size);
-    // Levels without a gap, and not more elements than values.
-    const int own = static_cast<int>(min(shapes.row_values / row_blocks, 1LL << MOST));
+    // Levels without a gap, and so many that to make them takes less time than they save.
+    const long long values_each = shapes.row_values.count / row_blocks;
+    const int own = static_cast<int>(max(min(values_each * values_each / TREE_SHARE, 1LL << MOST), 1LL));
     const int levels = min(31 - __clz(size + 1), 31 - __clz(own)), coarse = min(levels, MOST - FINE);
     for (int node = 1 + threadIdx.x; node < 2 << coarse; node += TREE_THREADS) {
         Range range = {0, size};
@@ -102,14 +114,14 @@ __global__ void __launch_bounds__(TREE_THREADS, 2048 / TREE_THREADS)
 #pragma unroll
     for (int i = 0; i < TREE_ITEMS; ++i) all[i] = sequence;
     const long long step = static_cast<long long>(row_blocks) * TILE;
-    for (long long first = blockIdx.x % row_blocks * TILE + threadIdx.x; first < shapes.row_values; first += step) {
+    for (long long first = blockIdx.x % row_blocks * TILE + threadIdx.x; first < shapes.row_values.count; first += step) {
         C value[TREE_ITEMS];
         int node[TREE_ITEMS];
         Range range[TREE_ITEMS];
 #pragma unroll
         for (int i = 0; i < TREE_ITEMS; ++i) {
             const long long at = first + i * TREE_THREADS;
-            value[i] = at < shapes.row_values ? static_cast<C>(values[at]) : C(0);
+            value[i] = at < shapes.row_values.count ? static_cast<C>(values[at]) : C(0);
             node[i] = 1;
         }
         for (int level = 0; level < levels; ++level) {
@@ -122,11 +134,11 @@ __global__ void __launch_bounds__(TREE_THREADS, 2048 / TREE_THREADS)
             range[i] = {begin[0], begin[1] - 1};
             for (int level = levels - coarse - 1; level >= 0; --level) range[i].halve(node[i] >> level & 1);
         }
-        search<RIGHT>(all, value, range);
+        search<RIGHT>(all, size, value, range);
 #pragma unroll
         for (int i = 0; i < TREE_ITEMS; ++i) {
             const long long at = first + i * TREE_THREADS;
-            if (at < shapes.row_values) y[at] = static_cast<Index>(range[i].begin);
+            if (at < shapes.row_values.count) y[at] = static_cast<Index>(range[i].begin);
         }
     }
 }
@@ -144,9 +156,12 @@ __global__ void __launch_bounds__(THREADS)
         const long long at = min(first + i * THREADS, shapes.count - 1);
         value[i] = static_cast<C>(values[at]);
         range[i] = {0, static_cast<int>(shapes.size)};
-        sequence[i] = sequences + (shapes.stride == 0 ? 0 : at / shapes.row_values * shapes.stride);
+        long long row = at;
+        shapes.row_values.split(row);
+        sequence[i] = sequences + row * shapes.stride;
+        asm volatile("" : "+l"(sequence[i]));  // or the compiler multiplies again in each step of the search
     }
-    search<RIGHT>(sequence, value, range);
+    search<RIGHT>(sequence, static_cast<int>(shapes.size), value, range);
 #pragma unroll
     for (int i = 0; i < ITEMS; ++i) {
         if (first + i * THREADS < shapes.count) y[first + i * THREADS] = static_cast<Index>(range[i].begin);
@@ -160,7 +175,9 @@ __global__ void __launch_bounds__(THREADS)
     const long long at = static_cast<long long>(blockIdx.x) * (THREADS / 32) + threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
     if (at >= shapes.count) return;
-    const T* sequence = sequences + (shapes.stride == 0 ? 0 : at / shapes.row_values * shapes.stride);
+    long long row = at;
+    shapes.row_values.split(row);
+    const T* sequence = sequences + row * shapes.stride;
     const C value = static_cast<C>(values[at]);
     Range range = {0, static_cast<int>(shapes.size)};
     while (range.is_open()) {

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit import Launch, TensorDesc, ceil_div, int32, int64, known, product
+from pluginkit.plugins._cuda.division import divisor_of
 
 if TYPE_CHECKING:
     from pluginkit.plugins.search_sorted import SearchSorted
 
 _THREADS = 512
 #: How many values a thread looks up at once, and from how many values on more than one.
-ITEMS, _PLENTY = (1, 4), 2**20
+ITEMS, _PLENTY = (1, 2), 2**20
 #: The same where a block keeps a tree.
 _TREE_THREADS, _TREE_ITEMS = 1024, 4
+#: The square of a block's values over so many are the elements of its tree.
+_TREE_SHARE = 2**14
 #: The levels of the tree that a block keeps in shared memory, at most, those of them below where
 #: it keeps the ranges, and those that a warp asks.
 _LEVELS, _FINE, _WARP_LEVELS = 13, 3, 5
@@ -29,6 +32,7 @@ DEFINES = {
     "LEVELS": _LEVELS,
     "THREADS": _THREADS,
     "TREE_ITEMS": _TREE_ITEMS,
+    "TREE_SHARE": _TREE_SHARE,
     "TREE_THREADS": _TREE_THREADS,
     "WARP_LEVELS": _WARP_LEVELS,
 }
@@ -43,7 +47,7 @@ def launch_of(
     count, size = known(values.size), known(sorted_sequence.shape[-1])
     is_single = sorted_sequence.ndim == 1
     row_values = count if is_single else known(values.shape[-1])
-    shapes = int64((count, row_values, 0 if is_single else size, size))
+    shapes = int64((count, 0 if is_single else size, size, *divisor_of(row_values).values))
     args = (y, sorted_sequence, values, shapes)
     constants: dict[str, str | int] = {"INDEX": "int" if plugin.out_int32 else "long long"}
     if count <= _FEW and size >= _LONG:

@@ -66,7 +66,7 @@ def test_a_tree_of_each_sequence(elements, values, right):
         ((1000,), (100,), "warp_kernel", None),
         ((1000,), (8000,), "row_kernel", 1),
         ((1000,), (1 << 20,), "tree_kernel", None),
-        ((2048, 512), (2048, 512), "row_kernel", 4),
+        ((2048, 512), (2048, 512), "row_kernel", 2),
     ],
     ids=str,
 )
