@@ -28,8 +28,8 @@ from pluginkit import (
 from pluginkit.plugins._cuda.division import divisor_of
 
 _THREADS = 256
-#: The elements that a thread takes of each tensor where rows are not aligned, else a vector.
-_ELEMENTS = 8
+#: The vectors of a row from which on they are read where they lie, if they are not aligned.
+_LONG = 4
 #: The bytes of a vector. If y has fewer bytes than the last number, a GPU has threads to spare, of
 #: which each takes one vector of as many elements as the second number.
 _BYTES, _FEW_ELEMENTS, _FEW = 16, 2, 2**21
@@ -64,14 +64,14 @@ class SwiGLU(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "swi_glu<{T}, {OFFSET}, {HALVES}, {BYTES}, {VECTORS}>",
+        "swi_glu<{T}, {OFFSET}, {HALVES}, {BYTES}, {ALIGNED}>",
         {
             "OFFSET": _OFFSETS,
             "HALVES": (False, True),
-            "BYTES": (0, 4, 8, _BYTES),
-            "VECTORS": (1, _ELEMENTS),
+            "BYTES": (4, 8, _BYTES),
+            "ALIGNED": (False, True),
         },
-        defines={"THREADS": _THREADS},
+        defines={"THREADS": _THREADS, "LONG": _LONG},
     )
 
     def check(self, gate: TensorDesc, up: TensorDesc | None) -> None:
@@ -91,20 +91,18 @@ class SwiGLU(Plugin):
         size = elements if up is not None else known(y.shape[-1])
         is_few = known(y.nbytes) < _FEW
         width = _FEW_ELEMENTS * gate.dtype.itemsize if is_few else _BYTES
-        each, vectors = width // gate.dtype.itemsize, 1
-        if up is None and size % each:
-            width, each, vectors = 0, 1, 1 if is_few else _ELEMENTS
-        offset = int64 if elements >= _FAR else int32
+        each = width // gate.dtype.itemsize
+        offset = int64 if known(gate.size) >= _FAR else int32
         return Launch(
             self.kernel,
-            ceil_div(elements, _THREADS * vectors * each),
+            ceil_div(elements, _THREADS * each),
             _THREADS,
             (y, gate, up, divisor_of(size), offset(elements)),
             constants={
                 "OFFSET": offset.cpp,
                 "HALVES": elements > size,
                 "BYTES": width,
-                "VECTORS": vectors,
+                "ALIGNED": up is not None or size % each == 0,
             },
         )
 

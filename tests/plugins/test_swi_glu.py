@@ -38,6 +38,16 @@ def test_halves_are_the_pair(size):
     np.testing.assert_array_equal(on_machine(x), on_machine(gate, up))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("size", [1, 7, 33, 65])
+def test_vectors_of_rows_that_are_not_aligned(monkeypatch, size, dtype):
+    """Across the ends of rows, and up to the last element of x."""
+    monkeypatch.setattr(swi_glu, "_FEW", 0)
+    x = np.random.default_rng(1).normal(size=(9, 2 * size)).astype(dtype)
+    gate, up = np.split(x.astype(np.float64), 2, axis=1)
+    np.testing.assert_allclose(on_machine(x), gate / (1 + np.exp(-gate)) * up, atol=2e-3)
+
+
 @pytest.mark.parametrize("size", [8, 6])
 def test_places_that_need_64_bits_are_the_same(monkeypatch, size):
     monkeypatch.setattr(swi_glu, "_FAR", 1)
