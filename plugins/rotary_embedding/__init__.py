@@ -27,9 +27,10 @@ from pluginkit import (
 
 #: The threads of a block, and how many blocks of them the registers must suffice for.
 _THREADS, _BLOCKS = 128, 7
-#: The bytes of a vector. If x has fewer bytes than the last number, a GPU has threads to spare:
-#: vectors have as many elements as the second number, and a thread takes one head.
-_BYTES, _FEW_ELEMENTS, _FEW = 16, 2, 2**20
+#: The bytes of a vector: the most that divide the parts of a row. If x has fewer bytes than the
+#: last number, a GPU has threads to spare: vectors have at most as many elements as the second
+#: number, and a thread takes one head.
+_BYTES, _FEW_ELEMENTS, _FEW = (16, 8, 4), 2, 2**20
 #: The most blocks in the second and third dimension of a grid, and threads in the third of a block.
 _MOST_BLOCKS, _MOST_LAYERS = 65535, 64
 
@@ -71,7 +72,7 @@ class RotaryEmbedding(Plugin):
     kernel = CudaKernel(
         "kernel.cu",
         "rotate<{T}, {BYTES}, {HEADS}, {ONCE}, {interleaved}, {whole}>",
-        {"BYTES": (0, 4, 8, _BYTES), "HEADS": (1, 2, 4, 8), "ONCE": (False, True)},
+        {"BYTES": (*_BYTES, 0), "HEADS": (1, 2, 4, 8), "ONCE": (False, True)},
         defines={"THREADS": _THREADS, "BLOCKS": _BLOCKS},
     )
 
@@ -89,10 +90,17 @@ class RotaryEmbedding(Plugin):
         width = known(cos.shape[-1])
         rotated = width if self.whole else 2 * width
         is_few, vectors = known(x.nbytes) < _FEW, 1 if self.interleaved else 2
-        width_bytes = _FEW_ELEMENTS * x.dtype.itemsize if is_few else _BYTES
-        elements, each = width_bytes // x.dtype.itemsize, vectors
-        if rotated % (vectors * elements) or size % elements:
-            width_bytes, elements, vectors, each = 0, 1, 2, elements
+        itemsize = x.dtype.itemsize
+
+        def divides(nbytes: int) -> bool:
+            count = nbytes // itemsize
+            is_offered = count > 1 and not (is_few and count > _FEW_ELEMENTS)
+            return is_offered and rotated % (vectors * count) == 0 and size % count == 0
+
+        width_bytes = next(filter(divides, _BYTES), 0)
+        elements, each = width_bytes // itemsize, vectors * _BYTES[0] // max(width_bytes, 1)
+        if width_bytes == 0:
+            elements, vectors, each = 1, 2, _BYTES[0] // itemsize
         turned = rotated // (vectors * elements)
         units = turned + (size - rotated) // elements
         if is_few:

@@ -65,6 +65,23 @@ def test_more_heads_and_items_than_a_grid_has_blocks(monkeypatch, size):
     np.testing.assert_allclose(on_machine(*inputs), expected, rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.parametrize(
+    ("rotated", "size", "nbytes", "heads"),
+    [(64, 64, 16, 2), (40, 72, 8, 4), (40, 70, 4, 8), (12, 70, 4, 8), (42, 71, 0, 8)],
+)
+def test_vectors_divide_both_parts_of_a_row(monkeypatch, rotated, size, nbytes, heads):
+    monkeypatch.setattr(rotary_embedding, "_FEW", 0)
+    rng = np.random.default_rng(6)
+    shapes = (1, 9, 3, size), (1, 3, rotated), (1, 3, rotated)
+    plugin = RotaryEmbedding()
+    inputs = calls.describe_inputs(plugin, shapes, [float16] * 3)
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert (launch.constants["BYTES"], launch.constants["HEADS"]) == (nbytes, heads)
+    arrays = [rng.normal(size=shape).astype(np.float16) for shape in shapes]
+    (expected,) = calls.run_reference(plugin, arrays)
+    np.testing.assert_allclose(on_machine(*arrays), expected, rtol=1e-3, atol=1e-3)
+
+
 def test_the_tests_that_come_with_onnx_agree():
     compared = 0
     for test in node_tests("RotaryEmbedding"):
