@@ -46,6 +46,7 @@ CASES = {
     "sorted": Graph(500_000, 2_000_000, 64, "sorted"),
     "one destination": Graph(500_000, 2_000_000, 64, "one"),
     "one feature": Graph(500_000, 2_000_000, 1),
+    "one feature with a hub": Graph(500_000, 2_000_000, 1, "hub"),
     "63 features": Graph(500_000, 2_000_000, 63),
     "256 features": Graph(200_000, 1_000_000, 256),
     "papers": Graph(169_343, 1_166_243, 128),
@@ -55,6 +56,7 @@ CASES = {
     "citations": Graph(2708, 10_556, 64),
     "molecules": Graph(2000, 4400, 32),
     "one graph": Graph(250, 4000, 64),
+    "10 edges": Graph(10, 10, 64),
 }
 HOSTILE = {
     "mostly empty": Graph(500_000, 1000, 64),

@@ -118,6 +118,13 @@ class SegmentReduce(Plugin):
         defines=DEFINES,
         overlaps=True,
     )
+    narrow_kernel = CudaKernel(
+        "add.cu",
+        "add_narrow_edges<{Tind}, {VECTOR}, Weights::{WEIGHTS}>",
+        _CONSTANTS,
+        defines=DEFINES,
+        overlaps=True,
+    )
     chunk_kernel = CudaKernel(
         "chunks.cu",
         "sort_chunks<{T}, {Tind}, pluginkit::Aggregate::{aggregate}, {VECTOR}, Weights::{WEIGHTS}>",

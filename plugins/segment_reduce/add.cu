@@ -5,6 +5,8 @@
 #include "../_cuda/overlap.cuh"
 #include "runs.cuh"
 
+using pluginkit::MANY_MEETING;  // from launches.py
+
 // Where edges are few, so many of a warp may meet in a row.
 constexpr int FEW_MEETING = 4;
 
@@ -32,6 +34,14 @@ template <int N> __device__ __forceinline__ void add_vector(float* y, const floa
 #endif
 #pragma unroll
     for (int n = 0; n < N; ++n) atomicAdd(y + n, total[n]);
+}
+
+// Return whether another lane has the same key. A lane looks at some only: a key that many have is found all the same.
+__device__ __forceinline__ bool meets_in_warp(unsigned key) {
+    bool meets = false;
+#pragma unroll
+    for (int step = 1; step < WARP; step *= 2) meets |= key == __shfl_xor_sync(ALL, key, step);
+    return meets;
 }
 
 // Add the edges of all lanes, each to the row of y that its key names.
@@ -81,11 +91,7 @@ __global__ void __launch_bounds__(THREADS)
         if constexpr (W != Weights::none) factor = weighted_edge(weights, widths.heads, edge);
     }
     const unsigned key = row >= 0 && node >= 0 ? row : rows;
-    // A lane looks at some others only: a row with many edges is found all the same.
-    bool meets = false;
-#pragma unroll
-    for (int step = 1; step < WARP; step *= 2) meets |= key == __shfl_xor_sync(ALL, key, step);
-    if (__popc(__ballot_sync(ALL, meets && key < rows)) <= (shares > 1 ? FEW_MEETING : 0)) {
+    if (__popc(__ballot_sync(ALL, meets_in_warp(key) && key < rows)) <= (shares > 1 ? FEW_MEETING : 0)) {
         add_each<N, W>(y, edges, key, node, factor, rows, lanes_log2, warp % shares, shares);
         return;
     }
@@ -111,4 +117,100 @@ __global__ void __launch_bounds__(THREADS)
         [&](int, unsigned key, float(&total)[N], int, int at) {
             add_vector(y + static_cast<long long>(key) * widths.inner + at, total);
         });
+}
+
+template <int N> __device__ __forceinline__ void sum_over_warp(float (&total)[N]) {
+#pragma unroll
+    for (int step = WARP / 2; step > 0; step /= 2) {
+#pragma unroll
+        for (int n = 0; n < N; ++n) total[n] += __shfl_xor_sync(ALL, total[n], step);
+    }
+}
+
+// Where a lane takes the whole row of an edge, a warp takes many edges one after the other, adds up those of neighbours that
+// lead to one row, and keeps the sum of a row to which several edges lead until another has more, or the edges end.
+template <typename I, int VECTOR, Weights W>
+__global__ void __launch_bounds__(THREADS)
+    add_narrow_edges(float* __restrict__ y, const float* __restrict__ x, const float* __restrict__ weights, Widths widths,
+                     const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes) {
+    constexpr int N = VECTOR > sizeof(float) ? VECTOR / sizeof(float) : 1;
+    constexpr Aggregate A = Aggregate::add;
+    __shared__ unsigned kept_keys[WARPS];
+    __shared__ float kept_totals[WARPS][N];
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
+    const Edges<float> edges{x, weights, widths};
+    const unsigned none = rows;
+    const auto add = [&](unsigned row, const float(&total)[N]) { add_vector(y + static_cast<long long>(row) * N, total); };
+    unsigned kept = none;
+    float kept_total[N] = {};
+    for (int base = (blockIdx.x * WARPS + warp) * WARP; base < count; base += gridDim.x * THREADS) {
+        const int edge = base + lane;
+        int row = -1, node = -1, factor = 0;
+        if (edge < count) {
+            row = row_of(destinations[edge], rows);
+            node = sources == nullptr ? edge : row_of(sources[edge], nodes);
+            if constexpr (W != Weights::none) factor = weighted_edge(weights, widths.heads, edge);
+        }
+        unsigned key = row >= 0 && node >= 0 ? row : none;
+        float total[N] = {};
+        if (key < none) reduce_vector<A, W>(total, vector_of<W, N>(edges, node, factor, 0));
+        wait_for_earlier_launches();
+
+        // Neighbours that lead to one row.
+        const unsigned before = __shfl_up_sync(ALL, key, 1);
+        const unsigned starts = __ballot_sync(ALL, lane == 0 || key != before);
+        if (starts != ALL) {
+            const unsigned later = lane == WARP - 1 ? 0 : starts >> (lane + 1);
+            const int end = later == 0 ? WARP : lane + __ffs(later);
+#pragma unroll
+            for (int step = 1; step < WARP; step *= 2) {
+#pragma unroll
+                for (int n = 0; n < N; ++n) {
+                    const float other = __shfl_down_sync(ALL, total[n], step);
+                    if (lane + step < end) total[n] += other;
+                }
+            }
+            if ((starts >> lane & 1) == 0) key = none;
+        }
+
+        const auto keep = [&](bool is_kept) {
+            float part[N];
+#pragma unroll
+            for (int n = 0; n < N; ++n) part[n] = is_kept ? total[n] : 0.0f;
+            sum_over_warp(part);
+#pragma unroll
+            for (int n = 0; n < N; ++n) kept_total[n] += part[n];
+            if (is_kept) key = none;
+        };
+        const bool is_known = key == kept && key < none;
+        if (__any_sync(ALL, is_known)) keep(is_known);
+        const unsigned meeting = __ballot_sync(ALL, meets_in_warp(key) && key < none);
+        if (meeting != 0) {
+            const unsigned other = __shfl_sync(ALL, key, __ffs(meeting) - 1);
+            if (kept == none || __popc(__ballot_sync(ALL, key == other)) >= MANY_MEETING) {
+                if (lane == 0 && kept < none) add(kept, kept_total);
+#pragma unroll
+                for (int n = 0; n < N; ++n) kept_total[n] = 0;
+                kept = other;
+                keep(key == other);
+            }
+        }
+        if (key < none) add(key, total);
+    }
+    // The warps of a block add what they kept of one row together.
+    wait_for_earlier_launches();
+    if (lane == 0) {
+        kept_keys[warp] = kept;
+#pragma unroll
+        for (int n = 0; n < N; ++n) kept_totals[warp][n] = kept_total[n];
+    }
+    __syncthreads();
+    if (threadIdx.x >= WARPS || kept_keys[threadIdx.x] == none) return;
+    for (int other = 0; other < WARPS; ++other) {
+        if (other == threadIdx.x || kept_keys[other] != kept_keys[threadIdx.x]) continue;
+        if (other < threadIdx.x) return;
+#pragma unroll
+        for (int n = 0; n < N; ++n) kept_totals[threadIdx.x][n] += kept_totals[other][n];
+    }
+    add(kept_keys[threadIdx.x], kept_totals[threadIdx.x]);
 }

@@ -62,6 +62,8 @@ _TILE = THREADS
 _UNROLLED, _LOADS = 4, 4
 #: With more blocks make_keys adds more counts of digits to the common ones.
 _COUNTING_BLOCKS = 1056
+#: Where rows are narrow: the edges of a warp for which it keeps their row, and blocks at most.
+_MANY_MEETING, _NARROW_BLOCKS = 4, 1056
 
 #: The least lanes of a group that gathers a row from chunks; a lane keeps SLOTS // 8 of its runs.
 _LEAST_GROUP_LOG2 = 3
@@ -71,6 +73,7 @@ DEFINES = {
     "Aggregate": SegmentAggregate,
     "HEADER": HEADER,
     "LONG_ROW": _LONG_ROW,
+    "MANY_MEETING": _MANY_MEETING,
     "PLACE_BITS": _PLACE_BITS,
     "Reduction": Reduction,
     "SCAN_BYTES": _SCAN_BYTES,
@@ -130,6 +133,14 @@ class SegmentCall:
         return int32((problem.inner, problem.heads, problem.head_size))
 
     @property
+    def _edges(self) -> tuple[KernelArgument, ...]:
+        problem = self.problem
+        return (
+            *(self.y, self.x, self.weights, self._widths, self.destinations, self.sources),
+            *map(int32, (problem.edges, problem.rows, problem.nodes)),
+        )
+
+    @property
     def _initial(self) -> KernelArgument:
         given = self.plugin.initial
         none = {"max": float("-inf"), "min": float("inf")}.get(self.plugin.aggregate, 0.0)
@@ -154,11 +165,7 @@ class SegmentCall:
                 ceil_div(problem.vectors, WARP),
             ),
             block=_SCAN_THREADS,
-            args=(
-                *(self.y, self.x, self.weights, self._widths, self.destinations, self.sources),
-                *map(int32, (problem.edges, problem.rows, problem.nodes)),
-                *(self._initial, int32(problem.scanned_rows)),
-            ),
+            args=(*self._edges, self._initial, int32(problem.scanned_rows)),
             shared_bytes=_SCAN_BYTES + lists * _SCAN_THREADS * _LISTED_BYTES,
             constants=self._constants,
         )
@@ -166,18 +173,13 @@ class SegmentCall:
     def _added(self) -> Sequence[Step]:
         problem = self.problem
         lanes_log2, parts = problem.lanes(problem.vectors)
-        shares = problem.shares(1 << lanes_log2)
-        add = Launch(
-            self.plugin.add_kernel,
-            grid=(ceil_div(problem.edges, WARP) * shares // (_TILE // WARP) + 1, parts),
-            block=THREADS,
-            args=(
-                *(self.y, self.x, self.weights, self._widths, self.destinations, self.sources),
-                *map(int32, (problem.edges, problem.rows, problem.nodes)),
-                *map(int32, (lanes_log2, shares)),
-            ),
-            constants=self._constants,
-        )
+        kernel, args, constants = self.plugin.narrow_kernel, self._edges, self._constants
+        grid = (min(ceil_div(problem.edges, THREADS), _NARROW_BLOCKS), 1)
+        if lanes_log2 > 0:
+            shares = problem.shares(1 << lanes_log2)
+            kernel, args = self.plugin.add_kernel, (*args, *map(int32, (lanes_log2, shares)))
+            grid = (ceil_div(problem.edges, WARP) * shares // (_TILE // WARP) + 1, parts)
+        add = Launch(kernel, grid, THREADS, args, constants=constants)
         return clear_launch(self.plugin.clear_kernel, self.y), add
 
     def _chunked(self) -> Iterator[Step]:
@@ -273,8 +275,7 @@ class SegmentCall:
             sizes = int32((items, problem.rows, problem.inner, problem.stride, lanes_log2))
             return (self.y, touched, values, keys, flag, sizes, self._initial), parts
 
-        arguments, parts = target(items, problem.vectors)
-        constants = self._constants
+        (arguments, parts), constants = target(items, problem.vectors), self._constants
         if problem.is_spread:
             parts = ceil_div(problem.inner, SPREAD_ELEMENTS * WARP)
             constants |= {"VECTOR": SPREAD}
@@ -294,5 +295,6 @@ class SegmentCall:
             keys, values = keys.at(4 * items), values.at(4 * problem.stride * items)
             flag = flag.at(4)
             arguments, parts = target(items, problem.stride // VECTOR_FLOATS - 1)
-            grid = (ceil_div(items, _TILE), parts)
-            yield Launch(plugin.item_kernel, grid, THREADS, (*arguments, *given))
+            yield Launch(
+                plugin.item_kernel, (ceil_div(items, _TILE), parts), THREADS, (*arguments, *given)
+            )

@@ -10,7 +10,7 @@ from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
 from pluginkit.errors import PluginkitError, TensorError
-from pluginkit.plugins.segment_reduce import SegmentReduce, segment_problem
+from pluginkit.plugins.segment_reduce import SegmentReduce, launches, segment_problem
 from pluginkit.plugins.segment_reduce.segment_problem import SLOTS
 from tests.plugins.compilation import (
     QUICK,
@@ -103,6 +103,24 @@ def test_runs_of_every_length_and_place(first, is_sorted, sorts):
 def test_atomics_add_runs_of_every_length_and_place(first, is_sorted):
     arrays = runs_in_place(first, is_sorted)
     np.testing.assert_array_equal(on_machine(arrays), reference(arrays))
+
+
+@pytest.mark.parametrize(("inner", "heads"), [(1, None), (4, 0)])
+def test_narrow_rows_keep_the_sum_of_a_hub(inner, heads, monkeypatch):
+    """One block takes all edges; a hub before another one, neighbours, pairs, and no row twice."""
+    monkeypatch.setattr(launches, "_NARROW_BLOCKS", 1)
+    rng = np.random.default_rng(3)
+    x, at, rows, sources, weights = edges(50, 1300, 70, (inner,), heads=heads)
+    drawn = rng.random(1300)
+    for places in (
+        np.where(drawn < 0.5, np.where(np.arange(1300) < 700, 20, 50), at),
+        np.sort(at),
+        (drawn**4 * 70).astype(int),
+        np.arange(1300) % 70,
+    ):
+        places[[5, 17]], sources[20] = -3, -1
+        arrays = [x.round(1), places, rows, sources, None if weights is None else weights.round(1)]
+        np.testing.assert_allclose(on_machine(arrays), reference(arrays), atol=1e-4)
 
 
 def runs_in_place(first, is_sorted):
@@ -205,10 +223,13 @@ def test_nan_wins(count):
         np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
 
 
-def launched(count, rows, **attributes):
+def launched(count, rows, inner=4, **attributes):
     plugin = SegmentReduce(**attributes).with_inputs("x", "destinations", "rows", "sources")
     described = calls.describe_inputs(
-        plugin, [(9, 4), (count,), (1,), (count,)], [float32, int64, int64, int64], {"rows": [rows]}
+        plugin,
+        [(9, inner), (count,), (1,), (count,)],
+        [float32, int64, int64, int64],
+        {"rows": [rows]},
     )
     outputs = calls.describe_outputs(plugin, described)
     steps = calls.steps(plugin, described, outputs)
@@ -217,7 +238,8 @@ def launched(count, rows, **attributes):
 
 def test_few_edges_take_one_launch():
     assert launched(4000, 500, aggregate="max") == ["scan_edges"]
-    assert launched(4000, 500) == launched(9, 500) == ["clear", "add_edges"]
+    assert launched(4000, 500) == launched(9, 500) == ["clear", "add_narrow_edges"]
+    assert launched(9, 500, inner=5) == ["clear", "add_edges"]
     chunks = ["clear", "sort_chunks", "gather_chunks"]
     assert launched(5632, 4000, aggregate="max") == launched(8000, 500, aggregate="max")
     assert launched(5632, 4000, aggregate="max") == ["scan_edges"]
