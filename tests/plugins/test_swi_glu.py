@@ -67,6 +67,7 @@ def test_short_rows_share_blocks(size):
     inputs = calls.describe_inputs(plugin, [(2**20, 2 * size)], [float32])
     (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
     assert launch.grid <= size * 2**20 / 1024
+    assert launch.constants["BYTES"] == 16
 
 
 @pytest.mark.parametrize(
