@@ -14,8 +14,8 @@
 #include "../_cuda/division.cuh"
 
 // From launches.py.
-using pluginkit::FINE, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::TREE_ITEMS, pluginkit::TREE_SHARE,
-    pluginkit::TREE_THREADS, pluginkit::WARP_LEVELS;
+using pluginkit::FINE, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::TREE_ITEMS, pluginkit::TREE_THREADS,
+    pluginkit::WARP_LEVELS;
 
 // Floats of 16 bits are compared as float32.
 template <typename T> struct Compared { using type = T; };
@@ -87,9 +87,8 @@ __global__ void __launch_bounds__(TREE_THREADS, 2048 / TREE_THREADS)
     const T* sequence = sequences + row * shapes.stride;
     y += row * shapes.row_values.count, values += row * shapes.row_values.count;
     const int size = static_cast<int>(shapes.size);
-    // Levels without a gap, and so many that to make them takes less time than they save.
-    const long long values_each = shapes.row_values.count / row_blocks;
-    const int own = static_cast<int>(max(min(values_each * values_each / TREE_SHARE, 1LL << MOST), 1LL));
+    // Levels without a gap, and not more elements than values.
+    const int own = static_cast<int>(min(shapes.row_values.count / row_blocks, 1LL << MOST));
     const int levels = min(31 - __clz(size + 1), 31 - __clz(own)), coarse = min(levels, MOST - FINE);
     for (int node = 1 + threadIdx.x; node < 2 << coarse; node += TREE_THREADS) {
         Range range = {0, size};

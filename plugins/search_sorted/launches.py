@@ -15,14 +15,15 @@ _THREADS = 512
 ITEMS, _PLENTY = (1, 2), 2**20
 #: The same where a block keeps a tree.
 _TREE_THREADS, _TREE_ITEMS = 1024, 4
-#: The square of a block's values over so many are the elements of its tree.
-_TREE_SHARE = 2**14
 #: The levels of the tree that a block keeps in shared memory, at most, those of them below where
 #: it keeps the ranges, and those that a warp asks.
 _LEVELS, _FINE, _WARP_LEVELS = 13, 3, 5
 #: From how many values of a sequence on blocks keep its tree, if there are plenty in all, and how
 #: many blocks at most, unless there are more sequences.
 _MANY, _BLOCKS = 2048, 264
+#: Up to how many bytes caches serve sequences as well that are larger than a tree, and up to how
+#: many values that takes less time than trees do.
+_CACHED, _MOST_CACHED = 2**19, 2**21
 #: Up to how many values a warp takes each, and in sequences of how many elements.
 _FEW, _LONG = 2048, 32
 
@@ -32,7 +33,6 @@ DEFINES = {
     "LEVELS": _LEVELS,
     "THREADS": _THREADS,
     "TREE_ITEMS": _TREE_ITEMS,
-    "TREE_SHARE": _TREE_SHARE,
     "TREE_THREADS": _TREE_THREADS,
     "WARP_LEVELS": _WARP_LEVELS,
 }
@@ -53,7 +53,8 @@ def launch_of(
     if count <= _FEW and size >= _LONG:
         blocks = ceil_div(count, _THREADS // 32)
         return Launch(plugin.warp_kernel, blocks, _THREADS, args, constants=constants)
-    if count < _PLENTY or row_values < _MANY:
+    is_cached = size > 1 << _LEVELS and known(sorted_sequence.nbytes) <= _CACHED
+    if count < _PLENTY or row_values < _MANY or (is_cached and count <= _MOST_CACHED):
         one, several = ITEMS
         constants["ITEMS"] = items = several if count >= _PLENTY else one
         blocks = ceil_div(count, _THREADS * items)

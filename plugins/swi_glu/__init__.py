@@ -29,7 +29,7 @@ from pluginkit.plugins._cuda.division import divisor_of
 
 _THREADS = 256
 #: The vectors of a row from which on they are read where they lie, if they are not aligned.
-_LONG = 4
+_LONG = 16
 #: The bytes of a vector. If y has fewer bytes than the last number, a GPU has threads to spare, of
 #: which each takes one vector of as many elements as the second number.
 _BYTES, _FEW_ELEMENTS, _FEW = 16, 2, 2**21

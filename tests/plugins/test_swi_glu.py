@@ -39,7 +39,7 @@ def test_halves_are_the_pair(size):
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-@pytest.mark.parametrize("size", [1, 7, 33, 65])
+@pytest.mark.parametrize("size", [1, 7, 33, 131])
 def test_vectors_of_rows_that_are_not_aligned(monkeypatch, size, dtype):
     """Across the ends of rows, and up to the last element of x."""
     monkeypatch.setattr(swi_glu, "_FEW", 0)
