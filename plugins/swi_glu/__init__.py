@@ -30,6 +30,8 @@ from pluginkit.plugins._cuda.division import divisor_of
 _THREADS = 256
 #: The vectors of a row from which on they are read where they lie, if they are not aligned.
 _LONG = 16
+#: The elements that a thread takes of rows of one.
+_SPREAD = 8
 #: The bytes of a vector. If y has fewer bytes than the last number, a GPU has threads to spare, of
 #: which each takes one vector of as many elements as the second number.
 _BYTES, _FEW_ELEMENTS, _FEW = 16, 2, 2**21
@@ -68,10 +70,10 @@ class SwiGLU(Plugin):
         {
             "OFFSET": _OFFSETS,
             "HALVES": (False, True),
-            "BYTES": (4, 8, _BYTES),
+            "BYTES": (0, 4, 8, _BYTES),
             "ALIGNED": (False, True),
         },
-        defines={"THREADS": _THREADS, "LONG": _LONG},
+        defines={"THREADS": _THREADS, "LONG": _LONG, "SPREAD": _SPREAD},
     )
 
     def check(self, gate: TensorDesc, up: TensorDesc | None) -> None:
@@ -92,6 +94,8 @@ class SwiGLU(Plugin):
         is_few = known(y.nbytes) < _FEW
         width = _FEW_ELEMENTS * gate.dtype.itemsize if is_few else _BYTES
         each = width // gate.dtype.itemsize
+        if size == 1 and elements > 1 and not is_few:
+            width, each = 0, _SPREAD
         offset = int64 if known(gate.size) >= _FAR else int32
         return Launch(
             self.kernel,

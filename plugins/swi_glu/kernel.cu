@@ -7,7 +7,7 @@
 #include "../_cuda/division.cuh"
 #include "../_cuda/vectors.cuh"
 
-using pluginkit::LONG, pluginkit::THREADS;  // from __init__.py
+using pluginkit::LONG, pluginkit::SPREAD, pluginkit::THREADS;  // from __init__.py
 
 // Approximate instructions err by a few units of float32's last place; where exp overflows the result is 0.
 __device__ __forceinline__ float silu(float x) { return __fdividef(x, 1.0f + __expf(-x)); }
@@ -35,12 +35,26 @@ template <typename T> __device__ __forceinline__ Vector<T, 16 / sizeof(T)> unali
     return reinterpret_cast<const Vector<T, 16 / sizeof(T)>&>(found);
 }
 
-// BYTES: of a vector. `elements` of y, in rows of as many. ALIGNED: whether each vector lies within a row, and in gate and up
-// where vectors do.
+// BYTES: of a vector, or 0 for rows of one element, of which a thread takes SPREAD, each beside its neighbour's. `elements` of
+// y, in rows of as many. ALIGNED: whether each vector lies within a row, and in gate and up where vectors do.
 template <typename T, typename Offset, bool HALVES, int BYTES, bool ALIGNED>
 __global__ void __launch_bounds__(THREADS)
     swi_glu(T* __restrict__ y, const T* __restrict__ gate, const T* __restrict__ up, Divisor row, Offset elements) {
-    constexpr int N = BYTES / sizeof(T);
+    if constexpr (BYTES == 0) {
+        const Offset begin = static_cast<Offset>(blockIdx.x) * SPREAD * THREADS + threadIdx.x;
+        T gates[SPREAD], ups[SPREAD];
+#pragma unroll
+        for (int i = 0; i < SPREAD; ++i) {
+            const Offset at = begin + i * THREADS;
+            if (at < elements) gates[i] = gate[2 * at], ups[i] = gate[2 * at + 1];
+        }
+#pragma unroll
+        for (int i = 0; i < SPREAD; ++i) {
+            if (begin + i * THREADS < elements) y[begin + i * THREADS] = gated(gates[i], ups[i]);
+        }
+        return;
+    }
+    constexpr int N = BYTES ? BYTES / sizeof(T) : 1;
     using Values = Vector<T, N>;
     const Offset at = (static_cast<Offset>(blockIdx.x) * THREADS + threadIdx.x) * N;
     if (at >= elements) return;

@@ -43,7 +43,8 @@ def test_halves_are_the_pair(size):
 def test_vectors_of_rows_that_are_not_aligned(monkeypatch, size, dtype):
     """Across the ends of rows, and up to the last element of x."""
     monkeypatch.setattr(swi_glu, "_FEW", 0)
-    x = np.random.default_rng(1).normal(size=(9, 2 * size)).astype(dtype)
+    rows = 300 if size == 1 else 9
+    x = np.random.default_rng(1).normal(size=(rows, 2 * size)).astype(dtype)
     gate, up = np.split(x.astype(np.float64), 2, axis=1)
     np.testing.assert_allclose(on_machine(x), gate / (1 + np.exp(-gate)) * up, atol=2e-3)
 
@@ -67,7 +68,7 @@ def test_short_rows_share_blocks(size):
     inputs = calls.describe_inputs(plugin, [(2**20, 2 * size)], [float32])
     (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
     assert launch.grid <= size * 2**20 / 1024
-    assert launch.constants["BYTES"] == 16
+    assert launch.constants["BYTES"] == (0 if size == 1 else 16)
 
 
 @pytest.mark.parametrize(
