@@ -24,18 +24,23 @@ from pluginkit.plugins.dft import Dft
 Case = tuple[tuple[int, ...], dict[str, Any]]
 CASES: dict[str, Case] = {
     "speech frames": ((4096, 400, 1), {"length": 400, "onesided": True}),
+    "frames of 256": ((16384, 256, 1), {"length": 256, "onesided": True}),
     "frames of 512": ((8192, 512, 1), {"length": 512, "onesided": True}),
+    "frames of 1000": ((4096, 1000, 1), {"length": 1000, "onesided": True}),
     "frames of 1024": ((4096, 1024, 1), {"length": 1024, "onesided": True}),
+    "8192 points": ((256, 8192, 2), {"length": 8192}),
     "2048 points": ((8192, 2048, 2), {"length": 2048}),
     "1500 points": ((8192, 1500, 2), {"length": 1500}),
     "along columns": ((16, 512, 512, 2), {"length": 512, "axis": 1}),
     "odd": ((4096, 441, 1), {"length": 441, "onesided": True}),
     "short": ((100_000, 64, 2), {"length": 64}),
+    "sevens": ((100_000, 7, 2), {"length": 7}),
     "prime": ((4096, 997, 2), {"length": 997}),
     "long": ((64, 65536, 2), {"length": 65536}),
     "long prime": ((64, 65537, 2), {"length": 65537}),
     "one long": ((1, 2**20, 2), {"length": 2**20}),
     "inverse": ((4096, 513, 2), {"length": 1024, "inverse": True, "onesided": True}),
+    "one prime": ((1, 4093, 2), {"length": 4093}),
     "one frame": ((1, 400, 1), {"length": 400, "onesided": True}),
 }
 HOSTILE: dict[str, Case] = {

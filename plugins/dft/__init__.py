@@ -35,8 +35,8 @@ class Dft(Plugin):
 
     y[k] = sum of x[j] * exp(-2 pi i j k / length), the inverse with + and divided by the length
 
-    Lengths without prime factors above 19 take one launch up to 4096 points and mostly two above;
-    the others take two up to about 2048 points and five above, and work on two to three times as
+    Lengths without prime factors above 19 take one launch up to 8192 points and mostly two above;
+    the others take two up to 4096 points and five above, and work on two to three times as
     many points. Real numbers of an even length are transformed in pairs. Kernels are compiled for
     the length. Computed in float32. If a number of a transform is not finite, all its results are
     NaN.

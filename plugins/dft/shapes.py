@@ -11,7 +11,7 @@ from typing import Literal
 Arrangement = Literal["ROWS", "COLUMNS", "ROWS_TO_COLUMNS"]
 
 #: The most points of a short transform.
-SHORT = 4096
+SHORT = 8192
 #: The numbers that a block exchanges at most; beyond that, real and imaginary parts take turns.
 MOST_SHARED = 4736
 _MOST_RADIX = _MOST_NUMBERS = 20  # in the registers of a thread
