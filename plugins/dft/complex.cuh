@@ -7,6 +7,7 @@ __device__ __forceinline__ float2 operator-(float2 a, float2 b) { return {a.x - 
 __device__ __forceinline__ float2 operator*(float2 a, float2 b) {
     return {a.x * b.x - a.y * b.y, a.x * b.y + a.y * b.x};
 }
+__device__ __forceinline__ float2 operator*(float a, float2 b) { return {a * b.x, a * b.y}; }
 __device__ __forceinline__ float2 conjugate(float2 a) { return {a.x, -a.y}; }
 
 // Return a with its parts exchanged. The inverse transform of z is swapped(transform of swapped(z)).

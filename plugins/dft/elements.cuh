@@ -180,6 +180,7 @@ template <typename T, Load LOAD, bool IS_CHIRPED, bool IS_INVERSE, typename ACCE
 // Writes the results of one transform of a pass.
 template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename ACCESS> struct Target {
     static constexpr bool IS_DENSE = ACCESS::IS_DENSE, IS_ROW = IS_DENSE && ACCESS::IS_WHOLE;
+    static constexpr bool IS_SCALED = IS_INVERSE || IS_CHIRPED;
 
     const Pass& pass;
     T* __restrict__ y;  // from the transform's first element along the axis
@@ -208,11 +209,10 @@ template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename AC
         });
     }
 
-    template <int R>
-    __device__ __forceinline__ void complex(const float2 (&v)[R], int at, int apart, float scale) const {
+    template <int R> __device__ __forceinline__ void complex(const float2 (&v)[R], int at, int apart) const {
         Complex<T> values[R];
 #pragma unroll
-        for (int q = 0; q < R; ++q) values[q] = {static_cast<T>(v[q].x * scale), static_cast<T>(v[q].y * scale)};
+        for (int q = 0; q < R; ++q) values[q] = {static_cast<T>(v[q].x), static_cast<T>(v[q].y)};
         elements(values, at, apart);
     }
 
@@ -220,14 +220,14 @@ template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename AC
     __device__ __forceinline__ void real(const float2 (&v)[R], int at, int apart, float float2::*part) const {
         T values[R];
 #pragma unroll
-        for (int q = 0; q < R; ++q) values[q] = static_cast<T>(v[q].*part * scale);
+        for (int q = 0; q < R; ++q) values[q] = static_cast<T>(v[q].*part);
         elements(values, at, apart);
     }
 
     // Write numbers as two real ones each; y has an even number of them.
     template <int R> __device__ __forceinline__ void pairs(const float2 (&v)[R], int at, int apart) const {
         if constexpr (IS_ROW) {
-            complex(v, at, apart, scale);
+            complex(v, at, apart);
         } else {
             real(v, 2 * at, 2 * apart, &float2::x);
             real(v, 2 * at + 1, 2 * apart, &float2::y);
@@ -244,8 +244,9 @@ template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename AC
             if constexpr (STORE == Store::WORKSPACE) workspace[at] = v[q];
             if constexpr (IS_CHIRPED) v[q] = at < pass.length ? swapped(v[q]) * chirp[at] : v[q];
             if constexpr (IS_INVERSE) v[q] = swapped(v[q]);
+            if constexpr (IS_SCALED) v[q] = scale * v[q];
         }
-        if constexpr (STORE == Store::COMPLEX) complex(v, first, apart, scale);
+        if constexpr (STORE == Store::COMPLEX) complex(v, first, apart);
         if constexpr (STORE == Store::REAL) real(v, first, apart, &float2::x);
         if constexpr (STORE == Store::PAIRS) pairs(v, first, apart);
     }
@@ -254,22 +255,21 @@ template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename AC
     // and their mirror images: they give elements from `at` on and from POINTS - `at` back.
     template <int POINTS, int APART, int COUNT>
     __device__ __forceinline__ void unfold(const float2* v, const float2* mirrored, int at) const {
-        const float2 first = ROOTS<2 * POINTS, POINTS / 2 + 1>.of[at];
+        const float2 first = 0.5f * ROOTS<2 * POINTS, POINTS / 2 + 1>.of[at];
         float2 low[COUNT], high[COUNT];
 #pragma unroll
         for (int q = 0; q < COUNT; ++q) {
-            const float2 other = conjugate(mirrored[q]), even = v[q] + other;
+            const float2 other = conjugate(mirrored[q]), even = 0.5f * (v[q] + other);
             const float2 odd = (v[q] - other) * turned<2 * POINTS / APART>(first, q);
             low[q] = {even.x + odd.y, even.y - odd.x}, high[q] = {even.x - odd.y, -even.y - odd.x};
         }
-        const float half = 0.5f * scale;
-        complex(low, at, APART, half);
-        complex(high, POINTS - at, -APART, half);
+        complex(low, at, APART);
+        complex(high, POINTS - at, -APART);
         if (pass.made == POINTS + 1) return;
 #pragma unroll
         for (int q = 0; q < COUNT; ++q) low[q] = conjugate(low[q]), high[q] = conjugate(high[q]);
-        complex(low, 2 * POINTS - at, -APART, half);
-        complex(high, POINTS + at, APART, half);
+        complex(low, 2 * POINTS - at, -APART);
+        complex(high, POINTS + at, APART);
     }
 
     // Do so for those results of a butterfly that lie in the first half, among which all of the first R / 2 are.

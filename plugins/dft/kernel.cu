@@ -2,6 +2,7 @@
 // those of lengths with large prime factors, are made of several launches, which plan.py describes.
 
 #include "elements.cuh"
+#include "staging.cuh"
 #include "stockham.cuh"
 
 template <Arrangement ARRANGEMENT, int ROWS, int COLUMNS>
@@ -10,8 +11,8 @@ constexpr int TRANSFORMS = ARRANGEMENT == Arrangement::ROWS ? ROWS : COLUMNS;
 // Return for how many blocks a multiprocessor's 65536 registers suffice if each number has four. Where real numbers are
 // transformed the compiler takes some more, and then the blocks of a batch do not all run at once.
 template <Store STORE, int THREADS, int LANES, int... RADICES> __device__ constexpr int resident_blocks() {
-    const int blocks = 65536 / (THREADS * 4 * most_numbers<LANES, RADICES...>());
-    return STORE == Store::UNFOLDED ? blocks : 0;
+    const int registers = (THREADS + 31) / 32 * 32 * 4 * most_numbers<LANES, RADICES...>();
+    return STORE == Store::UNFOLDED ? 65536 / registers : 0;
 }
 
 // Return the R numbers from number `first`.
@@ -54,12 +55,13 @@ template <typename FFT> __device__ __forceinline__ void twist(float2 (&v)[FFT::N
     });
 }
 
-// Write a thread's results.
-template <typename FFT, Store STORE, typename Target>
+// Write a thread's results, to shared memory if they are STAGED.
+template <typename FFT, Store STORE, bool STAGED, typename Target>
 __device__ __forceinline__ void write(float2 (&v)[FFT::NUMBERS], float* shared, const Target& target, bool is_there) {
     constexpr int R = FFT::LAST, APART = FFT::POINTS / R;
     float2 mirrored[FFT::NUMBERS];
     if constexpr (STORE == Store::UNFOLDED) FFT::mirror(v, mirrored, shared);
+    if constexpr (STAGED) __syncthreads();
     if (!is_there) return;
     FFT::template each_butterfly<R>(FFT::after().lane, [&](int i, int butterfly) {
         if constexpr (STORE == Store::UNFOLDED) {
@@ -83,21 +85,32 @@ __global__ void
     using FFT = Stockham<ARRANGEMENT, LANES, PER_BLOCK, RADICES...>;
     static_assert(!IS_CONVOLVED || (FFT::FIRST == FFT::LAST && ARRANGEMENT != Arrangement::ROWS_TO_COLUMNS));
     constexpr bool IS_WHOLE = LOAD != Load::WORKSPACE && !IS_TWISTED;
+    constexpr bool IS_ROWS = IS_WHOLE && ARRANGEMENT == Arrangement::ROWS;
     using Before = Access<IS_WHOLE, ARRANGEMENT != Arrangement::COLUMNS>;
     using After = Access<IS_WHOLE, ARRANGEMENT == Arrangement::ROWS>;
-    __shared__ alignas(8) float shared[FFT::SHARED_FLOATS];
+    using StagedX = Staging<IS_ROWS && is_staged(LOAD, LANES), most_elements(LOAD, FFT::POINTS), LANES, PER_BLOCK>;
+    using StagedY = Staging<IS_ROWS && is_staged(STORE, LANES), most_elements(STORE, FFT::POINTS), LANES, PER_BLOCK>;
+    __shared__ alignas(8) float shared[most_of(FFT::SHARED_FLOATS, StagedX::FLOATS, StagedY::FLOATS)];
     float2 v[FFT::NUMBERS] = {};
 
     const long long first = static_cast<long long>(blockIdx.x) * PER_BLOCK;
+    const int here = static_cast<int>(min(transforms - first, static_cast<long long>(PER_BLOCK)));
     const long long read_one = first + FFT::before().transform, written = first + FFT::after().transform;
+    const bool x_is_staged = StagedX::template read<LOAD>(shared, x, first, here, pass.size);
     if (read_one < transforms) {
-        read<FFT>(v, Source<T, LOAD, IS_X_CHIRPED, IS_INVERSE, Before>(pass, x, source, chirp, read_one));
+        const T* from = x_is_staged ? reinterpret_cast<const T*>(shared) : x;
+        const long long number = x_is_staged ? FFT::before().transform : read_one;
+        read<FFT>(v, Source<T, LOAD, IS_X_CHIRPED, IS_INVERSE, Before>(pass, from, source, chirp, number));
     }
+    if constexpr (StagedX::IS_USED) __syncthreads();
     FFT::run(v, shared);
 
-    const bool is_there = written < transforms;
-    const Target<T, STORE, IS_Y_CHIRPED, IS_INVERSE, After> to(pass, y, target, chirp, scale, is_there ? written : 0);
+    const bool is_there = written < transforms, y_is_staged = StagedY::fits(pass.made / elements_each(STORE));
+    T* const at = y_is_staged ? reinterpret_cast<T*>(shared) : y;
+    const long long number = y_is_staged ? FFT::after().transform : is_there ? written : 0;
+    const Target<T, STORE, IS_Y_CHIRPED, IS_INVERSE, After> to(pass, at, target, chirp, scale, number);
     if constexpr (IS_CONVOLVED) convolve<FFT>(v, shared, spectrum + to.sub * FFT::POINTS);
     if constexpr (IS_TWISTED) twist<FFT>(v, pass.whole, to.sub);
-    write<FFT, STORE>(v, shared, to, is_there);
+    write<FFT, STORE, StagedY::IS_USED>(v, shared, to, is_there);
+    if (y_is_staged) StagedY::template write<STORE>(y, shared, first, here, pass.made);
 }

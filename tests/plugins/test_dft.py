@@ -1,3 +1,4 @@
+import re
 from itertools import product
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from pluginkit import float32
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, PluginkitError
+from pluginkit.kernels.compile import compile_launches
 from pluginkit.plugins.dft import Dft
 from pluginkit.plugins.dft.plan import LONGEST, passes_of, plan_of
 from pluginkit.plugins.dft.shapes import SHORT, shape_of
@@ -172,6 +174,18 @@ def test_what_is_no_axis_of_complex_numbers_is_refused(axis, shape, message):
     plugin = Dft(length=4, axis=axis)
     with pytest.raises(PluginkitError, match=message):
         calls.check(plugin, calls.describe_inputs(plugin, [shape], [float32]))
+
+
+def test_registers_suffice_for_the_blocks_that_shall_run_at_once():
+    plugin = Dft(length=1000, onesided=True)  # 100 threads a block, which take four warps
+    inputs = calls.describe_inputs(plugin, [(4, 1000, 1)], [float32])
+    outputs = calls.describe_outputs(plugin, inputs)
+    (compiled,) = compile_launches(plugin, inputs, outputs, QUICK)
+    blocks = int(re.search(rb"minnctapersm (\d+)", compiled.ptx)[1])
+    shape = plan_of(1000).halves
+    threads = shape.lanes * shape.rows
+    assert threads == 100
+    assert 38 <= 65536 // (blocks * 128) <= 48
 
 
 def test_some_of_each_kernel_compile():
