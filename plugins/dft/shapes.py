@@ -67,9 +67,10 @@ def shape_of(
     """Return the best shape for transforms of so many points; None if there is none.
 
     It has enough threads to read whole sectors of memory, if that can be. Then it has the fewest
-    radices, then the fewest idle threads, then the smallest radices, then the fewest threads, or
-    the most with ``has_most_lanes``, then the larger radices first, which leaves the fewest gaps in
-    shared memory. With ``is_symmetric`` the radices are the same from both ends.
+    radices, then as many threads as divide the points, then the fewest idle threads, then the
+    smallest radices (of more than three, their sum), then the fewest threads, or the most with
+    ``has_most_lanes``, then the larger radices first, which leaves the fewest gaps in shared
+    memory. With ``is_symmetric`` the first radix is also the last one.
     """
     if points > SHORT:
         return None
@@ -77,11 +78,12 @@ def shape_of(
     for count in range(1, _MOST_RADICES + 1):
         found += [
             (
-                *(max(_LEAST_LANES - lanes, 0), count, _work(radices, lanes), max(radices)),
+                *(max(_LEAST_LANES - lanes, 0), count, points % lanes != 0),
+                *(_work(radices, lanes), sum(radices) if count > 3 else max(radices)),
                 *(-lanes if has_most_lanes else lanes, [-radix for radix in radices]),
             )
             for radices in _radices(points, count)
-            if not is_symmetric or radices == radices[::-1]
+            if not is_symmetric or radices[0] == radices[-1]
             for lanes in _lanes(radices)
         ]
         if found and min(found)[0] == 0:

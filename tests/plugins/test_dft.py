@@ -176,6 +176,21 @@ def test_what_is_no_axis_of_complex_numbers_is_refused(axis, shape, message):
         calls.check(plugin, calls.describe_inputs(plugin, [shape], [float32]))
 
 
+@pytest.mark.parametrize("points", [640, 2400])
+def test_as_many_threads_as_divide_the_points(points):
+    assert points % shape_of(points).lanes == 0
+
+
+def test_only_the_ends_of_a_symmetric_shape_are_the_same():
+    first, *between, last = shape_of(8192, is_symmetric=True).radices
+    assert first == last
+    assert len(between) == 2  # in place of the three that are the same from both ends
+
+
+def test_more_than_three_radices_have_the_smallest_sum():
+    assert sorted(shape_of(8192).radices) == [8, 8, 8, 16]
+
+
 def test_registers_suffice_for_the_blocks_that_shall_run_at_once():
     plugin = Dft(length=1000, onesided=True)  # 100 threads a block, which take four warps
     inputs = calls.describe_inputs(plugin, [(4, 1000, 1)], [float32])
