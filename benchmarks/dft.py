@@ -34,7 +34,6 @@ CASES: dict[str, Case] = {
     "along columns": ((16, 512, 512, 2), {"length": 512, "axis": 1}),
     "odd": ((4096, 441, 1), {"length": 441, "onesided": True}),
     "short": ((100_000, 64, 2), {"length": 64}),
-    "sevens": ((100_000, 7, 2), {"length": 7}),
     "prime": ((4096, 997, 2), {"length": 997}),
     "long": ((64, 65536, 2), {"length": 65536}),
     "long prime": ((64, 65537, 2), {"length": 65537}),

@@ -56,7 +56,6 @@ CASES = {
     "citations": Graph(2708, 10_556, 64),
     "molecules": Graph(2000, 4400, 32),
     "one graph": Graph(250, 4000, 64),
-    "10 edges": Graph(10, 10, 64),
 }
 HOSTILE = {
     "mostly empty": Graph(500_000, 1000, 64),

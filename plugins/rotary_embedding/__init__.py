@@ -18,21 +18,10 @@ from pluginkit import (
     TensorDesc,
     attribute,
     bfloat16,
-    ceil_div,
     float16,
     float32,
-    int32,
-    known,
 )
-
-#: The threads of a block, and how many blocks of them the registers must suffice for.
-_THREADS, _BLOCKS = 128, 7
-#: The bytes of a vector: the most that divide the parts of a row. If x has fewer bytes than the
-#: last number, a GPU has threads to spare: vectors have at most as many elements as the second
-#: number, and a thread takes one head.
-_BYTES, _FEW_ELEMENTS, _FEW = (16, 8, 4), 2, 2**20
-#: The most blocks in the second and third dimension of a grid, and threads in the third of a block.
-_MOST_BLOCKS, _MOST_LAYERS = 65535, 64
+from pluginkit.plugins.rotary_embedding.launches import BYTES, DEFINES, launch_of
 
 
 class RotaryEmbedding(Plugin):
@@ -72,8 +61,8 @@ class RotaryEmbedding(Plugin):
     kernel = CudaKernel(
         "kernel.cu",
         "rotate<{T}, {BYTES}, {HEADS}, {ONCE}, {interleaved}, {whole}>",
-        {"BYTES": (*_BYTES, 0), "HEADS": (1, 2, 4, 8), "ONCE": (False, True)},
-        defines={"THREADS": _THREADS, "BLOCKS": _BLOCKS},
+        {"BYTES": (*BYTES, 0), "HEADS": (1, 2, 4, 8), "ONCE": (False, True)},
+        defines=DEFINES,
     )
 
     def check(self, x: TensorDesc, cos: TensorDesc, sin: TensorDesc) -> None:
@@ -86,38 +75,7 @@ class RotaryEmbedding(Plugin):
 
     def launches(self, x: TensorDesc, cos: TensorDesc, sin: TensorDesc, y: TensorDesc) -> Launch:
         """Return one launch; a thread takes a part of several heads."""
-        items, heads, length, size = map(known, x.shape)
-        width = known(cos.shape[-1])
-        rotated = width if self.whole else 2 * width
-        is_few, vectors = known(x.nbytes) < _FEW, 1 if self.interleaved else 2
-        itemsize = x.dtype.itemsize
-
-        def divides(nbytes: int) -> bool:
-            count = nbytes // itemsize
-            is_offered = count > 1 and not (is_few and count > _FEW_ELEMENTS)
-            return is_offered and rotated % (vectors * count) == 0 and size % count == 0
-
-        width_bytes = next(filter(divides, _BYTES), 0)
-        elements, each = width_bytes // itemsize, vectors * _BYTES[0] // max(width_bytes, 1)
-        if width_bytes == 0:
-            elements, vectors, each = 1, 2, _BYTES[0] // itemsize
-        turned = rotated // (vectors * elements)
-        units = turned + (size - rotated) // elements
-        if is_few:
-            each = 1
-        lanes = max(min(units, _THREADS), 1)
-        places = max(min(_THREADS // lanes, length), 1)
-        layers = min(_THREADS // (lanes * places), ceil_div(heads, each), _MOST_LAYERS)
-        layers = max(layers, 1)
-        blocks = ceil_div(heads, each * layers)
-        once = units <= lanes and max(blocks, items) <= _MOST_BLOCKS
-        return Launch(
-            self.kernel,
-            grid=(ceil_div(length, places), *(min(n, _MOST_BLOCKS) for n in (blocks, items))),
-            block=(lanes, places, layers),
-            args=(y, x, cos, sin, *map(int32, (*x.shape, rotated, turned, units))),
-            constants={"BYTES": width_bytes, "HEADS": each, "ONCE": once},
-        )
+        return launch_of(self, x, cos, sin, y)
 
     def reference(self, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
         """Compute in float64."""

@@ -4,8 +4,7 @@ import pytest
 from pluginkit import float16
 from pluginkit.contract import calls
 from pluginkit.errors import TensorError
-from pluginkit.plugins import rotary_embedding
-from pluginkit.plugins.rotary_embedding import RotaryEmbedding
+from pluginkit.plugins.rotary_embedding import RotaryEmbedding, launches
 from pluginkit.testing import run_kernels
 from tests.onnx_node_tests import node_tests
 from tests.plugins.compilation import (
@@ -57,7 +56,7 @@ def test_a_block_has_at_most_64_layers_of_heads():
 
 @pytest.mark.parametrize("size", [8, 6])
 def test_more_heads_and_items_than_a_grid_has_blocks(monkeypatch, size):
-    monkeypatch.setattr(rotary_embedding, "_MOST_BLOCKS", 2)
+    monkeypatch.setattr(launches, "_MOST_BLOCKS", 2)
     rng = np.random.default_rng(5)
     shapes = (5, 2100, 3, size), (5, 3, size), (5, 3, size)
     inputs = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
@@ -70,7 +69,7 @@ def test_more_heads_and_items_than_a_grid_has_blocks(monkeypatch, size):
     [(64, 64, 16, 2), (40, 72, 8, 4), (40, 70, 4, 8), (12, 70, 4, 8), (42, 71, 0, 8)],
 )
 def test_vectors_divide_both_parts_of_a_row(monkeypatch, rotated, size, nbytes, heads):
-    monkeypatch.setattr(rotary_embedding, "_FEW", 0)
+    monkeypatch.setattr(launches, "_FEW", 0)
     rng = np.random.default_rng(6)
     shapes = (1, 9, 3, size), (1, 3, rotated), (1, 3, rotated)
     plugin = RotaryEmbedding()
