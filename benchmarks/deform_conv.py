@@ -33,6 +33,9 @@ CASES: dict[str, Case] = {
     "grouped": ((2, 256, 50, 84), 256, 32, 1, 1, 2),
     "depthwise": ((2, 256, 50, 84), 256, 256, 4, 1, 2),
     "far offsets": ((2, 256, 50, 84), 256, 1, 1, 1, 40),
+    "one map": ((2, 64, 100, 168), 1, 1, 1, 1, 2),
+    "odd channels": ((2, 67, 50, 84), 129, 1, 1, 1, 2),
+    "three channels": ((1, 3, 512, 512), 16, 1, 1, 1, 2),
     "one image of few pixels": ((1, 256, 7, 7), 256, 1, 1, 1, 2),
 }
 HOSTILE: dict[str, Case] = {

@@ -25,8 +25,13 @@ from pluginkit import (
 )
 from pluginkit.plugins.deform_conv.arranged import CHUNK_DEFINES
 from pluginkit.plugins.deform_conv.cases import deform_conv_cases
-from pluginkit.plugins.deform_conv.launches import DEFINES, ROWS, launches_of
-from pluginkit.plugins.deform_conv.product import PRODUCT_ROWS, product_bound, product_bytes
+from pluginkit.plugins.deform_conv.launches import DEFINES, MAPS, launches_of
+from pluginkit.plugins.deform_conv.product import (
+    NARROW_ROWS,
+    PRODUCT_ROWS,
+    product_bound,
+    product_bytes,
+)
 from pluginkit.plugins.deform_conv.reference import deform_conv
 from pluginkit.plugins.deform_conv.shapes import check_shapes, positive
 
@@ -41,7 +46,8 @@ class DeformConv(Plugin):
     so does a position that is NaN, or a pixel or more outside. Positions, samples and sums are
     computed in float32, and the result is rounded once. In 16 bits samples are rounded, too, where
     tensor cores multiply them: in groups, or adjacent ones, with 4 channels or more that offsets
-    move together, unless each channel is a group.
+    move together, unless each channel is a group. In float32 tensor cores multiply both parts of
+    each number that tf32 holds, which is as exact as float32.
 
     Inputs:      X: (N, C, H, W) float32 | float16 | bfloat16, linear; any dimension dynamic.
                  W: (M, C / group, kernel height, kernel width), dtype of X, linear.
@@ -58,8 +64,9 @@ class DeformConv(Plugin):
                  offsets or groups; up to 9 MB of sums.
     Tolerance:   float32 2e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, Y).
     Errors:      PK104 an attribute is out of range. PK124 N, M or the output's size differ.
-                 shapes: channels, groups or sizes do not fit each other. size: an image has 2^31
-                 pixels or more, or an axis of it more than 2^24.
+                 shapes: channels, groups or sizes do not fit each other, or there is no tap.
+                 size: an image has 2^31 pixels or more, or an axis of it more than
+                 2^24.
     Source:      ONNX DeformConv-22, for images, without double.
     """
 
@@ -89,13 +96,19 @@ class DeformConv(Plugin):
     mask = Input("T", shape=("N", None, "OH", "OW"), optional=True)
     Y = Output("T", shape=("N", "M", "OH", "OW"))
 
-    kernel = CudaKernel("kernel.cu", "deform_conv<{T}, {ROWS}>", {"ROWS": ROWS}, defines=DEFINES)
+    kernel = CudaKernel("kernel.cu", "deform_conv<{T}, {MAPS}>", {"MAPS": MAPS}, defines=DEFINES)
     few = CudaKernel("kernel.cu", "deform_few<{T}>", defines=DEFINES)
     arrange = CudaKernel("arrange.cu", "arrange<{T}>", defines=CHUNK_DEFINES)
     product = CudaKernel(
         "product.cu",
         "deform_product<{T}, {ROWS}>",
         {"ROWS": PRODUCT_ROWS},
+        defines=CHUNK_DEFINES,
+    )
+    narrow = CudaKernel(
+        "narrow.cu",
+        "deform_narrow<{T}, {ROWS}>",
+        {"ROWS": NARROW_ROWS},
         defines=CHUNK_DEFINES,
     )
     depthwise = CudaKernel("depthwise.cu", "deform_depthwise<{T}>", defines=CHUNK_DEFINES)

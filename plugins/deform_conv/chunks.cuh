@@ -68,31 +68,25 @@ struct Corners {
 // Put a corner of the sample of a column.
 __device__ __forceinline__ void put_corner(Places& places, int column, int corner, const Moved& moved, const Sizes& sizes,
                                            int from_row, int from_column, int first_pixel, int all_pixels) {
-    const Place place = place_of(moved, sizes, from_row, from_column, corner);
+    const Place place = Position(moved, sizes, from_row, from_column).corner(sizes, corner);
     const int at = column * 4 + corner;
     reinterpret_cast<int*>(places.at)[at] = place.at < 0 ? all_pixels : first_pixel + place.at;
     reinterpret_cast<float*>(places.weight)[at] = place.weight;
     if (corner == 0) places.mask[column] = moved.mask;
 }
 
-// The chunks of a block of threads, one after the other: where the next tap of an output pixel is before it is moved.
-struct Walk {
-    int block, part, tap, tap_y, tap_x, first_row, first_column, row, column;
+// The chunks of a block of threads, one after the other: the taps of a run of blocks of channels, then of the next.
+struct Walk : Taps {
+    int block, part;
 
     __device__ __forceinline__ Walk(const Sizes& sizes, const Chunks& chunks, int block, int tap, int output)
-        : block(block), part(part_of(sizes, chunks)), tap(tap), tap_y(tap / sizes.taps_x), tap_x(tap % sizes.taps_x),
-          first_row(sizes.first_row(output)), first_column(sizes.first_column(output)),
-          row(first_row + tap_y * sizes.dilation_y), column(first_column + tap_x * sizes.dilation_x) {}
+        : Taps(sizes, tap, output), block(block), part(part_of(sizes, chunks)) {}
 
     __device__ __forceinline__ int part_of(const Sizes& sizes, const Chunks& chunks) const {
         return chunks.before(block, 0) / sizes.part_depth();
     }
 
     __device__ __forceinline__ void advance(const Sizes& sizes, const Chunks& chunks) {
-        ++tap, ++tap_x, column += sizes.dilation_x;
-        if (tap_x < sizes.taps_x) return;
-        tap_x = 0, column = first_column, ++tap_y, row += sizes.dilation_y;
-        if (tap_y < sizes.taps_y) return;
-        tap = tap_y = 0, row = first_row, block += chunks.run, part = part_of(sizes, chunks);
+        if (Taps::advance(sizes)) block += chunks.run, part = part_of(sizes, chunks);
     }
 };

@@ -15,10 +15,27 @@ struct Sizes {
     __device__ __forceinline__ int maps_of_group() const { return maps / groups; }
     __device__ __forceinline__ int part_depth() const { return channels / offset_groups; }
     __device__ __forceinline__ long long area() const { return 1LL * height * width; }
+};
 
-    // Where the first tap of an output pixel is.
-    __device__ __forceinline__ int first_row(int output) const { return output / out_width * stride_y - pad_y; }
-    __device__ __forceinline__ int first_column(int output) const { return output % out_width * stride_x - pad_x; }
+// The taps of an output pixel, one after the other: where each is before it is moved.
+struct Taps {
+    int tap, tap_y, tap_x, first_row, first_column, row, column;
+
+    __device__ __forceinline__ Taps(const Sizes& sizes, int tap, int output)
+        : tap(tap), tap_y(tap / sizes.taps_x), tap_x(tap % sizes.taps_x),
+          first_row(output / sizes.out_width * sizes.stride_y - sizes.pad_y),
+          first_column(output % sizes.out_width * sizes.stride_x - sizes.pad_x), row(first_row + tap_y * sizes.dilation_y),
+          column(first_column + tap_x * sizes.dilation_x) {}
+
+    // Return whether it was the last one, after which the first follows.
+    __device__ __forceinline__ bool advance(const Sizes& sizes) {
+        ++tap, ++tap_x, column += sizes.dilation_x;
+        if (tap_x < sizes.taps_x) return false;
+        tap_x = 0, column = first_column, ++tap_y, row += sizes.dilation_y;
+        if (tap_y < sizes.taps_y) return false;
+        tap = tap_y = 0, row = first_row;
+        return true;
+    }
 };
 
 // How far a tap of an output pixel is moved, as a part of the channels is, and what its sample is multiplied by.
@@ -41,33 +58,38 @@ struct Place {
     float weight = 0.0f;
 };
 
-// Return a corner of the place of a tap that is at a pixel of the image, or outside, before it is moved.
-__device__ __forceinline__ Place place_of(const Moved& moved, const Sizes& sizes, int from_row, int from_column, int corner) {
-    const float y = static_cast<float>(from_row) + moved.y, x = static_cast<float>(from_column) + moved.x;
-    if (!(y > -1.0f && y < sizes.height && x > -1.0f && x < sizes.width)) return {};  // NaN is outside
-    const float top = floorf(y), left = floorf(x), below = y - top, right = x - left;
-    const int row = static_cast<int>(top) + corner / 2, column = static_cast<int>(left) + corner % 2;
-    if (row < 0 || row >= sizes.height || column < 0 || column >= sizes.width) return {};
-    return {row * sizes.width + column, (corner / 2 ? below : 1.0f - below) * (corner % 2 ? right : 1.0f - right)};
-}
+// Where a tap is moved to: the first of the four pixels around, and how far it is from there.
+struct Position {
+    int row, column;
+    float below, right;
+
+    // Move a tap that is at a pixel of the image, or outside.
+    __device__ __forceinline__ Position(const Moved& moved, const Sizes& sizes, int from_row, int from_column) {
+        const float y = static_cast<float>(from_row) + moved.y, x = static_cast<float>(from_column) + moved.x;
+        const float top = floorf(y), left = floorf(x);
+        const bool is_near = y > -1.0f && y < sizes.height && x > -1.0f && x < sizes.width;  // not NaN
+        row = is_near ? static_cast<int>(top) : -2, column = static_cast<int>(left), below = y - top, right = x - left;
+    }
+
+    __device__ __forceinline__ Place corner(const Sizes& sizes, int number) const {
+        const int at_row = row + number / 2, at_column = column + number % 2;
+        if (at_row < 0 || at_row >= sizes.height || at_column < 0 || at_column >= sizes.width) return {};
+        return {at_row * sizes.width + at_column, (number / 2 ? below : 1.0f - below) * (number % 2 ? right : 1.0f - right)};
+    }
+};
 
 // The sample of a tap for an output pixel.
 struct Sample {
     Place corners[4];
     float mask;
-};
 
-template <typename T>
-__device__ __forceinline__ Sample sample_of(const T* offset, const T* mask, const Sizes& sizes, long long image, int part,
-                                            int tap, int output) {
-    const Moved moved = moved_by(offset, mask, sizes, image, part, tap, output);
-    const int row = sizes.first_row(output) + tap / sizes.taps_x * sizes.dilation_y;
-    const int column = sizes.first_column(output) + tap % sizes.taps_x * sizes.dilation_x;
-    Sample sample = {{}, moved.mask};
+    Sample() = default;
+    __device__ __forceinline__ Sample(const Moved& moved, const Sizes& sizes, int from_row, int from_column) : mask(moved.mask) {
+        const Position position(moved, sizes, from_row, from_column);
 #pragma unroll
-    for (int corner = 0; corner < 4; ++corner) sample.corners[corner] = place_of(moved, sizes, row, column, corner);
-    return sample;
-}
+        for (int i = 0; i < 4; ++i) corners[i] = position.corner(sizes, i);
+    }
+};
 
 template <typename T> __device__ __forceinline__ float sampled(const T* channel, const Sample& sample) {
     float sum = 0.0f;

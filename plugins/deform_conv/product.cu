@@ -8,7 +8,7 @@
 // `add_slices` adds their sums.
 
 #include "../_cuda/async_copies.cuh"
-#include "chunks.cuh"
+#include "sums.cuh"
 
 // Where a word of a row lies. They are permuted, so that eight rows of one word lie in different banks.
 __device__ __forceinline__ int word_at(int row, int word) {
@@ -32,24 +32,10 @@ __device__ __forceinline__ void load_matrices(unsigned int (&to)[4], int row) {
                  : "r"(row)
                  : "memory");
 }
-
-// Add the product of 16 x 16 and 16 x 8 elements, whose type the last argument has.
-__device__ __forceinline__ void add_product(float (&sums)[4], const unsigned int (&a)[4], const unsigned int* b, __half) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-__device__ __forceinline__ void add_product(float (&sums)[4], const unsigned int (&a)[4], const unsigned int* b,
-                                            __nv_bfloat16) {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
 #endif
 
-// The sums of a thread: DOWN rows by ACROSS columns of the tile. In 16 bits two warps lie beside each other, and each has
-// tiles of 16 rows and 8 columns, of which a lane has two rows and two columns.
+// The sums of a thread: DOWN rows by ACROSS columns of the tile. Two warps lie beside each other, and each has tiles of 16
+// rows and 8 columns, of which a lane has two rows and two columns.
 template <typename T, int ROWS> struct Sums {
     static constexpr int WARPS_ACROSS = 2, WARPS_DOWN = THREADS / 32 / WARPS_ACROSS;
     static constexpr int TILE_ROWS = 16, TILE_COLUMNS = 8;
@@ -109,46 +95,6 @@ template <typename T, int ROWS> struct Sums {
     }
 };
 
-// In float32 rows and columns of a thread lie apart.
-template <int ROWS> struct Sums<float, ROWS> {
-    static constexpr int ACROSS = 8, COLUMN_STEP = COLUMNS / ACROSS, ROW_STEP = THREADS / COLUMN_STEP;
-    static constexpr int DOWN = ROWS / ROW_STEP;
-    const uint4 *weights, *samples;  // of both buffers
-    float values[DOWN][ACROSS] = {};
-
-    __device__ __forceinline__ Sums(const uint4* weights, const uint4* samples) : weights(weights), samples(samples) {}
-
-    __device__ __forceinline__ float& at(int i, int j) { return values[i][j]; }
-    __device__ __forceinline__ static int row(int i) { return i * ROW_STEP + threadIdx.x / COLUMN_STEP; }
-    __device__ __forceinline__ static int column(int j) { return j * COLUMN_STEP + threadIdx.x % COLUMN_STEP; }
-
-    __device__ __forceinline__ void add(int buffer, int first_word) {
-        using Word = Vector<float, EACH<float>>;
-#pragma unroll
-        for (int word = first_word; word < first_word + 2; ++word) {
-            // Further rows and columns are permuted as the first ones.
-            const uint4* own_rows = weights + buffer * ROWS * WORDS + word_at(row(0), word);
-            const uint4* own_columns = samples + buffer * COLUMNS * WORDS + word_at(column(0), word);
-            Word sample[ACROSS];
-#pragma unroll
-            for (int j = 0; j < ACROSS; ++j) {
-                sample[j] = Word::read(reinterpret_cast<const float*>(own_columns + j * COLUMN_STEP * WORDS));
-            }
-#pragma unroll
-            for (int i = 0; i < DOWN; ++i) {
-                const Word weight = Word::read(reinterpret_cast<const float*>(own_rows + i * ROW_STEP * WORDS));
-#pragma unroll
-                for (int k = 0; k < EACH<float>; ++k) {
-#pragma unroll
-                    for (int j = 0; j < ACROSS; ++j) {
-                        values[i][j] = fmaf(weight.element[k], sample[j].element[k], values[i][j]);
-                    }
-                }
-            }
-        }
-    }
-};
-
 // Write Y, or the sums of a part of the chunks if `slices` is given.
 template <typename T, int ROWS>
 __global__ void __launch_bounds__(THREADS, ROWS > 128 ? 1 : 2)
@@ -159,34 +105,25 @@ __global__ void __launch_bounds__(THREADS, ROWS > 128 ? 1 : 2)
     __shared__ Places places[2];
     constexpr int COPIES = ROWS * WORDS / THREADS;  // of each thread, for a chunk
     const int taps = sizes.taps(), outputs = sizes.outputs(), maps = sizes.maps_of_group();
-    int rest = blockIdx.x;
-    const int slice = rest % chunks.slices;
-    rest /= chunks.slices;
-    const int first_row = rest % chunks.row_tiles * ROWS;
-    rest /= chunks.row_tiles;
-    const int first_column = rest % chunks.column_tiles * COLUMNS, group = rest / chunks.column_tiles;
-
-    // The chunks of this block of threads: taps of a run of blocks of channels, which take turns, then of the next.
-    const int all = chunks.of_group * taps;
-    const int first = static_cast<int>(1LL * all * slice / chunks.slices);
-    const int count = static_cast<int>(1LL * all * (slice + 1) / chunks.slices) - first;
+    const Share share(sizes, chunks, ROWS);
+    const int count = share.count;
 
     // A word of the rows that the thread copies, and of the column that it samples.
     static_assert(COLUMNS * WORDS == THREADS && WORDS == 4, "a thread has a word, and finds one of four corners");
     const int own = kept(threadIdx.x / WORDS), word = kept(threadIdx.x % WORDS), to = kept(word_at(own, word));
     const int copies = kept_address(own_weights[0] + to);
-    const uint4* source = weights + 1LL * (group * all + first) * maps * WORDS + word;
+    const uint4* source = weights + 1LL * (share.group * share.all + share.first) * maps * WORDS + word;
     int rows[COPIES];
 #pragma unroll
-    for (int i = 0; i < COPIES; ++i) rows[i] = kept(min(first_row + own + i * (THREADS / WORDS), maps - 1) * WORDS);
+    for (int i = 0; i < COPIES; ++i) rows[i] = kept(min(share.first_row + own + i * (THREADS / WORDS), maps - 1) * WORDS);
     const int all_pixels = chunks.columns / outputs * sizes.height * sizes.width;
     const long long block_words = (1LL + all_pixels) * WORDS;
-    const int first_block = group * chunks.of_group + first / chunks.run / taps * chunks.run;
-    int turn = first % chunks.run, tap = first / chunks.run % taps;
+    const int first_block = share.group * chunks.of_group + share.first / chunks.run / taps * chunks.run;
+    int turn = share.first % chunks.run, tap = share.first / chunks.run % taps;
     const uint4* channels = pixels + (first_block + turn) * block_words + word;
 
     // The thread finds a corner of the places of that column, a tap ahead.
-    const int place_column = min(first_column + own, chunks.columns - 1);
+    const int place_column = min(share.first_column + own, chunks.columns - 1);
     const int image = place_column / outputs, output = place_column % outputs;
     Walk walk(sizes, chunks, first_block, tap, output);
     const auto fetch_moved = [&]() { return moved_by(offset, mask, sizes, image, walk.part, walk.tap, output); };
@@ -238,24 +175,7 @@ __global__ void __launch_bounds__(THREADS, ROWS > 128 ? 1 : 2)
         __syncthreads();
     }
 
-    const long long total = 1LL * chunks.columns * sizes.maps;
-#pragma unroll
-    for (int j = 0; j < sums.ACROSS; ++j) {
-        const int to_column = first_column + sums.column(j);
-        if (to_column >= chunks.columns) continue;
-        const int to_image = to_column / outputs, to_output = to_column % outputs;
-#pragma unroll
-        for (int i = 0; i < sums.DOWN; ++i) {
-            const int row = first_row + sums.row(i), map = group * maps + row;
-            if (row >= maps) continue;
-            const long long target = (1LL * to_image * sizes.maps + map) * outputs + to_output;
-            if (chunks.slices > 1) {
-                slices[slice * total + target] = sums.at(i, j);
-            } else {
-                y[target] = static_cast<T>(sums.at(i, j) + (bias == nullptr ? 0.0f : static_cast<float>(bias[map])));
-            }
-        }
-    }
+    write_sums(sums, y, slices, bias, sizes, chunks, share);
 }
 
 // Add the sums of the slices, and the bias.

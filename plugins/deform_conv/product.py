@@ -34,11 +34,16 @@ if TYPE_CHECKING:
     from pluginkit.plugins.deform_conv import DeformConv
 
 #: The rows of a tile, which are output channels.
-PRODUCT_ROWS = (256, 128, 64)
+PRODUCT_ROWS = (256, 192, 128, 64)
+#: The rows of a tile that has all output channels of a group; see narrow.cu.
+NARROW_ROWS = (1, 4, 16, 32)
+#: What sampling a tile costs, in rows.
+_SAMPLING_ROWS = 32
 #: The fewest chunks that a block takes.
 _LEAST_CHUNKS = 4
-#: With this many blocks of most rows a GPU is busy, or with twice as many others.
-_BUSY = 132
+#: With this many blocks of more than 128 rows a GPU is busy, with twice as many others, and with
+#: this many times as many of few rows.
+_BUSY, _NARROW_BUSY = 132, 4
 
 
 @dataclass(frozen=True)
@@ -64,19 +69,27 @@ def tiles_of(arranged: Arranged) -> Tiles:
     """Return the tiles of a product."""
     across = -(-arranged.columns // COLUMNS)
     most_slices = known(dim_max(arranged.of_group * arranged.taps // _LEAST_CHUNKS, 1))
-    *large, rows = PRODUCT_ROWS
-    for each in large:
-        tiles = -(-arranged.maps // each) * across * arranged.groups
-        if 2 * arranged.maps > each and tiles * most_slices >= _BUSY:
-            rows = each
-            break
+    rows = _rows_of(arranged, across, most_slices)
     down = -(-arranged.maps // rows)
     tiles = known(dim_max(down * across * arranged.groups, 1))
-    busy = _BUSY if rows == PRODUCT_ROWS[0] else 2 * _BUSY
-    slices = known(dim_max(dim_min(most_slices, busy // tiles), 1))
+    at_once = _NARROW_BUSY if rows in NARROW_ROWS else 1 if rows > 128 else 2
+    slices = known(dim_max(dim_min(most_slices, at_once * _BUSY // tiles), 1))
     outputs = arranged.columns * arranged.maps * arranged.groups
     sum_bytes = where(slices > 1, slices * outputs * float32.itemsize, 0)
     return Tiles(rows, down, across, slices, sum_bytes)
+
+
+def _rows_of(arranged: Arranged, across: int, most_slices: int) -> int:
+    for rows in NARROW_ROWS:
+        if arranged.maps <= rows:
+            return rows
+    best, *others = PRODUCT_ROWS[::-1]
+    for rows in others:
+        down, best_down = -(-arranged.maps // rows), -(-arranged.maps // best)
+        is_cheap = down * (rows + _SAMPLING_ROWS) <= best_down * (best + _SAMPLING_ROWS)
+        if is_cheap and down * across * arranged.groups * most_slices >= _BUSY:
+            best = rows
+    return best
 
 
 def product_bytes(plugin: DeformConv, x: TensorDesc, w: TensorDesc, offset: TensorDesc) -> int:
@@ -143,7 +156,7 @@ def product_launches(
         grid = where(y.size > 0, tiles.across * arranged.blocks * arranged.maps, 0)
         return copies, Launch(plugin.depthwise, grid, THREADS, (y, *arguments))
     multiply = Launch(
-        plugin.product,
+        plugin.narrow if tiles.rows in NARROW_ROWS else plugin.product,
         tiles.down * tiles.across * arranged.groups * tiles.slices,
         THREADS,
         (y, sums, *arguments),

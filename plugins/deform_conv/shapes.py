@@ -39,6 +39,8 @@ def check_shapes(
     ):
         if known(count) % groups:
             raise InputError(f"{name} is {count}; expected a multiple of {groups}.", code="shapes")
+    if known(w.shape[2]) * known(w.shape[3]) == 0:
+        raise InputError(f"{w}; expected a tap or more.", code="shapes")
     height, width = map(known, x.shape[2:])
     if max(height, width) > 2**24 or height * width >= 2**31:
         raise InputError(f"{x}; expected up to 2^24 pixels along an axis.", code="size")

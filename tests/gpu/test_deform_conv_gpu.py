@@ -17,6 +17,10 @@ SHAPES = {
     "tiles": ((3, 96, 40, 37), 300, (3, 3), {"pads": (1, 1, 1, 1)}),
     "rows of one tile": ((2, 64, 30, 31), 100, (3, 3), {"strides": (2, 1)}),
     "few rows": ((2, 80, 25, 26), 20, (5, 3), {"pads": (2, 1, 2, 1), "dilations": (1, 2)}),
+    "rows of 192": ((2, 80, 25, 26), 170, (3, 3), {}),
+    "one map": ((2, 64, 30, 31), 1, (3, 3), {"pads": (1, 1, 1, 1)}),
+    "few maps": ((1, 512, 7, 7), 3, (3, 3), {"offset_group": 2}),
+    "parts of 8 channels": ((2, 64, 21, 20), 12, (3, 3), {"offset_group": 8}),
     "slices": ((1, 512, 7, 7), 256, (3, 3), {"pads": (1, 1, 1, 1)}),
     "channels of no whole chunk": ((2, 45, 20, 22), 70, (3, 3), {}),
     "offset groups": ((2, 128, 21, 20), 64, (3, 3), {"offset_group": 4}),
@@ -79,7 +83,7 @@ def test_every_type_and_kernel_agrees(lean, dtype, name):
     assert_close(*run(lean, arrays, SHAPES[name][3]), dtype)
 
 
-@pytest.mark.parametrize("name", ["tiles", "slices", "merged groups", "depthwise"])
+@pytest.mark.parametrize("name", ["tiles", "few maps", "slices", "merged groups", "depthwise"])
 @pytest.mark.parametrize("absent", [(3,), (4,), (3, 4)], ids=["B", "mask", "both"])
 def test_without_bias_and_mask(lean, absent, name):
     for dtype in DeformConv.types["T"]:
@@ -88,7 +92,7 @@ def test_without_bias_and_mask(lean, absent, name):
         assert_close(*run(lean, arrays, SHAPES[name][3], "v2"), dtype)
 
 
-@pytest.mark.parametrize("name", ["tiles", "slices", "merged groups", "depthwise"])
+@pytest.mark.parametrize("name", ["tiles", "few maps", "slices", "merged groups", "depthwise"])
 def test_what_is_outside_or_nowhere_counts_as_zero(lean, name):
     rng = np.random.default_rng(3)
     far = np.array([np.nan, np.inf, -np.inf, 6e4, -6e4], np.float32)
@@ -100,7 +104,7 @@ def test_what_is_outside_or_nowhere_counts_as_zero(lean, name):
         assert_close(*run(lean, arrays, SHAPES[name][3]), dtype)
 
 
-@pytest.mark.parametrize("name", ["tiles", "slices", "merged groups", "depthwise"])
+@pytest.mark.parametrize("name", ["tiles", "few maps", "slices", "merged groups", "depthwise"])
 def test_infinite_pixels_reach_only_the_outputs_that_sample_them(lean, name):
     arrays = arrays_of(name, float32, np.random.default_rng(4))
     arrays[0][:, ::5, 3, 4] = np.inf

@@ -80,26 +80,43 @@ def test_what_is_a_pixel_outside_or_nowhere_counts_as_zero(far):
         assert not np.isfinite(got[0, :, 1:]).any()
 
 
+@pytest.mark.parametrize("maps", [3, 6, 40])
+def test_infinite_sums_are_infinite(maps):
+    x = np.full((1, 16, 1, 1), np.inf, np.float32)
+    w, offset = np.ones((maps, 16, 1, 1), np.float32), np.zeros((1, 2, 1, 1), np.float32)
+    assert (on_machine([x, w, offset, None, None]) == np.inf).all()
+
+
 #: X, output channels, taps, attributes, and which kernel computes float16.
 WAYS = {
     "rows of a tile": ((2, 40, 3, 4), 70, (2, 2), {"strides": (2, 1)}, "product"),
     "many rows": ((1, 40, 3, 4), 270, (1, 2), {}, "product"),
-    "several runs of taps": ((1, 320, 2, 3), 10, (1, 2), {}, "product"),
-    "blocks that take turns": ((1, 128, 3, 3), 20, (2, 2), {"dilations": (1, 2)}, "product"),
-    "offset groups": ((1, 96, 3, 4), 20, (2, 2), {"offset_group": 3}, "product"),
-    "groups across parts": ((1, 64, 3, 4), 12, (2, 2), {"group": 4, "offset_group": 2}, "product"),
-    "parts across groups": ((1, 96, 3, 4), 12, (2, 2), {"group": 2, "offset_group": 6}, "product"),
-    "merged groups": ((1, 48, 3, 4), 24, (2, 2), {"group": 12, "offset_group": 3}, "product"),
+    "several runs of taps": ((1, 320, 2, 3), 40, (1, 2), {}, "product"),
+    "blocks that take turns": ((1, 128, 3, 3), 40, (2, 2), {"dilations": (1, 2)}, "product"),
+    "offset groups": ((1, 96, 3, 4), 40, (2, 2), {"offset_group": 3}, "product"),
+    "groups across parts": ((1, 64, 3, 4), 160, (2, 2), {"group": 4, "offset_group": 2}, "product"),
+    "parts across groups": ((1, 96, 3, 4), 80, (2, 2), {"group": 2, "offset_group": 6}, "product"),
+    "merged groups": ((1, 48, 3, 4), 144, (2, 2), {"group": 12, "offset_group": 3}, "product"),
+    "one map": ((2, 40, 3, 4), 1, (2, 2), {"strides": (2, 1)}, "narrow"),
+    "few maps": ((1, 320, 2, 3), 10, (1, 2), {}, "narrow"),
+    "few maps of parts": ((1, 96, 3, 4), 6, (2, 2), {"group": 2, "offset_group": 6}, "narrow"),
+    "few maps of merged groups": (
+        (1, 48, 3, 4),
+        24,
+        (2, 2),
+        {"group": 12, "offset_group": 3},
+        "narrow",
+    ),
     "uneven groups and parts": (
         (1, 48, 3, 4),
         12,
-        (2, 2),
+        (2, 3),
         {"group": 3, "offset_group": 2},
         "kernel",
     ),
     "depthwise": ((2, 40, 3, 4), 40, (2, 2), {"group": 40, "offset_group": 2}, "depthwise"),
     "depthwise of many maps": ((1, 32, 3, 4), 160, (2, 2), {"group": 32}, "product"),
-    "few channels": ((1, 3, 5, 4), 20, (2, 2), {}, "kernel"),
+    "few channels": ((1, 3, 5, 4), 40, (2, 2), {}, "kernel"),
     "groups of few channels": ((1, 9, 5, 4), 6, (2, 2), {"group": 3}, "few"),
 }
 
@@ -142,13 +159,15 @@ def test_every_way_to_compute_agrees(name):
     assert getattr(plugin, kernel) in [each.kernel for each in launches]
 
 
-def test_tiles_of_many_rows(monkeypatch):
+@pytest.mark.parametrize(("maps", "rows"), [(250, 256), (270, 192)])
+def test_tiles_of_many_rows(monkeypatch, maps, rows):
     monkeypatch.setattr(product, "_BUSY", 1)
-    arrays, attributes = arrays_for("many rows"), WAYS["many rows"][3]
+    monkeypatch.setitem(WAYS, "rows", ((1, 40, 3, 4), maps, (1, 2), {}, "product"))
+    arrays = arrays_for("rows")
     for dtype in (float32, float16):
-        _, launches = launches_for(arrays, attributes, dtype)
-        assert [each.constants["ROWS"] for each in launches if each.constants] == [256]
-        assert_right(arrays, attributes, dtype)
+        _, launches = launches_for(arrays, {}, dtype)
+        assert [each.constants["ROWS"] for each in launches if each.constants] == [rows]
+        assert_right(arrays, {}, dtype)
 
 
 def test_few_tiles_have_slices_whose_sums_are_added():
@@ -172,6 +191,7 @@ def test_few_tiles_have_slices_whose_sums_are_added():
         ([(1, 2, 5, 5), (3, 2, 3, 3), (1, 18, 3, 3)], {"kernel_shape": (3, 1)}),
         ([(1, 2, 5, 5), (3, 2, 3, 3), (1, 18, 3, 3), (2,)], {}),
         ([(1, 2, 5, 5), (3, 2, 3, 3), (1, 18, 3, 3), None, (1, 18, 3, 3)], {}),
+        ([(1, 16, 3, 3), (2, 16, 0, 0), (1, 0, 4, 4)], {}),
         ([(1, 1, 1, 2**24 + 1), (1, 1, 1, 1), (1, 2, 1, 2**24 + 1)], {}),
     ],
     ids=str,
