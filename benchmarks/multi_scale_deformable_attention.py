@@ -61,6 +61,8 @@ CASES = {
     "one pixel": Setting("one", 4, None),
     "outside": Setting("outside", 4, None),
     "64 channels": Setting("near", 1, None, channels=64),
+    "one point": Setting("near", 2, None, ((64, 64),), points=1),
+    "bird's eye": Setting("near", 1, None, ((200, 200),)),
     "33 channels": Setting("near", 1, None, channels=33),
 }
 HOSTILE = {

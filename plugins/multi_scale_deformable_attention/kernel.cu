@@ -98,16 +98,20 @@ __device__ __forceinline__ void add_samples(float (&sum)[N], const T* __restrict
 }
 
 template <typename T, typename S, bool IS_WIDE, int LANES, bool IS_SHARED>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 4)
     deformable_attention(T* __restrict__ output, const T* __restrict__ value, const S* __restrict__ spatial_shapes,
                          const S* __restrict__ level_start_index, const T* __restrict__ sampling_loc,
-                         const T* __restrict__ attn_weight, long long rows, Sizes sizes, int parts) {
+                         const T* __restrict__ attn_weight, long long rows, Sizes sizes, int parts, int row_turns) {
     constexpr int N = IS_WIDE ? 16 / sizeof(T) : 1, SHARES = IS_SHARED ? 32 / LANES : 1;
     constexpr int GROUP = LANES * SHARES, WARP_ROWS = 32 / GROUP, KEPT = SAMPLES * SHARES;
+    const int turns = IS_SHARED ? 1 : row_turns;
     // An odd number of samples, so that the rows of a warp are in different banks.
     __shared__ Sample kept[WARPS][WARP_ROWS][KEPT + 1];
     __shared__ Level levels[IS_SHARED ? 1 : MOST_LEVELS];
-    if constexpr (!IS_SHARED) {
+    const int samples = sizes.levels * sizes.points;
+    // Where each lane finds one sample or few, it reads levels together with locations, and waits for memory once.
+    const bool reads_levels = IS_SHARED || samples <= KEPT;
+    if (!reads_levels) {
         for (int level = threadIdx.x; level < sizes.levels; level += THREADS) {
             levels[level] = level_at(spatial_shapes, level_start_index, level, sizes.pixels);
         }
@@ -115,33 +119,37 @@ __global__ void __launch_bounds__(THREADS)
     }
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / GROUP, share = lane % GROUP / LANES;
     const int head = blockIdx.y / parts, channel = (blockIdx.y % parts * LANES + lane % LANES) * N;
-    const long long first_row = (1LL * blockIdx.x * WARPS + warp) * WARP_ROWS, row = first_row + group;
+    const long long first_row = (1LL * blockIdx.x * WARPS + warp) * WARP_ROWS * turns;
     const int stride = sizes.heads * sizes.channels;
-    const int samples = sizes.levels * sizes.points;
-    const bool is_there = row < rows && channel < sizes.channels;
-    const T* source = value + (is_there ? row / sizes.queries * sizes.pixels * stride + 1LL * head * sizes.channels +
-                                              channel
-                                        : 0);
-    const float of_a_point = 1.0f / static_cast<float>(sizes.points);
+    const float of_a_point = 1.0f / static_cast<float>(sizes.points), of_a_row = 1.0f / static_cast<float>(samples);
+    long long row = first_row + group;
+    int query = static_cast<int>(row % sizes.queries), left = samples;
+    const T* source = value + row / sizes.queries * sizes.pixels * stride + 1LL * head * sizes.channels + channel;
     float sum[N] = {};
+    const auto write = [&]() {
+        Pack<T, N> result;
+#pragma unroll
+        for (int i = 0; i < N; ++i) result.value[i] = static_cast<T>(sum[i]), sum[i] = 0.0f;
+        *reinterpret_cast<Pack<T, N>*>(output + (row * sizes.heads + head) * sizes.channels + channel) = result;
+    };
     for (int begin = 0; begin < samples; begin += KEPT) {
-        const int count = min(KEPT, samples - begin);
+        const int count = turns > 1 ? turns * samples : min(KEPT, samples - begin);
         __syncwarp();
         for (int i = lane; i < WARP_ROWS * KEPT; i += 32) {
-            const long long at_row = first_row + i / KEPT;
-            const int in_chunk = i % KEPT, number = begin + in_chunk;
+            const int in_chunk = i % KEPT, turn = turns > 1 ? static_cast<int>((in_chunk + 0.5f) * of_a_row) : 0;
+            const int number = begin + in_chunk - turn * samples;
+            const long long at_row = first_row + turn * WARP_ROWS + i / KEPT;
             if (at_row >= rows || in_chunk >= count) continue;
             const int level = static_cast<int>((number + 0.5f) * of_a_point);  // number / points
             const long long at = (at_row * sizes.heads + head) * samples + number;
             const Pack<T, 2> location = reinterpret_cast<const Pack<T, 2>*>(sampling_loc)[at];
-            // A warp that has one row reads levels together with locations, and waits for memory once.
             kept[warp][i / KEPT][in_chunk] = sample_at(
                 static_cast<float>(location.value[0]), static_cast<float>(location.value[1]),
                 static_cast<float>(attn_weight[at]),
-                IS_SHARED ? level_at(spatial_shapes, level_start_index, level, sizes.pixels) : levels[level], stride);
+                reads_levels ? level_at(spatial_shapes, level_start_index, level, sizes.pixels) : levels[level], stride);
         }
         __syncwarp();
-        if (!is_there) continue;
+        if (row >= rows || channel >= sizes.channels) continue;
         const Sample* own = kept[warp][group];
         if constexpr (IS_SHARED) {
             for (int first = share; first < count; first += AT_ONCE * SHARES) {
@@ -164,6 +172,11 @@ __global__ void __launch_bounds__(THREADS)
                 } else {
                     add_samples<false>(sum, source, one);
                 }
+                if (turns == 1 || --left > 0) continue;
+                write();
+                row += WARP_ROWS, query += WARP_ROWS, left = samples;
+                if (row >= rows) break;
+                for (; query >= sizes.queries; query -= sizes.queries) source += 1LL * sizes.pixels * stride;
             }
         }
     }
@@ -172,9 +185,5 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll
         for (int i = 0; i < N; ++i) sum[i] += __shfl_xor_sync(~0u, sum[i], step);
     }
-    if (!is_there || share > 0) return;
-    Pack<T, N> result;
-#pragma unroll
-    for (int i = 0; i < N; ++i) result.value[i] = static_cast<T>(sum[i]);
-    *reinterpret_cast<Pack<T, N>*>(output + (row * sizes.heads + head) * sizes.channels + channel) = result;
+    if (turns == 1 && row < rows && channel < sizes.channels && share == 0) write();
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, int32, int64, known
+from pluginkit import Launch, TensorDesc, dim_max, dim_min, int32, int64, known, where
 
 if TYPE_CHECKING:
     from pluginkit.plugins.multi_scale_deformable_attention import MultiScaleDeformableAttention
@@ -16,6 +16,8 @@ _SAMPLES = 8
 LANES = (4, 8)
 #: With fewer threads a warp takes one row, and its lanes share the samples.
 _FEW_THREADS = 2**16
+#: With this many threads a GPU is busy: a warp takes more rows instead, if they have few samples.
+_MANY_THREADS = 2**17
 #: How many samples such a lane reads at once.
 _AT_ONCE = 4
 #: The bytes that a lane reads at once where channels are a multiple of them.
@@ -70,15 +72,20 @@ def launch_of(
     rows = items * queries
     is_shared = bool(rows * heads * parts * lanes < _FEW_THREADS)
     row_lanes = _WARP if is_shared else lanes
+    samples = levels * points
+    few = dim_min(
+        -(-rows * heads * parts * lanes // _MANY_THREADS), _SAMPLES // known(dim_max(samples, 1))
+    )
+    turns = where(samples > 0, known(dim_max(few, 1)), 1)
     return Launch(
         plugin.kernel,
-        (-(-rows * row_lanes // _THREADS) if output.size else 0, heads * parts),
+        (-(-rows * row_lanes // (_THREADS * turns)) if output.size else 0, heads * parts),
         _THREADS,
         (
             *(output, value, spatial_shapes, level_start_index, sampling_loc, attn_weight),
             int64(rows),
             int32((queries, pixels, heads, channels, levels, points)),
-            int32(parts),
+            *(int32(parts), int32(turns)),
         ),
         constants={"IS_WIDE": _packs(value)[0], "LANES": lanes, "IS_SHARED": is_shared},
     )

@@ -39,6 +39,7 @@ def inputs_of(items, queries, heads, channels, points, dtype, index):
         (2, 1500, 3, 33, 3, np.int32),
         (1, 65, 3, 33, 3, np.int64),
         (1, 33, 2, 256, 8, np.int64),
+        (3, 4001, 8, 32, 1, np.int64),
         (5, 7, 1, 4, 1, np.int32),
         (1, 1, 1, 1, 1, np.int64),
     ],

@@ -6,7 +6,10 @@ from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
 from pluginkit.onnx.running.run_model import run_onnxruntime
-from pluginkit.plugins.multi_scale_deformable_attention import MultiScaleDeformableAttention
+from pluginkit.plugins.multi_scale_deformable_attention import (
+    MultiScaleDeformableAttention,
+    launches,
+)
 from tests.graph_rewrites.deformable_attention import EXPORTED, feeds_for
 from tests.plugins.compilation import architectures, assert_kernels_compile, specialisations_of
 
@@ -102,6 +105,18 @@ def test_many_queries_share_warps_and_few_have_their_own(queries):
     weights = rng.random((1, queries, 4, 2, 1)).astype(np.float32)
     arrays = value, np.array([[2, 2], [1, 2]]), np.array([0, 4]), locations, weights
     assert both(*arrays).shape == (1, queries, 12)
+
+
+@pytest.mark.parametrize("points", [1, 3])
+@pytest.mark.parametrize("queries", [2, 37])
+def test_rows_of_few_samples_share_a_warp(monkeypatch, points, queries):
+    monkeypatch.setattr(launches, "_FEW_THREADS", 1)
+    monkeypatch.setattr(launches, "_MANY_THREADS", 1)
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=(3, 4, 2, 5)).astype(np.float32)
+    locations = (rng.integers(-16, 81, (3, queries, 2, 1, points, 2)) / 64).astype(np.float32)
+    weights = rng.random((3, queries, 2, 1, points)).astype(np.float32)
+    both(value, np.array([[2, 2]]), np.array([0]), locations, weights)
 
 
 @pytest.mark.parametrize(
