@@ -36,6 +36,7 @@ CASES: dict[str, Case] = {
     "one map": ((2, 64, 100, 168), 1, 1, 1, 1, 2),
     "odd channels": ((2, 67, 50, 84), 129, 1, 1, 1, 2),
     "three channels": ((1, 3, 512, 512), 16, 1, 1, 1, 2),
+    "twelve channels": ((2, 12, 128, 128), 256, 1, 1, 1, 2),
     "one image of few pixels": ((1, 256, 7, 7), 256, 1, 1, 1, 2),
 }
 HOSTILE: dict[str, Case] = {

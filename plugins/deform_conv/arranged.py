@@ -17,7 +17,7 @@ CHUNK_BYTES = 64
 #: The threads of a block.
 THREADS = 256
 #: With fewer channels that share their offsets, by their bytes, a chunk has too many zeros.
-LEAST_CHANNELS = {4: 16, 2: 4}
+LEAST_CHANNELS = {4: 12, 2: 4}
 #: How many blocks of channels may take turns at a tap; the last that divides them do.
 _RUNS = (2, 3, 5, 7, 4)
 #: How many groups may become one.

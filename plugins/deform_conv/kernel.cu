@@ -8,7 +8,7 @@
 using pluginkit::FEW_MAPS, pluginkit::TERMS, pluginkit::THREADS;  // from launches.py
 
 template <typename T, int MAPS>
-__global__ void __launch_bounds__(THREADS, 8)
+__global__ void __launch_bounds__(THREADS, MAPS == 32 ? 6 : 10)
     deform_conv(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
                 const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, int map_tiles, long long tiles) {
     using Weights = Vector<float, 4>;

@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(THREADS, 4)
                          const T* __restrict__ attn_weight, long long rows, Sizes sizes, int parts, int row_turns) {
     constexpr int N = IS_WIDE ? 16 / sizeof(T) : 1, SHARES = IS_SHARED ? 32 / LANES : 1;
     constexpr int GROUP = LANES * SHARES, WARP_ROWS = 32 / GROUP, KEPT = SAMPLES * SHARES;
-    const int turns = IS_SHARED ? 1 : row_turns;
+    const int turns = IS_SHARED || !IS_WIDE ? 1 : row_turns;
     // An odd number of samples, so that the rows of a warp are in different banks.
     __shared__ Sample kept[WARPS][WARP_ROWS][KEPT + 1];
     __shared__ Level levels[IS_SHARED ? 1 : MOST_LEVELS];

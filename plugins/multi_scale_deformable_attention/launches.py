@@ -16,7 +16,8 @@ _SAMPLES = 8
 LANES = (4, 8)
 #: With fewer threads a warp takes one row, and its lanes share the samples.
 _FEW_THREADS = 2**16
-#: With this many threads a GPU is busy: a warp takes more rows instead, if they have few samples.
+#: With this many threads a GPU is busy: a warp takes more rows instead, if these have few
+#: samples and lanes read many bytes at once.
 _MANY_THREADS = 2**17
 #: How many samples such a lane reads at once.
 _AT_ONCE = 4
@@ -76,7 +77,7 @@ def launch_of(
     few = dim_min(
         -(-rows * heads * parts * lanes // _MANY_THREADS), _SAMPLES // known(dim_max(samples, 1))
     )
-    turns = where(samples > 0, known(dim_max(few, 1)), 1)
+    turns = where(samples > 0, known(dim_max(few, 1)), 1) if _packs(value)[0] else 1
     return Launch(
         plugin.kernel,
         (-(-rows * row_lanes // (_THREADS * turns)) if output.size else 0, heads * parts),

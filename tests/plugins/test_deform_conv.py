@@ -159,6 +159,15 @@ def test_every_way_to_compute_agrees(name):
     assert getattr(plugin, kernel) in [each.kernel for each in launches]
 
 
+@pytest.mark.parametrize(("channels", "kernel"), [(11, "kernel"), (12, "narrow")])
+def test_chunks_of_float32_are_mostly_channels(monkeypatch, channels, kernel):
+    monkeypatch.setitem(WAYS, "chunks", ((1, channels, 3, 4), 5, (2, 2), {}, kernel))
+    arrays = arrays_for("chunks")
+    plugin, launches = launches_for(arrays, {}, float32)
+    assert getattr(plugin, kernel) in [each.kernel for each in launches]
+    assert_right(arrays, {}, float32)
+
+
 @pytest.mark.parametrize(("maps", "rows"), [(250, 256), (270, 192)])
 def test_tiles_of_many_rows(monkeypatch, maps, rows):
     monkeypatch.setattr(product, "_BUSY", 1)

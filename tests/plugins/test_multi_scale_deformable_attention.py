@@ -113,7 +113,7 @@ def test_rows_of_few_samples_share_a_warp(monkeypatch, points, queries):
     monkeypatch.setattr(launches, "_FEW_THREADS", 1)
     monkeypatch.setattr(launches, "_MANY_THREADS", 1)
     rng = np.random.default_rng(0)
-    value = rng.normal(size=(3, 4, 2, 5)).astype(np.float32)
+    value = rng.normal(size=(3, 4, 2, 20)).astype(np.float32)
     locations = (rng.integers(-16, 81, (3, queries, 2, 1, points, 2)) / 64).astype(np.float32)
     weights = rng.random((3, queries, 2, 1, points)).astype(np.float32)
     both(value, np.array([[2, 2]]), np.array([0]), locations, weights)
