@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit import Launch, TensorDesc, ceil_div, int32, int64, known, product
-from pluginkit.plugins._cuda.division import divisor_of
+from pluginkit.plugins._cuda.division import divisor_numbers
 
 if TYPE_CHECKING:
     from pluginkit.plugins.search_sorted import SearchSorted
@@ -47,7 +47,7 @@ def launch_of(
     count, size = known(values.size), known(sorted_sequence.shape[-1])
     is_single = sorted_sequence.ndim == 1
     row_values = count if is_single else known(values.shape[-1])
-    shapes = int64((count, 0 if is_single else size, size, *divisor_of(row_values).values))
+    shapes = int64((count, 0 if is_single else size, size, *divisor_numbers(row_values)))
     args = (y, sorted_sequence, values, shapes)
     constants: dict[str, str | int] = {"INDEX": "int" if plugin.out_int32 else "long long"}
     if count <= _FEW and size >= _LONG:
