@@ -63,6 +63,7 @@ class CircPad(Plugin):
     y = Output("T")
 
     kernel = NumbaKernel("kernel.py", "circ_pad")
+    items_kernel = NumbaKernel("kernel.py", "circ_pad_items")
     wide_kernel = NumbaKernel("kernel.py", "circ_pad_wide")
 
     @property
@@ -96,9 +97,11 @@ class CircPad(Plugin):
         shifts = [-begin % max(size, 1) for size, (begin, _) in begins]
         shapes = (items, *sizes), (items, *y.shape[first:]), (0, *shifts)
         is_wide = 2 * y.size >= 2**32  # the kernel adds a shift before it takes the remainder
-        step = ceil_div(items, where(y.size >= _MANY, AT_ONCE, 1))
+        at_once = where(y.size >= _MANY, where(items >= AT_ONCE, AT_ONCE, 1), 1)
+        kernel = self.items_kernel if at_once > 1 else self.kernel
+        step = ceil_div(items, at_once)
         return Launch(
-            self.wide_kernel if is_wide else self.kernel,
+            self.wide_kernel if is_wide else kernel,
             grid=ceil_div(step * product(y.shape[first:]), _BLOCK),
             block=_BLOCK,
             args=(x.reshape(x.size), y.reshape(y.size), *map(int64, (*shapes, step))),

@@ -6,11 +6,11 @@ from numba import cuda
 from pluginkit.plugins.circ_pad import AT_ONCE
 
 
-def _kernel(integer):
+def _kernel(integer, at_once):
     """Return the kernel with offsets of one type; division is much faster with 32 bits."""
 
     def circ_pad(x, y, x_sizes, y_sizes, shifts, step):
-        """Fill ``y`` from ``x``, both flat; a thread writes one element of several items.
+        """Fill ``y`` from ``x``, both flat; a thread writes one element of so many items.
 
         The tuples have a number for each dimension. The first dimension, of items, combines all
         those before the padded ones; a thread's items are ``step`` apart. Element ``i`` along a
@@ -29,16 +29,17 @@ def _kernel(integer):
             item = outer
         if item >= step:
             return
-        values = cuda.local.array(AT_ONCE, x.dtype)
-        for turn in range(AT_ONCE):  # all loads are on their way before the first store
+        values = cuda.local.array(at_once, x.dtype)
+        for turn in range(at_once):  # all loads are on their way before the first store
             if item + integer(turn) * step < items:
                 values[turn] = x[integer(source + (item + integer(turn) * step) * x_stride)]
-        for turn in range(AT_ONCE):
+        for turn in range(at_once):
             if item + integer(turn) * step < items:
                 y[integer(element + integer(turn) * step * y_stride)] = values[turn]
 
     return circ_pad
 
 
-circ_pad = _kernel(np.uint32)
-circ_pad_wide = _kernel(np.uint64)
+circ_pad = _kernel(np.uint32, 1)
+circ_pad_items = _kernel(np.uint32, AT_ONCE)
+circ_pad_wide = _kernel(np.uint64, AT_ONCE)

@@ -12,7 +12,6 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from pluginkit import (
-    Dim,
     Launch,
     TensorDesc,
     Workspace,
@@ -123,7 +122,7 @@ def _are_few(plugin: GridSample, x: TensorDesc, y: TensorDesc, copy: PixelCopy) 
 def _few(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
     items, channels, height, width = map(known, x.shape)
     locations = known(product(y.shape[2:]))
-    columns: Dim = THREADS  # threads for locations, a power of two
+    columns = THREADS  # threads for locations, a power of two
     for power in range(THREADS.bit_length() - 2, -1, -1):
         columns = where(locations <= 2**power, 2**power, columns)
     blocks = ceil_div(locations, columns)

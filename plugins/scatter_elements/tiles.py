@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pluginkit import CudaKernel, Launch, TensorDesc, ceil_div, dim_max, dim_min, int32
+from pluginkit import CudaKernel, Launch, TensorDesc, ceil_div, dim_max, dim_min, int32, known
 from pluginkit.plugins._cuda.division import divisor_of
 from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, WARP_LANES
 from pluginkit.plugins.scatter_elements.variants import ENOUGH_BLOCKS, ScatterProblem
@@ -32,7 +32,7 @@ def tiles(
     # With two vectors of data and two of indices a thread has enough loads in flight. Many
     # small blocks overlap their phases; if there are few, each needs all threads it can use.
     wanted = dim_max(problem.axis_size // (2 * cells), problem.count // (2 * updates), 1)
-    rows = dim_max(dim_min(most // wanted, problem.outer // _MANY_TILES), 1)
+    rows = known(dim_max(dim_min(most // wanted, problem.outer // _MANY_TILES), 1))
     threads = dim_max(ceil_div(rows * wanted, WARP_LANES), 2) * WARP_LANES
     return Launch(
         kernel,

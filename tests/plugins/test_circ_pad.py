@@ -90,7 +90,7 @@ def test_kernels_compile(dtype, arch):
 
 
 @pytest.mark.parametrize("axes", range(1, 9))
-@pytest.mark.parametrize("kernel", ["kernel", "wide_kernel"])
+@pytest.mark.parametrize("kernel", ["kernel", "items_kernel", "wide_kernel"])
 def test_kernels_compile_for_every_number_of_axes(axes, kernel, monkeypatch):
     monkeypatch.setattr(CircPad, "kernel", getattr(CircPad, kernel))
     plugin = CircPad(pads=(1,) * 2 * axes)
@@ -113,14 +113,18 @@ def test_threads_write_an_element_of_several_items(pads, grid, monkeypatch):
     x = np.random.default_rng(3).normal(size=(11, 17, 31)).astype(np.float32)
     plugin = CircPad(pads=pads)
     launch = plugin.launches(*itertools.chain(*described(plugin, x.shape)))
-    assert launch.grid == grid
+    assert (launch.kernel, launch.grid) == (plugin.items_kernel, grid)
     run, (expected,) = run_kernels(plugin, [x]), calls.run_reference(plugin, [x])
     assert not run.findings
     np.testing.assert_array_equal(run.outputs[0], expected)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kernel", [CircPad.kernel, CircPad.wide_kernel], ids=["narrow", "wide"])
+@pytest.mark.parametrize(
+    "kernel",
+    [CircPad.kernel, CircPad.items_kernel, CircPad.wide_kernel],
+    ids=["narrow", "items", "wide"],
+)
 def test_kernels_on_a_cpu(kernel, monkeypatch):
     monkeypatch.setattr(CircPad, "kernel", kernel)
     for case in CASES.values():
