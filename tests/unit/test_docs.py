@@ -219,6 +219,14 @@ def test_the_figures_of_other_plugins_are_those_of_the_benchmarks() -> None:
         assert float(torch_over) == round(min(eager) / times["pluginkit"], 1)
 
 
+def test_the_count_of_hostile_shapes_is_that_of_the_benchmark() -> None:
+    rows = json.loads((ROOT / "benchmarks/results/hostile_shapes.json").read_text())["rows"]
+    assert all(row["status"] == "ok" for row in rows)
+    ratios = [row["ratio"] for row in rows if "ratio" in row]
+    equal = sum(ratio <= 1.02 for ratio in ratios)
+    assert f"{equal} of {len(ratios)} take at most 1.02" in " ".join(PERFORMANCE.split())
+
+
 def test_the_figures_where_updates_meet_are_those_of_the_benchmarks() -> None:
     table = PERFORMANCE.split("its time over pluginkit's |")[1].split("\n\n")[0]
     shown = {tuple(line.strip("| ").split(" | ")) for line in table.splitlines()[2:]}
