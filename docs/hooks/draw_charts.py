@@ -39,7 +39,7 @@ def reports() -> dict[str, BenchReport]:
     found: dict[str, BenchReport] = {}
     for path in sorted(RESULTS.glob("*.json")):
         document = json.loads(path.read_text())
-        if "copy_bandwidth" in document:
+        if {"copy_bandwidth", "results"} <= document.keys():
             report = report_from_document(document)
             found.setdefault(report.benchmark, report)
     return found

@@ -116,7 +116,8 @@ def test_rows_of_few_samples_share_a_warp(monkeypatch, points, queries):
     value = rng.normal(size=(3, 4, 2, 20)).astype(np.float32)
     locations = (rng.integers(-16, 81, (3, queries, 2, 1, points, 2)) / 64).astype(np.float32)
     weights = rng.random((3, queries, 2, 1, points)).astype(np.float32)
-    both(value, np.array([[2, 2]]), np.array([0]), locations, weights)
+    output = both(value, np.array([[2, 2]]), np.array([0]), locations, weights)
+    assert output.shape == (3, queries, 40)
 
 
 @pytest.mark.parametrize(
