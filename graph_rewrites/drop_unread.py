@@ -11,9 +11,9 @@ from pluginkit.onnx import (
     Graphs,
     Op,
     Scope,
-    names_read,
     place_of,
     replace_nodes,
+    unread_positions,
 )
 
 _ONNX = ("", "ai.onnx")
@@ -34,13 +34,7 @@ class DropUnread(GraphRewrite):
 
     def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterable[Change]:
         index = GraphIndex(scope)
-        needed, unread = set(index.outputs), []
-        for position in reversed(range(len(index.nodes))):
-            node = index.nodes[position]
-            if needed.isdisjoint(node.output):
-                unread.append(position)
-            else:
-                needed |= names_read(node)
+        unread = unread_positions(scope)
         if all(index.nodes[position].domain in _ONNX for position in unread):
             return []
         replace_nodes(index, dict.fromkeys(unread, ()))

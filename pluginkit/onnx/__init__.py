@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         give_scratch_in_bodies as give_scratch_in_bodies,
     )
     from pluginkit.onnx.rewriting.traced_pattern import PatternBuilder as PatternBuilder
+    from pluginkit.onnx.rewriting.unread_nodes import unread_positions as unread_positions
 
 _HOMES = {
     "inference.element_types": (
@@ -109,6 +110,7 @@ _HOMES = {
     "rewriting.rewrite": ("Rewrite",),
     "rewriting.scratch_in_bodies": ("give_scratch_in_bodies",),
     "rewriting.traced_pattern": ("PatternBuilder",),
+    "rewriting.unread_nodes": ("unread_positions",),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
