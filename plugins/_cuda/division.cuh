@@ -1,6 +1,16 @@
-// Division by a number that is known before the launch.
+// Division that takes less time: of small numbers, and by a number that is known before the launch.
 
 #pragma once
+
+// Return the quotient and the remainder of numbers that are not negative. In 32 bits, where they fit, that is several times
+// as fast.
+__device__ __forceinline__ longlong2 divided(long long number, long long by) {
+    if ((number | by) >> 32 == 0) {
+        const unsigned quotient = static_cast<unsigned>(number) / static_cast<unsigned>(by);
+        return {quotient, static_cast<unsigned>(number) - quotient * static_cast<unsigned>(by)};
+    }
+    return {number / by, number % by};
+}
 
 // A number to divide by, and how often it goes into 2^32 - 1.
 struct Divisor {

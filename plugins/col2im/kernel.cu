@@ -4,6 +4,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../_cuda/division.cuh"
+
 using pluginkit::THREADS;  // from __init__.py
 
 // Along one axis: sizes of the image and of a block, how far blocks and the elements of a block lie apart, the pixels of
@@ -29,19 +31,14 @@ struct Axes {
     Axis y, x;
 };
 
-// Divide numbers that are not negative; in 32 bits, which is several times as fast, where they fit.
-__device__ __forceinline__ long long quotient(long long number, int divisor) {
-    if (number >> 32 == 0) return static_cast<unsigned>(number) / static_cast<unsigned>(divisor);
-    return number / divisor;
-}
-
 template <typename T>
 __global__ void __launch_bounds__(THREADS) col2im(T* __restrict__ image, const T* __restrict__ columns, Axes axes,
                                                   long long pixels) {
     const long long pixel = static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x;
     if (pixel >= pixels) return;
-    const long long row = quotient(pixel, axes.x.image), plane = quotient(row, axes.y.image);
-    const int at_x = static_cast<int>(pixel - row * axes.x.image), at_y = static_cast<int>(row - plane * axes.y.image);
+    const longlong2 within_row = divided(pixel, axes.x.image), within_plane = divided(within_row.x, axes.y.image);
+    const long long plane = within_plane.x;
+    const int at_x = static_cast<int>(within_row.y), at_y = static_cast<int>(within_plane.y);
     const long long blocks = 1LL * axes.y.blocks * axes.x.blocks;
     const T* own = columns + plane * axes.y.block * axes.x.block * blocks;
     const int2 over_y = axes.y.blocks_over(at_y), over_x = axes.x.blocks_over(at_x);

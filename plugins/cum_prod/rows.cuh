@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "../_cuda/division.cuh"
 #include "products.cuh"
 
 // The elements of a warp's lanes where rows are contiguous: `count` of them, from `lowest` on.
@@ -16,15 +17,6 @@ template <typename T> struct Stage {
 
     __device__ __forceinline__ T& at(int i) { return cells[i + i / ITEMS]; }
 };
-
-// Return a quotient and a remainder. Those of 32 bits take several times less.
-__device__ __forceinline__ longlong2 divided(long long number, long long by) {
-    if ((number | by) >> 32 == 0) {
-        const unsigned quotient = static_cast<unsigned>(number) / static_cast<unsigned>(by);
-        return {quotient, static_cast<unsigned>(number) - quotient * static_cast<unsigned>(by)};
-    }
-    return {number / by, number % by};
-}
 
 // Where the elements of a row are, in the order of their products. DOWN: they are `inner` apart, else contiguous.
 template <bool DOWN> struct Row {
