@@ -95,12 +95,11 @@ __global__ void __launch_bounds__(THREADS, 4)
     const int image = column / outputs, output = column % outputs;
     const int area = sizes.height * sizes.width, all_pixels = chunks.columns / outputs * area;
     const long long block_words = (1LL + all_pixels) * WORDS;
-    const int first_block = share.group * chunks.of_group + share.first / chunks.run / taps * chunks.run;
-    int turn = share.first % chunks.run;
+    int turn = share.turn;
     const uint4* channels = pixels;
     const uint4* source = weights + 1LL * (share.group * share.all + share.first) * maps * WORDS + word;
 
-    Walk walk(sizes, chunks, first_block, share.first / chunks.run % taps, output);
+    Walk walk(sizes, chunks, share.first_block, share.tap, output);
     Moved moved = moved_by(offset, mask, sizes, image, walk.part, walk.tap, output);
     NarrowSums<T, ROWS, USES_PRODUCTS<T, ROWS>> sums(maps);
     int side = 0;

@@ -118,14 +118,13 @@ __global__ void __launch_bounds__(THREADS, ROWS > 128 ? 1 : 2)
     for (int i = 0; i < COPIES; ++i) rows[i] = kept(min(share.first_row + own + i * (THREADS / WORDS), maps - 1) * WORDS);
     const int all_pixels = chunks.columns / outputs * sizes.height * sizes.width;
     const long long block_words = (1LL + all_pixels) * WORDS;
-    const int first_block = share.group * chunks.of_group + share.first / chunks.run / taps * chunks.run;
-    int turn = share.first % chunks.run, tap = share.first / chunks.run % taps;
-    const uint4* channels = pixels + (first_block + turn) * block_words + word;
+    int turn = share.turn, tap = share.tap;
+    const uint4* channels = pixels + (share.first_block + turn) * block_words + word;
 
     // The thread finds a corner of the places of that column, a tap ahead.
     const int place_column = min(share.first_column + own, chunks.columns - 1);
     const int image = place_column / outputs, output = place_column % outputs;
-    Walk walk(sizes, chunks, first_block, tap, output);
+    Walk walk(sizes, chunks, share.first_block, tap, output);
     const auto fetch_moved = [&]() { return moved_by(offset, mask, sizes, image, walk.part, walk.tap, output); };
     const auto put_place = [&](Places& places, const Moved& moved) {
         const int first_pixel = image * sizes.height * sizes.width;

@@ -8,7 +8,8 @@
 // the first row and column of its tile.
 struct Share {
     int slice, first_row, first_column, group;
-    int all, first, count;  // all chunks of the group; those of this block of threads
+    int all, first, count;       // all chunks of the group; those of this block of threads
+    int first_block, turn, tap;  // of the first chunk: the first block of channels of its run, which one, and the tap
 
     __device__ __forceinline__ Share(const Sizes& sizes, const Chunks& chunks, int rows) : all(chunks.of_group * sizes.taps()) {
         int rest = blockIdx.x;
@@ -19,6 +20,8 @@ struct Share {
         first_column = rest % chunks.column_tiles * COLUMNS, group = rest / chunks.column_tiles;
         first = static_cast<int>(1LL * all * slice / chunks.slices);
         count = static_cast<int>(1LL * all * (slice + 1) / chunks.slices) - first;
+        first_block = group * chunks.of_group + first / chunks.run / sizes.taps() * chunks.run;
+        turn = first % chunks.run, tap = first / chunks.run % sizes.taps();
     }
 };
 
