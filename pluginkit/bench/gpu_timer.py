@@ -24,8 +24,9 @@ _METHOD = (
     "device time: CUDA events around one pass over the buffer sets, queued behind a spinning "
     "kernel so that no host time shows, divided by the sets; the median of {0.most} passes, or of "
     "as many as fit into {0.seconds} s, at least {0.fewest}. Buffer sets rotate and together "
-    "exceed the L2 cache four times, up to 64 of them, of at most four draws; outputs that a peer "
-    "allocates are kept until the end of a pass, so that they rotate as well."
+    "exceed the L2 cache four times, up to 64 of them, of at most four draws; a pass goes over "
+    "them again until it has {1} calls, where a call takes less than {2:.0f} us. Outputs that a "
+    "peer allocates are kept until the end of a pass, so that they rotate as well."
 )
 _OF_THE_HOST = " Host time: perf_counter around single calls on an idle stream, the median."
 _IN_TURNS = " Other benchmarks ran beside this one; their timed passes took turns."
@@ -40,6 +41,9 @@ _BATCHES, _CALLS = 12, 32
 #: After this many seconds no further batch starts.
 _SECONDS = 0.3
 _COPY_BYTES = 2**30
+#: A pass has so many calls at least, of such as take less than these seconds: the two events that
+#: it is timed by take as long as one.
+_LEAST_CALLS, _SHORT = 16, 1e-4
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,9 @@ class GpuTimer:
 
     def __init__(self, turns: Path | None = None, passes: Passes = FULL) -> None:
         host = _OF_THE_HOST if passes.has_host_times else ""
-        self.method = _METHOD.format(passes) + host + (_IN_TURNS if turns else "")
+        self.method = (
+            _METHOD.format(passes, _LEAST_CALLS, _SHORT * 1e6) + host + (_IN_TURNS if turns else "")
+        )
         self._turns = turns
         self._passes = passes
         self._ordinal = current_device()
@@ -126,13 +132,11 @@ class GpuTimer:
 
     def device_times(self, calls: Sequence[TimedCall]) -> list[float]:
         """Return the microseconds of one call, for each pass over ``calls``."""
-        with turn(self._turns):
+        with turn(self._turns), self.current():  # which the events are recorded on
             return self._device_times(calls)
 
-    def _fitting(self, calls: Sequence[TimedCall]) -> Sequence[TimedCall]:
-        """Return the calls that fit into a pass, judged by the first one."""
-        if self._passes.longest == math.inf:
-            return calls
+    def _pass_of(self, calls: Sequence[TimedCall]) -> list[TimedCall]:
+        """Return the calls of a pass: some of them, or all, or all again, judged by the first."""
         taken = []
         for _ in range(2):  # of which the first one may load a kernel
             self.synchronize()
@@ -140,10 +144,12 @@ class GpuTimer:
             calls[0]()
             self.synchronize()
             taken.append(time.perf_counter() - began)
-        return calls[: max(1, int(self._passes.longest / min(taken)))]
+        again = math.ceil(_LEAST_CALLS / len(calls)) if min(taken) < _SHORT else 1
+        fitting = max(1, min(self._passes.longest / min(taken), len(calls) * again))
+        return ([*calls] * again)[: int(fitting)]
 
     def _device_times(self, calls: Sequence[TimedCall]) -> list[float]:
-        calls = self._fitting(calls)
+        calls = self._pass_of(calls)
         event = self.xp.cuda.Event
         host_seconds = 0.0
         for _ in range(self._passes.warm_ups):

@@ -46,44 +46,38 @@ def run_benchmark(
     )
     for workload in workloads:
         progress(f"{workload.case} {workload.variant} {workload.dtypes[0].name}")
-        found = measurements_of(
-            workload, peers, device, flavour=flavour, bandwidth=report.copy_bandwidth
+        report.results.extend(
+            WorkloadBench(
+                workload, device, flavour=flavour, bandwidth=report.copy_bandwidth
+            ).results(peers)
         )
-        report.results.extend(found)
         device.free()
     return report
 
 
-def measurements_of(
-    workload: Workload,
-    peers: Sequence[Peer],
-    device: MeasuringDevice,
-    *,
-    flavour: Flavour,
-    bandwidth: float,
-    reference_seconds: float | None = None,
-) -> Iterator[Measurement]:
-    """Yield what pluginkit, and then each peer, takes; the bandwidth of a copy gives the floor.
+class WorkloadBench:
+    """Measures one workload on a device.
 
-    Where the reference has not ended after ``reference_seconds``, the first peer's results are
-    those that are expected.
+    Args:
+        bandwidth: of a copy, in bytes per second, which gives the floor.
+        reference_seconds: where the reference has not ended after these, the first peer's results
+            are those that are expected.
     """
-    loaded = LoadedWorkload(workload, device, reference_seconds)
-    bench = _Bench(loaded, device, flavour, bandwidth)
-    yield from bench.results(peers)
-
-
-class _Bench:
-    """Measures one workload that is on the device."""
 
     def __init__(
-        self, loaded: LoadedWorkload, device: MeasuringDevice, flavour: Flavour, bandwidth: float
+        self,
+        workload: Workload,
+        device: MeasuringDevice,
+        *,
+        flavour: Flavour,
+        bandwidth: float,
+        reference_seconds: float | None = None,
     ) -> None:
-        self._loaded = loaded
+        self._loaded = LoadedWorkload(workload, device, reference_seconds)
         self._device = device
         self._flavour = flavour
-        self._plugin = loaded.workload.plugin
-        self._floor_us = loaded.compulsory_bytes / bandwidth * 1e6
+        self._plugin = workload.plugin
+        self._floor_us = self._loaded.compulsory_bytes / bandwidth * 1e6
 
     def results(self, peers: Sequence[Peer]) -> Iterator[Measurement]:
         """Yield pluginkit's result, then each peer's."""

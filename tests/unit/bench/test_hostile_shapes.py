@@ -92,6 +92,30 @@ def test_a_row_has_the_fastest_peer() -> None:
     assert "ratio" not in hostile_shapes.row_of("Sum", [own, refusing])
 
 
+@pytest.mark.parametrize(
+    ("ratios", "kept", "runs"),
+    [
+        ((0.95, 9.0), 0.95, 1),
+        ((0.96, 1.5, 0.97), 0.97, 3),
+        ((1.5, 0.9, 1.01), 1.01, 3),
+        ((None,), None, 1),
+        ((1.0, 0.9, None), None, 3),
+    ],
+)
+def test_what_comes_near_a_peer_is_measured_three_times(
+    ratios: tuple[float | None, ...], kept: float | None, runs: int
+) -> None:
+    left = [{"ratio": ratio} if ratio else {"status": "wrong"} for ratio in ratios]
+    measured_rows: list[dict[str, object]] = []
+
+    def measure() -> dict[str, object]:
+        measured_rows.append(left[len(measured_rows)])
+        return measured_rows[-1]
+
+    assert hostile_shapes.middle_row(measure).get("ratio") == kept
+    assert len(measured_rows) == runs
+
+
 @pytest.fixture
 def rows() -> list[dict[str, object]]:
     fast, slow = measured("fast", 2.0), measured("slow", 9.0)

@@ -8,7 +8,7 @@ import pytest
 
 from pluginkit import float32
 from pluginkit.bench.gpu_timer import GpuTimer, Passes, host_times, turn
-from pluginkit.bench.run_benchmark import measurements_of, run_benchmark
+from pluginkit.bench.run_benchmark import WorkloadBench, run_benchmark
 from pluginkit.bench.workload import NotOffered, Peer, Workload
 from pluginkit.trt.flavour import load_flavour
 from tests.unit.bench.doubles import HostDouble, array_of
@@ -146,10 +146,10 @@ def test_a_reference_that_takes_too_long_leaves_it_to_a_peer(device):
         workload = Workload("case", "", SlowReference(), (float32,), inputs)
         peers = [Peer(bind.__name__, bind) for bind in binds]
         flavour = load_flavour("tensorrt_lean")
-        found = measurements_of(
-            workload, peers, device, flavour=flavour, bandwidth=1e12, reference_seconds=0.05
+        bench = WorkloadBench(
+            workload, device, flavour=flavour, bandwidth=1e12, reference_seconds=0.05
         )
-        return next(found)
+        return next(bench.results(peers))
 
     own = own_of(refusing, returning, wrong)
     assert (own.status, own.error, own.note) == ("ok", 0, "compared with returning")
@@ -184,7 +184,7 @@ def test_host_times_of_long_work_end_early(monkeypatch):
     assert len(host_times([lambda: None], wait)) == len(every) // 12
 
 
-def test_a_pass_leaves_out_calls_of_work_that_takes_long(monkeypatch):
+def test_a_pass_has_calls_until_the_events_do_not_matter_and_no_more_than_fit(monkeypatch):
     now, timer = [0.0], GpuTimer.__new__(GpuTimer)
     monkeypatch.setattr("pluginkit.bench.gpu_timer.time.perf_counter", lambda: now[0])
     monkeypatch.setattr(timer, "synchronize", lambda: None, raising=False)
@@ -193,14 +193,35 @@ def test_a_pass_leaves_out_calls_of_work_that_takes_long(monkeypatch):
         left = iter(seconds)
         return lambda: now.__setitem__(0, now[0] + next(left))
 
-    def fitting(longest, *seconds):
+    def calls(longest, *seconds, sets=32):
         monkeypatch.setattr(timer, "_passes", Passes(longest=longest), raising=False)
-        return len(timer._fitting([work_of(*seconds)] * 32))
+        return len(timer._pass_of([work_of(*seconds)] * sets))
 
-    assert fitting(0.5, 0.001, 0.001) == 32
-    assert fitting(0.5, 9.0, 0.125) == 4  # the first call loaded a kernel
-    assert fitting(0.5, 3.0, 3.0) == 1
-    assert fitting(math.inf) == 32
+    assert calls(0.5, 0.001, 0.001) == 32
+    assert calls(0.5, 9.0, 0.125) == 4  # the first call loaded a kernel
+    assert calls(0.5, 3.0, 3.0) == 1
+    assert calls(math.inf, 9.0, 9.0) == 32
+    assert calls(math.inf, 9.0, 0.00005, sets=3) == 18
+    assert calls(0.5, 9.0, 0.00005, sets=3) == 18
+    assert calls(math.inf, 9.0, 0.001, sets=3) == 3
+    assert calls(0.00012, 9.0, 0.00005, sets=3) == 2
+
+
+def test_events_are_recorded_on_the_stream_that_the_work_is_on(monkeypatch):
+    timer, entered = GpuTimer.__new__(GpuTimer), []
+
+    class Stream:
+        def __enter__(self):
+            entered.append(self)
+
+        def __exit__(self, *error):
+            entered.remove(self)
+
+    monkeypatch.setattr(timer, "_stream", Stream(), raising=False)
+    monkeypatch.setattr(timer, "_turns", None, raising=False)
+    monkeypatch.setattr(timer, "_device_times", lambda calls: [float(len(entered))])
+    assert timer.device_times([]) == [1.0]
+    assert not entered
 
 
 def test_only_one_has_the_turn_of_a_file(tmp_path):
