@@ -7,13 +7,15 @@ after the loop must follow them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from pluginkit.ptx.text.syntax import Function, Instruction, Negated, Register, Symbol
 
 #: Instructions at which threads wait for one another; each is a basic block of its own.
 _SYNCHRONISATION = (
-    "bar", "barrier", "shfl", "vote", "match", "redux", "elect", "activemask", "mma", "ldmatrix",
+    "bar", "barrier", "shfl", "vote", "match", "redux", "elect", "activemask", "mma", "wmma",
+    "ldmatrix",
 )  # fmt: skip
 _ENDING = ("bra", "brx", "ret", "exit", "trap")
 _FAILING = ("__assertfail", "__assert_fail")
@@ -82,27 +84,35 @@ def basic_blocks(function: Function) -> list[BasicBlock]:
 
 def _with_guards_as_branches(function: Function) -> list[Instruction]:
     """Replace the guards of barriers, warp operations, calls and traps by branches around them."""
+
+    def unguarded(index: int, instruction: Instruction) -> list[Instruction]:
+        guard = instruction.guard
+        if guard is None or not (
+            is_synchronisation(instruction) or _is_call(instruction) or instruction.opcode == "trap"
+        ):
+            return [instruction]
+        label = f"after#{index}"
+        opposite = guard.operand if isinstance(guard, Negated) else Negated(guard)
+        function.labels[label] = index + 1
+        skip = Instruction("bra", (), (Symbol(label),), opposite, instruction.location)
+        return [skip, replace(instruction, guard=None)]
+
+    rewrite(function, unguarded)
+    return function.code
+
+
+def rewrite(
+    function: Function, replaced: Callable[[int, Instruction], Sequence[Instruction]]
+) -> None:
+    """Replace each instruction of a function by others; labels stay in front of the first."""
     code: list[Instruction] = []
     moved: dict[int, int] = {}
     for index, instruction in enumerate(function.code):
         moved[index] = len(code)
-        if instruction.guard is not None and (
-            is_synchronisation(instruction) or _is_call(instruction) or instruction.opcode == "trap"
-        ):
-            label = f"after#{index}"
-            guard = instruction.guard
-            opposite = guard.operand if isinstance(guard, Negated) else Negated(guard)
-            skip = Symbol(label)
-            code.append(Instruction("bra", (), (skip,), opposite, instruction.location))
-            function.labels[label] = index + 1
-            instruction = Instruction(
-                instruction.opcode, instruction.modifiers, instruction.operands, None,
-                instruction.location, instruction.text,
-            )  # fmt: skip
-        code.append(instruction)
+        code += replaced(index, instruction)
     moved[len(function.code)] = len(code)
+    function.code = code
     function.labels = {label: moved[index] for label, index in function.labels.items()}
-    return code
 
 
 def _is_call(instruction: Instruction) -> bool:

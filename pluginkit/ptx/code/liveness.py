@@ -19,10 +19,10 @@ from pluginkit.ptx.text.syntax import (
 
 #: Instructions that read their first operand instead of writing it.
 _WITHOUT_RESULT = {
-    "st", "stu", "red", "bar", "barrier", "bra", "brx", "call", "ret", "exit", "trap", "membar",
+    "st", "stu", "red", "bra", "brx", "call", "ret", "exit", "trap", "membar",
     "fence", "prefetch", "prefetchu", "cp", "discard", "applypriority", "nanosleep", "brkpt",
     "pmevent", "griddepcontrol", "undefined_use",
-    "undefined_store",
+    "undefined_store", "undefined_operands",
 }  # fmt: skip
 
 
@@ -41,10 +41,7 @@ def registers_of(instruction: Instruction) -> RegisterUse:
     """
     operands = list(instruction.operands)
     written: set[str] = set()
-    has_result = instruction.opcode not in _WITHOUT_RESULT or (
-        instruction.opcode in ("bar", "barrier") and instruction.has("red")
-    )
-    if has_result and operands:
+    if _has_result(instruction) and operands:
         written = set(named_registers(operands.pop(0)))
     read = {name for operand in operands for name in named_registers(operand)}
     if instruction.takes_carry:
@@ -54,6 +51,14 @@ def registers_of(instruction: Instruction) -> RegisterUse:
     if instruction.guard is not None:
         read |= {*named_registers(instruction.guard), *written}
     return RegisterUse(frozenset(read - {"_"}), frozenset(written - {"_"}))
+
+
+def _has_result(instruction: Instruction) -> bool:
+    if instruction.opcode in ("bar", "barrier"):
+        return instruction.has("red")
+    if instruction.opcode == "wmma":
+        return not instruction.has("store")
+    return instruction.opcode not in _WITHOUT_RESULT
 
 
 def named_registers(operand: Operand) -> Iterator[str]:

@@ -12,9 +12,10 @@ from pluginkit.ptx.code.inline import expand
 from pluginkit.ptx.code.liveness import live_before, registers_of
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import UNIFORM
-from pluginkit.ptx.code.undefined_registers import follow_undefined_registers
+from pluginkit.ptx.code.undefined_registers import follow_undefined_registers, name_operands
 from pluginkit.ptx.effects.state_spaces import space_of
-from pluginkit.ptx.effects.synchronisation import Barrier, WarpOperation, synchronisation_of
+from pluginkit.ptx.effects.synchronisation import Barrier, synchronisation_of
+from pluginkit.ptx.effects.warp_operation import WarpOperation
 from pluginkit.ptx.text.parse import ParsedModule
 from pluginkit.ptx.text.syntax import Instruction
 
@@ -76,6 +77,9 @@ class Program:
         self.basic_blocks = basic_blocks(self.function)
         self.slots = Slots(module, self.function)
         self._live = live_before(self.basic_blocks)
+        if name_operands(self.function, self._live[0]):
+            self.basic_blocks = basic_blocks(self.function)
+            self._live = live_before(self.basic_blocks)
         if follow_undefined_registers(self.function, self.basic_blocks, self._live[0]):
             self._live = live_before(self.basic_blocks)
         self.endless_blocks = endless_blocks(self.basic_blocks)

@@ -13,9 +13,9 @@ set: a kernel may read a clock, and wait for it, but not write what follows from
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pluginkit.ptx.code.basic_blocks import BasicBlock
+from pluginkit.ptx.code.basic_blocks import BasicBlock, rewrite
 from pluginkit.ptx.code.liveness import named_registers, registers_of
 from pluginkit.ptx.code.special_registers import UNREPEATABLE
 from pluginkit.ptx.text.syntax import (
@@ -80,11 +80,7 @@ def follow_undefined_registers(
     Returns:
         Whether any were added.
     """
-    unset = {
-        name
-        for name in live_at_entry - {CARRY}
-        if name in function.registers or name in UNREPEATABLE
-    }
+    unset = _unset(function, live_at_entry)
     if not unset:
         return False
     open_blocks = [block for block in blocks if not block.is_synchronisation]
@@ -97,6 +93,37 @@ def follow_undefined_registers(
     for block, body in zip(open_blocks, steps, strict=True):
         block.body[:] = [each for step in body for each in undefined.with_predicates(step)]
     return True
+
+
+def _unset(function: Function, live_at_entry: set[str]) -> set[str]:
+    return {
+        name
+        for name in live_at_entry - {CARRY}
+        if name in function.registers or name in UNREPEATABLE
+    }
+
+
+def name_operands(function: Function, live_at_entry: set[str]) -> bool:
+    """Put in front of ``mma``, ``wmma.mma`` and ``wmma.store`` an instruction for their operands.
+
+    They are basic blocks of their own, to which nothing can be added. Of a product the addend
+    counts: its factors may have undefined elements, if nothing uses those of the result.
+
+    Returns:
+        Whether any were added: only if a register is read before it is written.
+    """
+    if not _unset(function, live_at_entry):
+        return False
+    before = len(function.code)
+
+    def with_operands(index: int, one: Instruction) -> list[Instruction]:
+        if one.opcode not in ("mma", "wmma") or one.has("load"):
+            return [one]
+        used = one.operands[1:2] if one.has("store") else one.operands[3:]
+        return [replace(one, opcode="undefined_operands", operands=used), one]
+
+    rewrite(function, with_operands)
+    return len(function.code) > before
 
 
 def _predicate_of(register: str) -> Register:
@@ -115,6 +142,8 @@ def _step(instruction: Instruction, function: Function) -> _Step:
         if not _is_private(instruction, operands[0], function):
             return _Step(instruction, none, none, values)
         return _Step(instruction, values, memory, values if _is_generic(instruction) else none)
+    if opcode == "undefined_operands":
+        return _Step(instruction, none, none, _names(operands))
     if opcode in ("atom", "red"):
         return _Step(instruction, none, results, _names(operands[2 if results else 1 :]))
     # One part of a packed register may be defined without the other.

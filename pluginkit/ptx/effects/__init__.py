@@ -50,7 +50,7 @@ EFFECTS: dict[str, Effect] = {
     **dict.fromkeys(
         (
             "brkpt", "prefetch", "prefetchu", "nanosleep", "discard", "applypriority", "pmevent",
-            "setmaxnreg",
+            "setmaxnreg", "undefined_operands",
         ),
         _nothing,
     ),

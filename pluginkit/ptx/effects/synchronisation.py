@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from pluginkit.ptx.code.frame import Destination, Read
 from pluginkit.ptx.code.slots import Slots
-from pluginkit.ptx.text.syntax import Immediate, Instruction, Operand, Pair, Vector
-
-#: A mask that names every lane of a warp.
-_ALL_LANES = Immediate("0xFFFFFFFF")
+from pluginkit.ptx.effects.matrix_operations import matrix_operation_of
+from pluginkit.ptx.effects.warp_operation import WarpOperation
+from pluginkit.ptx.text.syntax import Immediate, Instruction, Operand, Pair
 
 
 @dataclass(frozen=True)
@@ -40,23 +39,6 @@ class Barrier:
         return self.waits and self.threads is None
 
 
-@dataclass(frozen=True)
-class WarpOperation:
-    """An operation on the lanes of a warp.
-
-    Attributes:
-        instruction: the instruction.
-        mask: reads which lanes take part; None for all active lanes.
-        sources: functions that read its operands.
-        puts: the destinations of its results.
-    """
-
-    instruction: Instruction
-    mask: Read | None
-    sources: tuple[Read, ...]
-    puts: tuple[Destination, ...]
-
-
 def synchronisation_of(slots: Slots, instruction: Instruction) -> Barrier | WarpOperation:
     """Return the barrier or warp operation of an instruction.
 
@@ -71,7 +53,7 @@ def synchronisation_of(slots: Slots, instruction: Instruction) -> Barrier | Warp
     decode = {
         "shfl": _shuffle, "vote": _vote, "match": _match, "redux": _reduce,
         "activemask": _active_mask, "elect": _elect,
-        "mma": _matrix_product, "ldmatrix": _matrix_load,
+        "mma": matrix_operation_of, "wmma": matrix_operation_of, "ldmatrix": matrix_operation_of,
     }[instruction.opcode]  # fmt: skip
     return decode(slots, instruction)
 
@@ -149,37 +131,3 @@ def _active_mask(slots: Slots, instruction: Instruction) -> WarpOperation:
 def _elect(slots: Slots, instruction: Instruction) -> WarpOperation:
     mask = slots.read(instruction.operands[1], "b32", instruction)
     return WarpOperation(instruction, mask, (), _results(slots, instruction, ("b32", "pred")))
-
-
-def _matrix_product(slots: Slots, instruction: Instruction) -> WarpOperation:
-    """``mma.sync``: of its many shapes and types, 16-bit numbers or tf32 with sums in float32."""
-    kind = instruction.one_of(("f16", "bf16", "tf32"))
-    shape = "m16n8k8" if kind == "tf32" else "m16n8k16"
-    if instruction.modifiers != ("sync", "aligned", shape, "row", "col", "f32", kind, kind, "f32"):
-        raise slots.unsupported(instruction)
-    *factors, addend = (_items(each) for each in instruction.operands[1:])
-    kinds = [(each, "b32") for factor in factors for each in factor]
-    kinds += [(each, "f32") for each in addend]
-    sources = tuple(slots.read(each, kind, instruction) for each, kind in kinds)
-    return _of_whole_warps(slots, instruction, sources, "f32")
-
-
-def _matrix_load(slots: Slots, instruction: Instruction) -> WarpOperation:
-    """``ldmatrix`` of 8 x 8 matrices of 16-bit numbers."""
-    if not instruction.has("m8n8") or not instruction.has("b16"):
-        raise slots.unsupported(instruction)
-    address = slots.read_address(instruction.operands[1], instruction)
-    return _of_whole_warps(slots, instruction, (address,), "b32")
-
-
-def _of_whole_warps(
-    slots: Slots, instruction: Instruction, sources: tuple[Read, ...], kind: str
-) -> WarpOperation:
-    mask = slots.read(_ALL_LANES, "b32", instruction)
-    targets = _items(instruction.operands[0])
-    puts = tuple(slots.destination(each, kind, instruction) for each in targets)
-    return WarpOperation(instruction, mask, sources, puts)
-
-
-def _items(operand: Operand) -> tuple[Operand, ...]:
-    return operand.items if isinstance(operand, Vector) else (operand,)

@@ -116,8 +116,10 @@ def _report(frame: Frame, instruction: Instruction, ids: Array) -> None:
     kind, source = "uninitialised", "a variable that nothing has set"
     if special is not None:
         kind, source = "unrepeatable", f"{special}, which differs from run to run or between GPUs"
+    is_product = instruction.has("sync") and not instruction.has("store")
+    what = "what a product of matrices adds" if is_product else "the value that is written"
     frame.machine.report(
-        kind, instruction, ids, f"the value that is written follows from {source}",
+        kind, instruction, ids, f"{what} follows from {source}",
         other=getattr(instruction, "first_read", None),
     )  # fmt: skip
 

@@ -10,7 +10,8 @@ import numpy as np
 from pluginkit.ptx.code.basic_blocks import END
 from pluginkit.ptx.code.frame import Frame, broadcast
 from pluginkit.ptx.code.program import DecodedBlock
-from pluginkit.ptx.effects.synchronisation import Barrier, WarpOperation
+from pluginkit.ptx.effects.synchronisation import Barrier
+from pluginkit.ptx.effects.warp_operation import WarpOperation
 from pluginkit.ptx.machine.barriers import Barriers
 from pluginkit.ptx.machine.delayed_warps import DelayedWarps
 from pluginkit.ptx.machine.launch_state import LaunchState
@@ -213,14 +214,14 @@ class Machine:
                 masks = masks[ready]
                 frame = self.registers.fill(block, ids[ready])
             self._check_own_bit(operation, frame, masks)
-        if operation.puts:
+        if operation.is_barrier:
+            time = self.tick(operation.instruction)
+            self.order.warp_barrier(frame.ids + self.first_thread, masks, time)
+        else:
             lanes = self.registers.lanes
             if not (is_whole and run_uniform_shuffle(operation, frame, lanes)):
                 run_warp_operation(operation, frame, lanes, masks)
             self.registers.keep(block)
-        else:
-            time = self.tick(operation.instruction)
-            self.order.warp_barrier(frame.ids + self.first_thread, masks, time)
         self._jump(number, block.basic.successors[0], frame.ids)
 
     def _are_together(self, ids: Array, masks: Array) -> Array:

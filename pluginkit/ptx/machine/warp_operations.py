@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, broadcast
-from pluginkit.ptx.effects.synchronisation import WarpOperation
-from pluginkit.ptx.machine.matrices import load_matrices, multiply
+from pluginkit.ptx.effects.matrix_operations import MatrixAccess, MatrixProduct
+from pluginkit.ptx.effects.warp_operation import WarpOperation
+from pluginkit.ptx.machine.matrices import load_matrix, load_rows, multiply, store_matrix
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
@@ -221,9 +222,11 @@ def _on_matrices(
             "an operation on matrices needs all 32 lanes of a warp",
         )  # fmt: skip
         return [np.zeros(frame.size, U32) for _ in operation.puts]
-    if operation.instruction.opcode == "mma":
-        return multiply(values, operation.instruction.modifiers[-2])
-    return load_matrices(operation, frame, values[0])
+    if isinstance(operation, MatrixProduct):
+        return multiply(operation, values)
+    if isinstance(operation, MatrixAccess):
+        return (load_matrix if operation.puts else store_matrix)(operation, frame, values)
+    return load_rows(operation, frame, values)
 
 
 _OPERATIONS: dict[str, Any] = {
@@ -234,5 +237,6 @@ _OPERATIONS: dict[str, Any] = {
     "activemask": _active_mask,
     "elect": _elect,
     "mma": _on_matrices,
+    "wmma": _on_matrices,
     "ldmatrix": _on_matrices,
 }

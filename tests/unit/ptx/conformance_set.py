@@ -7,10 +7,11 @@ from tests.unit.ptx.float_cases import float_cases
 from tests.unit.ptx.flushing_cases import flushing_cases
 from tests.unit.ptx.integer_cases import integer_cases
 from tests.unit.ptx.matrix_cases import MATRIX_CASES
+from tests.unit.ptx.tensor_core_cases import TENSOR_CORE_CASES
 
 CASES = [
     *integer_cases(), *float_cases(), *conversion_cases(), *approximate_cases(), *flushing_cases(),
 ]  # fmt: skip
-CUDA_CASES = [*_THREAD_CASES, *MATRIX_CASES]
+CUDA_CASES = [*_THREAD_CASES, *MATRIX_CASES, *TENSOR_CORE_CASES]
 
 __all__ = ["CASES", "CUDA_CASES"]

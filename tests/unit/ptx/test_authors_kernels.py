@@ -71,6 +71,13 @@ def test_a_scan_of_a_block():
     assert out.tolist() == (SMALL[:120].cumsum() - SMALL[:120]).tolist()
 
 
+def test_a_product_on_tensor_cores():
+    a, b = np.random.default_rng(2).integers(-9, 10, (2, 32, 32))
+    words = np.stack([a, b.T]).astype(np.float16).reshape(-1).view(np.uint32)
+    out, _ = run("tensor_cores", 1, 128, words, 1024)
+    assert (out.view(np.float32).reshape(32, 32) * 2).tolist() == (a @ b).tolist()
+
+
 def test_a_sort_in_two_dynamic_arrays():
     out, _ = run("sort_pairs", 1, 256, IN[:250], 500, shared_bytes=256 * 6)
     assert out[:250].tolist() == sorted(IN[:250].tolist())
@@ -181,14 +188,6 @@ def _assorted(value: int) -> int:
 
 
 NOT_RUN = {
-    "mma": (
-        "",
-        'float c[4]; asm("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 '
-        '{%0, %1, %2, %3}, {%4, %5}, {%6}, {%7, %7, %7, %7};" '
-        ': "=f"(c[0]), "=f"(c[1]), "=f"(c[2]), "=f"(c[3]) : "r"(n), '
-        '"r"(n), "r"(n), "f"(0.0f)); out[0] = __float_as_uint(c[0]);',
-        "mma.sync.aligned.m16n8k4",
-    ),
     "a bulk copy": (
         "",
         "__shared__ __align__(16) unsigned tile[64]; "
