@@ -53,8 +53,8 @@ The machine misses some mistakes, and judges others differently than a GPU:
   that one that waits for a block of a later wave waits for ever. A GPU would run both at once if it
   has room; ``is_cooperative=True`` says that it does.
 - Up to 131,072 threads run at once. A block that waits for a later one beyond that waits for ever.
-- Of tensor cores ``mma.sync`` and ``wmma`` of float16, bfloat16, tf32, 8-bit integers and float64
-  are known, but not m8n8k4 of float16, sparse factors, 4 bits or fewer, fp8, and ``wgmma``.
+- Of tensor cores ``mma.sync`` and ``wmma`` of float16, bfloat16, tf32, float64, and of integers and
+  floats of 8 bits are known, but not m8n8k4 of float16, sparse factors, fewer bits, and ``wgmma``.
 - Bulk copies, mbarriers, clusters, textures and deep recursion are unknown.
 
 The package needs only numpy, and the errors of pluginkit.

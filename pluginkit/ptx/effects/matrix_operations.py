@@ -17,8 +17,10 @@ from pluginkit.ptx.text.syntax import Immediate, Instruction, Operand, Vector
 #: The types that sums may have, for each type of the factors.
 _SUMS = {
     "f16": ("f16", "f32"), "bf16": ("f32",), "tf32": ("f32",), "s8": ("s32",), "u8": ("s32",),
-    "f64": ("f64",),
+    "f64": ("f64",), "e4m3": ("f32",), "e5m2": ("f32",),
 }  # fmt: skip
+#: The types of which the factors may have one each.
+_MIXED = ({"s8", "u8"}, {"e4m3", "e5m2"})
 _TYPES = {*_SUMS, "f32", "s32"}
 _LARGE = ("m16n16k16", "m8n32k16", "m32n8k16")
 #: The shapes that the machine knows, for each type of the factors.
@@ -28,6 +30,7 @@ _SHAPES = {
         "tf32": ("m16n8k4", "m16n8k8"),
         "s8": ("m8n8k16", "m16n8k16", "m16n8k32"), "u8": ("m8n8k16", "m16n8k16", "m16n8k32"),
         "f64": ("m8n8k4", "m16n8k4", "m16n8k8", "m16n8k16"),
+        "e4m3": ("m16n8k32",), "e5m2": ("m16n8k32",),
     },
     "wmma": {
         "f16": _LARGE, "bf16": _LARGE, "tf32": ("m16n16k8",), "s8": _LARGE, "u8": _LARGE,
@@ -107,7 +110,7 @@ def _product(slots: Slots, instruction: Instruction) -> MatrixProduct:
         kinds[1:1] = ["f16", "f16"]
     result, first, second, addend = kinds if len(kinds) == 4 else [""] * 4
     rows, columns, inner = _sizes_of(slots, instruction, first)
-    is_known = second == first or {first, second} == {"s8", "u8"}
+    is_known = second == first or {first, second} in _MIXED
     if not is_known or not {result, addend} <= {*_SUMS[first]}:
         raise slots.unsupported(instruction)
     held = (

@@ -17,6 +17,7 @@ from pluginkit.ptx.effects.matrix_operations import HeldMatrix, MatrixAccess, Ma
 from pluginkit.ptx.effects.state_spaces import space_of
 from pluginkit.ptx.effects.warp_operation import WarpOperation
 from pluginkit.ptx.memory.memory_access import MemoryAccess
+from pluginkit.ptx.operations import float8
 from pluginkit.ptx.types import DTYPES, F32, F64, S8, S32, S64, U8, U16, U32, U64, Array
 
 _SIDE, _LANES = 8, 32
@@ -52,6 +53,7 @@ _KINDS = {
     "tf32": _Kind(U32, 1, lambda bits: (bits & U32.type(0xFFFFE000)).view(F32)),
     "s8": _Kind(U8, 4, lambda bits: bits.view(S8)),
     "u8": _Kind(U8, 4, lambda bits: bits),
+    **{name: _Kind(U8, 4, each.widened) for name, each in float8.FORMATS.items()},
     "f32": _Kind(U32, 1, lambda bits: bits.view(F32), _float32_bits),
     "s32": _Kind(U32, 1, lambda bits: bits.view(S32), lambda total: total.astype(S64).astype(U32)),
     "f64": _Kind(U64, 1, lambda bits: bits.view(F64), lambda total: total.view(U64)),

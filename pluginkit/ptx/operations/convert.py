@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from pluginkit.ptx import floats, nans
-from pluginkit.ptx.operations.packed import join
+from pluginkit.ptx.operations import float8
+from pluginkit.ptx.operations.packed import high, join, low
 from pluginkit.ptx.operations.registry import Compute, describes
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import DTYPES, F32, F64, UNSIGNED, ComputeFunction, Value, is_float
@@ -26,11 +27,15 @@ _WIDEN: dict[str, ComputeFunction] = {
 
 @describes("cvt")
 def convert(instruction: Instruction) -> Compute | None:
-    """``cvt`` between scalar types, and of two f32 into one packed word."""
+    """``cvt`` between scalar types, of two f32 into one register, and of pairs of 8-bit numbers."""
     types = [each for each in instruction.modifiers if each in DTYPES]
     if len(types) != 2:
         return None
     to, source = types
+    if to.removesuffix("x2") in float8.FORMATS or source.removesuffix("x2") in float8.FORMATS:
+        return _pair(instruction, to, source)
+    if instruction.has("satfinite"):
+        return None
     if to in ("f16x2", "bf16x2") and source == "f32":
         return _pack(instruction, to)
     if to == "tf32" and source == "f32":
@@ -143,9 +148,7 @@ def _float_to_float(instruction: Instruction, to: str, source: str) -> ComputeFu
             x = integral(x)
         if saturates:
             x = floats.saturate(x)
-        if instruction.has("relu"):
-            x = np.where(x > 0, x, np.where(np.isnan(x), x, x.dtype.type(0)))
-        result = narrow(x)
+        result = narrow(_positive(x, instruction.has("relu")))
         if keeps_payload:
             result = nans.converted(result, x, to)
         elif to == "f32" and not only_widens:
@@ -166,13 +169,37 @@ def _pack(instruction: Instruction, to: str) -> Compute:
     relu = instruction.has("relu")
 
     def both(upper: Value, lower: Value) -> Value:
-        parts = [lower, upper]
-        if relu:
-            zero = np.float32(0)
-            parts = [np.where(x > 0, x, np.where(np.isnan(x), x, zero)) for x in parts]
-        return join(*(narrow(x, mode) for x in parts))
+        return join(*(narrow(_positive(x, relu), mode) for x in (lower, upper)))
 
     return Compute(both, ("f32", "f32"), to)
+
+
+def _pair(instruction: Instruction, to: str, source: str) -> Compute | None:
+    """Describe conversions of pairs of 8-bit numbers: to f16x2, and from it or from two f32."""
+    relu = instruction.has("relu")
+    if to == "f16x2":
+        form = float8.FORMATS[source.removesuffix("x2")]
+
+        def widened(register: Value) -> Value:
+            upper, lower = (form.widened(bits) for bits in float8.parts(register))
+            return join(*(floats.half_from_float(_positive(x, relu)) for x in (lower, upper)))
+
+        return Compute(widened, (source,), to)
+    if to not in ("e4m3x2", "e5m2x2") or source not in ("f32", "f16x2"):
+        return None
+    into = float8.FORMATS[to.removesuffix("x2")]
+
+    def narrowed(*given: Value) -> Value:
+        if len(given) == 1:
+            given = tuple(floats.float32_from_half(part(given[0])) for part in (high, low))
+        return float8.pair(*(into.narrowed(_positive(x, relu)) for x in given))
+
+    return Compute(narrowed, ("f32", "f32") if source == "f32" else (source,), to)
+
+
+def _positive(x: Value, relu: bool) -> Value:
+    """Replace negative numbers by 0, if asked to; NaN stays."""
+    return np.where(x > 0, x, np.where(np.isnan(x), x, x.dtype.type(0))) if relu else x
 
 
 def _tf32(a: Value) -> Value:

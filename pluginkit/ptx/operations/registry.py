@@ -30,8 +30,8 @@ class Compute:
 _MODIFIERS = {
     *DTYPES,
     "rn", "rz", "rm", "rp", "rna", "rni", "rzi", "rmi", "rpi", "approx", "full", "ftz", "noftz",
-    "sat", "relu", "NaN", "abs", "xorsign", "lo", "hi", "wide", "clamp", "wrap", "l", "r",
-    "shiftamt", "f4e", "b4e", "rc8", "ecl", "ecr", "rc16", "and", "or", "xor",
+    "satfinite", "sat", "relu", "NaN", "abs", "xorsign", "lo", "hi", "wide", "clamp", "wrap", "l",
+    "r", "shiftamt", "f4e", "b4e", "rc8", "ecl", "ecr", "rc16", "and", "or", "xor",
     "eq", "ne", "lt", "le", "gt", "ge", "ls", "hs", "equ", "neu", "ltu", "leu", "gtu", "geu",
     "num", "nan", "finite", "infinite", "number", "notanumber", "normal", "subnormal",
 }  # fmt: skip

@@ -1,6 +1,8 @@
 """Conversions from and to floating-point numbers, by fractions."""
 
+from bisect import bisect
 from fractions import Fraction
+from itertools import pairwise
 
 from tests.unit.ptx import exact_floats as exact
 from tests.unit.ptx.exact_floats import FORMATS, NAN, nan_of, with_flushing
@@ -29,6 +31,8 @@ def between_floats():
             yield _made_integral(direction, kind)
     for kind in ("f16", "bf16"):
         yield _packed_from_two(kind)
+    for kind in EIGHT_BITS:
+        yield from _pairs(kind)
 
 
 def _converted(name, to, source, mode, *, flushes_to=False, flushes_from=False):
@@ -122,6 +126,75 @@ def _packed_from_two(kind):
         f"cvt.rn.{kind}x2.f32 {{d}}, {{a}}, {{b}};", ("f32", "f32"), f"{kind}x2",
         rows(edges(form), edges(form)), lambda a, b: half(a) << 16 | half(b),
     )  # fmt: skip
+
+
+#: Of formats of 8 bits the exponent, the mantissa, the bias, and the largest number.
+EIGHT_BITS = {"e4m3": (4, 3, 7, Fraction(448)), "e5m2": (5, 2, 15, Fraction(57344))}
+
+
+def _pairs(kind):
+    _, mantissa_bits, bias, largest = EIGHT_BITS[kind]
+
+    def value(byte):
+        exponent, mantissa = divmod(byte & 0x7F, 1 << mantissa_bits)
+        mantissa += (1 << mantissa_bits) * (exponent > 0)
+        number = mantissa * Fraction(2) ** (max(exponent, 1) - bias - mantissa_bits)
+        return -number if byte & 0x80 else number
+
+    numbers = [(value(byte), byte) for byte in range(128) if value(byte) <= largest]
+
+    def narrowed(form, a, relu=False):
+        """The byte of the nearest number; of two that are as near the even one."""
+        if form.is_nan(a):
+            return 0x7F
+        is_negative = form.is_negative(a)
+        if is_negative and relu:
+            return 0
+        wanted = largest if form.is_infinite(a) else abs(form.value(a))
+        at = bisect(numbers, (wanted, 256))
+        near = numbers[at - 1 : at + 1]
+        _, _, byte = min((abs(wanted - number), byte % 2, byte) for number, byte in near)
+        return byte | 0x80 * is_negative
+
+    def widened(byte, relu=False):
+        into, magnitude = FORMATS["f16"], byte & 0x7F
+        is_negative = bool(byte & 0x80)
+        if abs(value(byte)) > largest:
+            is_infinite = kind == "e5m2" and magnitude == 0x7C
+            if not is_infinite:
+                return NAN["f16"]
+            return 0 if relu and is_negative else into.infinity | into.sign * is_negative
+        return 0 if relu and is_negative else into.rounded(value(byte), "rn", is_negative)
+
+    def near(form):
+        """Numbers of the format, those halfway between, and their neighbours."""
+        middles = [(a + b) / 2 for (a, _), (b, _) in pairwise(numbers)]
+        chosen = [*(number for number, _ in numbers[:20]), *middles[:20], *middles[-3:], largest]
+        bits = {form.rounded(number) + step for number in chosen for step in (-1, 0, 1)}
+        return sorted({max(each, 0) for each in bits} | {form.sign | form.rounded(chosen[3])})
+
+    single, half = FORMATS["f32"], FORMATS["f16"]
+    given = (*near(single), *edges(single))
+    both = tuple(zip(given, reversed(given), strict=True))
+    for relu in ("", ".relu"):
+        is_relu = bool(relu)
+        yield InstructionCase(
+            f"cvt.rn.satfinite{relu}.{kind}x2.f32 {{d}}, {{a}}, {{b}};", ("f32", "f32"),
+            f"{kind}x2", both,
+            lambda a, b, relu=is_relu: narrowed(single, a, relu) << 8 | narrowed(single, b, relu),
+        )  # fmt: skip
+        halves = (*near(half), *edges(half))
+        words = tuple((a << 16 | b,) for a, b in zip(halves, reversed(halves), strict=True))
+        yield InstructionCase(
+            f"cvt.rn.satfinite{relu}.{kind}x2.f16x2 {{d}}, {{a}};", ("f16x2",), f"{kind}x2", words,
+            lambda a, relu=is_relu: narrowed(half, a >> 16, relu) << 8
+            | narrowed(half, a & 0xFFFF, relu),
+        )  # fmt: skip
+        yield InstructionCase(
+            f"cvt.rn{relu}.f16x2.{kind}x2 {{d}}, {{a}};", (f"{kind}x2",), "f16x2",
+            tuple((byte << 8 | 255 - byte,) for byte in range(256)),
+            lambda a, relu=is_relu: widened(a >> 8, relu) << 16 | widened(a & 0xFF, relu),
+        )  # fmt: skip
 
 
 def to_integers():

@@ -7,6 +7,7 @@ however they are ordered.
 
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
 
 from tests.unit.ptx.cuda_cases import CudaCase
@@ -22,8 +23,21 @@ BITS = {
     "f32": lambda numbers: numbers.astype(np.float32),
     "s32": lambda numbers: numbers.astype(np.int32),
     "f64": lambda numbers: numbers.astype(np.float64),
+    "e4m3": lambda numbers: numbers.astype(ml_dtypes.float8_e4m3fn),
+    "e5m2": lambda numbers: numbers.astype(ml_dtypes.float8_e5m2),
 }
-SIZES = {"f16": 2, "bf16": 2, "tf32": 4, "s8": 1, "u8": 1, "f32": 4, "s32": 4, "f64": 8}
+SIZES = {
+    "f16": 2,
+    "bf16": 2,
+    "tf32": 4,
+    "s8": 1,
+    "u8": 1,
+    "f32": 4,
+    "s32": 4,
+    "f64": 8,
+    "e4m3": 1,
+    "e5m2": 1,
+}
 #: The type of a register in C++, and its letter in inline PTX.
 REGISTERS = {"f32": ("float", "f"), "s32": ("int", "r"), "f64": ("double", "d")}
 
@@ -47,7 +61,8 @@ class Product:
         """a, b and c; of a product that saturates, c has numbers near the ends."""
         found = []
         for shape, kind in zip(self.shapes[:3], self.kinds[:3], strict=True):
-            numbers = rng.integers(0 if kind == "u8" else -9, 10, shape)
+            largest = 4 if kind == "e5m2" else 9  # of which it has all integers
+            numbers = rng.integers(0 if kind == "u8" else -largest, largest + 1, shape)
             if self.flag == "satfinite" and len(found) == 2:
                 numbers = np.where(numbers > 0, 2**31 - 1 - numbers, -(2**31) - numbers)
             found.append(numbers)
@@ -230,5 +245,7 @@ MMA = [
     Product("mma", (16, 8, 4), _alike("f64", "f64")),
     Product("mma", (16, 8, 8), _alike("f64", "f64")),
     Product("mma", (16, 8, 16), _alike("f64", "f64")),
+    Product("mma", (16, 8, 32), _alike("e4m3", "f32")),
+    Product("mma", (16, 8, 32), ("e5m2", "e4m3", "f32", "f32")),
 ]
 TENSOR_CORE_CASES = [case_of("products_by_wmma", WMMA), case_of("products_by_mma", MMA)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -76,6 +77,14 @@ def test_a_product_on_tensor_cores():
     words = np.stack([a, b.T]).astype(np.float16).reshape(-1).view(np.uint32)
     out, _ = run("tensor_cores", 1, 128, words, 1024)
     assert (out.view(np.float32).reshape(32, 32) * 2).tolist() == (a @ b).tolist()
+
+
+def test_numbers_of_eight_bits():
+    x = np.random.default_rng(4).normal(size=(2, 64)).astype(np.float32) * 100
+    out, _ = run("eight_bits", 1, 64, x.view(np.uint32).reshape(-1), 64)
+    halves = [each.astype(np.float16).astype(ml_dtypes.float8_e4m3fn) for each in x]
+    sums = sum(half.astype(np.float32) for half in halves)
+    assert out.view(np.float32).tolist() == sums.tolist()
 
 
 def test_a_sort_in_two_dynamic_arrays():
@@ -213,11 +222,11 @@ NOT_RUN = {
         "out[0] = tex1Dfetch<int>((cudaTextureObject_t)in, 0);",
         "tex.1d.v4.s32.s32",
     ),
-    "fp8": (
+    "a type of 4 bits": (
         "",
-        'unsigned short r; asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(r) '
-        ': "f"((float)n), "f"(2.0f)); out[0] = r;',
-        "cvt.rn.satfinite.e4m3x2.f32",
+        'unsigned short r; asm("{ .reg .b8 two; cvt.rn.satfinite.e2m1x2.f32 two, %1, %2; "'
+        '"cvt.u16.u8 %0, two; }" : "=h"(r) : "f"((float)n), "f"(2.0f)); out[0] = r;',
+        "cvt.rn.satfinite.e2m1x2.f32",
     ),
 }
 
