@@ -1,4 +1,4 @@
-"""Store the condition of a Loop that leaves it out."""
+"""Store the condition of a Loop that leaves it out, and a count that TensorRT takes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
+import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, Scope, place_of
+from pluginkit.onnx import Change, GraphIndex, GraphRewrite, Graphs, Op, Scope, is_op, place_of
 
 
 class StoreLoopCondition(GraphRewrite):
@@ -31,3 +32,29 @@ class StoreLoopCondition(GraphRewrite):
             stored = onnx.numpy_helper.from_array(np.array(True), node.input[1])
             graph.initializer.append(stored)
             yield place_of(scope, node), ("Loop",)
+
+
+class StoreLoopCount(GraphRewrite):
+    """Loop(n, condition, state) -> Loop(0, condition, state), n stored and negative.
+
+    ONNX runs such a Loop as often as one of 0. TensorRT takes n for the length of what the Loop
+    collects, and refuses it: "axis 0 with inherently negative length".
+    """
+
+    pattern = Op("Loop")
+    order = -2
+
+    def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
+        index = GraphIndex(scope)
+        for node in index.nodes:
+            if not is_op(node, "Loop") or not node.input[0]:
+                continue
+            stored = index.constant(node.input[0])
+            if stored is None or (onnx.numpy_helper.to_array(stored) >= 0).all():
+                continue
+            zero = onnx.numpy_helper.from_array(np.zeros(tuple(stored.dims), np.int64))
+            node.input[0] = graphs.names.new_value(f"{node.input[0]}_zero")
+            constant = onnx.helper.make_node("Constant", [], [node.input[0]], value=zero)
+            scope.graph.node.insert(0, constant)
+            yield place_of(scope, node), ("Loop",)
+            return  # the driver asks again

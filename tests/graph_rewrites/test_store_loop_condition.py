@@ -1,10 +1,10 @@
-"""A Loop gets the condition that it leaves out, in bodies too."""
+"""A Loop gets the condition that it leaves out, in bodies too, and 0 for a negative count."""
 
 import numpy as np
 import onnx
 from onnx import helper
 
-from pluginkit.graph_rewrites.store_loop_condition import StoreLoopCondition
+from pluginkit.graph_rewrites.store_loop_condition import StoreLoopCondition, StoreLoopCount
 from pluginkit.onnx.model.graphs import scopes
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.carried_models import body, model_of
@@ -24,9 +24,9 @@ def _loop(condition, output, inside=()):
     return helper.make_node("Loop", ["count", condition, "x"], [output], body=inner)
 
 
-def _model(nodes):
+def _model(nodes, count=2):
     return model_of(
-        nodes, {"x": X}, {"y": ("float32", [3])}, {"count": np.int64(2), "c": np.array(True)}
+        nodes, {"x": X}, {"y": ("float32", [3])}, {"count": np.int64(count), "c": np.array(True)}
     )
 
 
@@ -46,3 +46,15 @@ def test_a_loop_with_a_condition_is_left():
     result = rewrite_model(model, [StoreLoopCondition])
     assert result.applied == []
     assert result.model == model
+
+
+def test_a_negative_count_becomes_0_and_twice_changes_nothing():
+    model = _model([_loop("c", "y")], count=-2)
+    result = rewrite_model(model, [StoreLoopCount])
+    assert [each.rewrite for each in result.applied] == ["StoreLoopCount"]
+    np.testing.assert_array_equal(run(result.model, {"x": X})[0], X)
+    assert rewrite_model(result.model, [StoreLoopCount]).applied == []
+
+
+def test_a_count_that_is_not_negative_is_left():
+    assert rewrite_model(_model([_loop("c", "y")]), [StoreLoopCount]).applied == []

@@ -15,6 +15,13 @@ _FOREIGN = (
     "the model before that; or an exporter left a function of its framework as it is, as tf2onnx "
     "does: write it with other functions before the export, or begin a plugin."
 )
+#: In small letters, as functions are named.
+_FUNCTION = (
+    "ONNX has none either: torch.onnx.export(dynamo=False) with an operator_export_type keeps such "
+    "functions of PyTorch, in the domain org.pytorch.aten. Export with dynamo=True, which spells "
+    "most of them out, or write it with other functions before the export. If it is an operator of "
+    "your own, begin a plugin."
+)
 _TYPE = "TensorRT has no {op} of {0}. Cast to float32 before it, and back after it."
 #: TensorRT's words about a node, and what they mean; a number stands for a group of the pattern.
 _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -90,7 +97,8 @@ def in_onnx_terms(op_type: str, words: str) -> str:
     for pattern, meaning in _MEANINGS:
         found = pattern.search(words)
         if found:
-            origin = _OWN if op_type and onnx.defs.has(op_type) else _FOREIGN
+            foreign = _FUNCTION if op_type.islower() else _FOREIGN
+            origin = _OWN if op_type and onnx.defs.has(op_type) else foreign
             name = op_type or "such operator"
             said = meaning.format(*found.groups(), op=name, origin=origin)
             return f"{said}\nTensorRT said: {words}"

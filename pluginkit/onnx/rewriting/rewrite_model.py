@@ -44,6 +44,7 @@ from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.onnx.rewriting.rewrite_outcomes import AppliedRewrite, RefusedRewrite
 from pluginkit.onnx.rewriting.rewrite_passes import RewritePasses
 from pluginkit.onnx.rewriting.scope_edit import set_nodes
+from pluginkit.onnx.rewriting.shadowed_initializers import drop_shadowed_initializers
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,7 @@ def _repair(model: onnx.ModelProto, extents: Extents) -> bool:
     """
     store_external_constants(model)
     drop_last_empty_inputs(model)
+    drop_shadowed_initializers(model)
     fix_sizes(model, extents)
     may_be_wrong = correct_annotations(model)
     copy_passed_through(model)

@@ -34,6 +34,14 @@ def test_a_long_cell_is_folded_not_cut(capsys: pytest.CaptureFixture[str]) -> No
     assert name in "".join(words)
 
 
+def test_columns_without_names_have_no_head(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("t", ("", ""), [("a", "b")])
+    title, *_, row, last = capsys.readouterr().out.splitlines()
+    assert (title, row.split(), last.strip()) == ("t", ["a", "b"], "")
+    print_table("t", ("", ""), [("a", "b")])
+    assert "\u2500" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("1", 1), ("512M", 2**29), ("2g", 2**31), ("16K", 2**14)]
 )

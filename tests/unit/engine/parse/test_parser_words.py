@@ -71,6 +71,7 @@ def test_words_that_nobody_knows_stay_as_they_are():
     [
         ("CumProd", "pluginkit spells out some of its forms, or has a plugin for them"),
         ("BiasDropout", "ONNX has none either: ONNX Runtime's optimizer has fused nodes"),
+        ("linalg_qr", "ONNX has none either: torch.onnx.export(dynamo=False) with an operator_exp"),
     ],
 )
 def test_an_operator_that_tensorrt_lacks_is_one_of_onnx_or_not(op_type, origin):
