@@ -48,7 +48,7 @@ def print_line(text: str, *, stderr: bool = False) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table to stdout; long cells are folded, never cut. Columns without names have no head."""
+    """Print a table to stdout. Long cells are folded, never cut; nameless columns have no head."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
