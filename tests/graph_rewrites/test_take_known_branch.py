@@ -54,8 +54,9 @@ def taken(model, **options):
     return result.model
 
 
-def test_a_squeeze_of_a_known_axis():
-    model = model_of(SQUEEZE.replace("AT", "1"))
+@pytest.mark.parametrize("at", ["1", "-2"])
+def test_a_squeeze_of_a_known_axis(at):
+    model = model_of(SQUEEZE.replace("AT", at))
     result = taken(model)
     assert op_types(result) == ["Constant", "Squeeze"]
     assert list(result.graph.node[-1].output) == ["y"]
@@ -103,6 +104,13 @@ def test_arithmetic_of_sizes():
     assert op_types(taken(model, shapes=rows(x="9,9,20", z="1,1,9"))) == ["Relu"]
     shapes = rows(x="9,9,20", z="1,1,11")
     assert rewrite_model(model, [TakeKnownBranch], shapes=shapes).applied == []
+
+
+def test_a_product_of_what_may_be_negative_is_unknown():
+    """(N - 8)^2 > 8 holds at both ends of N, and not between them."""
+    condition = "e = Sub(n, limit) total = Mul(e, e) c = Greater(total, limit)"
+    model = model_of(SIZES.replace("c = CONDITION", condition))
+    assert rewrite_model(model, [TakeKnownBranch], shapes=rows(x="1,1,30")).applied == []
 
 
 #: What is left of x after a convolution is squeezed if that is one element.

@@ -31,8 +31,7 @@ _LARGEST = 256
 _ANY_SIZE = (0, 2**31 - 1)
 #: No sum of two numbers up to this one overflows.
 _MOST = 2**61
-#: Operators that give greater numbers for greater inputs, or only move them. Where they multiply,
-#: the inputs must not be negative.
+#: Operators that give greater numbers for greater inputs, or only move them.
 _RISING = frozenset(
     {
         *("Add", "And", "Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Max", "Min"),
@@ -40,6 +39,8 @@ _RISING = frozenset(
         *("Squeeze", "Tile", "Transpose", "Unsqueeze"),
     }
 )
+#: Of these, those that do so only if no input is negative.
+_RISING_FROM_0 = frozenset({"Cast", "Mul", "ReduceProd"})
 #: Operators whose further inputs are no numbers to compute with, and must be known.
 _FIRST_ONLY = frozenset(
     {
@@ -249,10 +250,11 @@ class KnownValues:
         if op_type == "Sub":
             one, other = ranges
             return _range(one.low - other.high, one.high - other.low)
-        is_rising = op_type in _RISING and all((each.low >= 0).all() for each in ranges)
-        if not is_rising or (
+        if op_type not in _RISING or (
             op_type in _FIRST_ONLY and not all(each.is_exact for each in ranges[1:])
         ):
+            return None
+        if op_type in _RISING_FROM_0 and any((each.low < 0).any() for each in ranges):
             return None
         if op_type in ("Mul", "ReduceProd"):
             largest = [float(np.prod(np.maximum(each.high, 1.0))) for each in ranges]
