@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pluginkit.graph_rewrites._aten import ATEN, argument, unstored
-from pluginkit.onnx import INTEGERS, Match, NodeInput, Op, Replacement, Rewrite
+from pluginkit.onnx import FLOATS, INTEGERS, Match, NodeInput, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -100,6 +100,32 @@ class ExpandAtenDiagonal(Rewrite):
         moved = new.add("Transpose", x, perm=order)
         flat = new.add("Reshape", moved, np.array([0] * (rank - 2) + [-1]))
         return new.end("Gather", flat, at, axis=rank - 2)
+
+
+class ExpandAtenLogDeterminant(Rewrite):
+    """torch.linalg.slogdet(x) -> sign(d), log(abs(d)) + sum(log(n)), d = Det(x / n).
+
+    n is the norm of each row times 0.78, with which matrices of normal numbers have determinants
+    near 1: those of the whole numbers overflow from about 50 rows on.
+    """
+
+    pattern = Op(("slogdet", "linalg_slogdet"), "x", domain=ATEN)
+
+    def check(self, match: Match, x: gs.Tensor) -> str | None:
+        if match.onnx_opset < 13:
+            return f"its ONNX operators need opset 13; the model has {match.onnx_opset}"
+        return match.dtype_problem(FLOATS, x)
+
+    def rewrite(self, match: Match, x: gs.Tensor) -> list[gs.Node]:
+        new, dtype = Replacement(match), match.dtype(x)
+        zero, one, part = (new.cast(np.float32(each), dtype) for each in (0, 1, np.exp(-0.25)))
+        norm = new.add("Mul", new.reduce("ReduceL2", x, [-1], keepdims=True), part)
+        norm = new.add("Where", new.add("Equal", norm, zero), one, norm)
+        determinant = new.add("Det", new.add("Div", x, norm))
+        new.into(match.outputs[:1], "Sign", determinant)
+        logarithms = new.reduce("ReduceSum", new.add("Log", norm), [-2, -1])
+        rest = new.add("Log", new.add("Abs", determinant))
+        return new.into(match.outputs[1:2], "Add", rest, logarithms)
 
 
 def _problem(match: Match, x: gs.Tensor, arguments: list[int | None]) -> str | None:

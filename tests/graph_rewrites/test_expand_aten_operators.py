@@ -7,9 +7,12 @@ from onnx import TensorProto
 from pluginkit.graph_rewrites.expand_aten_operators import (
     ExpandAtenDiagEmbed,
     ExpandAtenDiagonal,
+    ExpandAtenLogDeterminant,
     RenameAtenBitwise,
 )
+from pluginkit.graph_rewrites.expand_det import ExpandDet
 from pluginkit.graph_rewrites.replace_cum_prod import ReplaceAtenCumProd
+from pluginkit.graph_rewrites.replace_linear_algebra import ReplaceDet
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_model
 from tests.graph_rewrites.aten_models import aten_model
@@ -46,6 +49,21 @@ def test_a_vector_becomes_a_diagonal(axes, offset, dims, tmp_path):
 def test_a_diagonal_is_taken(axes, offset, dims, tmp_path):
     got = computed(tmp_path, "linalg_diagonal", {"x": X}, "x", offset, *axes, rank=2, dims=dims)
     np.testing.assert_array_equal(got, np.diagonal(X, offset, *axes))
+
+
+@pytest.mark.parametrize("op", ["slogdet", "linalg_slogdet"])
+@pytest.mark.parametrize("size", [1, 3, 40, 120])
+def test_the_logarithm_of_a_determinant(op, size, tmp_path):
+    x = normal(3, size, size)
+    x[1, 0] = 0
+    x[2] *= 1000
+    outputs = {"sign": (FLOAT, [None]), "y": (FLOAT, [None])}
+    model = aten_model(op, {"x": x}, "x", outputs=outputs)
+    result = rewrite_model(model, [ExpandAtenLogDeterminant, ReplaceDet, ExpandDet])
+    got = run_model(result.model, {"x": x}, result.plugins, base_dir=tmp_path)
+    sign, logarithm = np.linalg.slogdet(x.astype(float))
+    np.testing.assert_array_equal(got["sign"], sign)
+    np.testing.assert_allclose(got["y"], logarithm, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

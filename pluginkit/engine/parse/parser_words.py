@@ -19,7 +19,7 @@ _FOREIGN = (
 _FUNCTION = (
     "ONNX has none either: torch.onnx.export(dynamo=False) with an operator_export_type keeps such "
     "functions of PyTorch, in the domain org.pytorch.aten. Export with dynamo=True, which spells "
-    "most of them out, or write it with other functions before the export. If it is an operator of "
+    "some of them out, or write it with other functions before the export. If it is an operator of "
     "your own, begin a plugin."
 )
 _TYPE = "TensorRT has no {op} of {0}. Cast to float32 before it, and back after it."
