@@ -101,7 +101,8 @@ class ExpandQLinearUnary(Rewrite):
     """com.microsoft.QLinearSigmoid(x) -> QuantizeLinear(Sigmoid(DequantizeLinear(x))).
 
     It also matches LeakyRelu, Softmax, ReduceMean, AveragePool and GlobalAveragePool; pools may
-    have their channels last. To an average ONNX Runtime adds the zero point before it rounds.
+    have their channels last. To an average ONNX Runtime adds the zero point before it rounds. The
+    scale of a softmax it takes for 1 / floor(1 / scale): steps of 1 / 255 become 1 / 254.
     """
 
     pattern = Op(
@@ -141,7 +142,17 @@ class ExpandQLinearUnary(Rewrite):
         if match.proto.op_type == "QLinearAveragePool":
             quotient = new.add("Div", value, single(new, match, y_scale))
             return round_shifted(new, match, quotient, single(new, match, y_zero), match.dtype(x))
-        return quantize(new, match, value, y_scale, y_zero, match.dtype(x))
+        is_softmax = match.proto.op_type == "QLinearSoftmax"
+        scale = _of_whole_steps(new, match, y_scale) if is_softmax else y_scale
+        return quantize(new, match, value, scale, y_zero, match.dtype(x))
+
+
+def _of_whole_steps(new: Replacement, match: Match, scale: gs.Tensor) -> NodeInput:
+    """Return a scale of which a whole number is 1."""
+    stored, one = match.constant(scale), np.float32(1)
+    if stored is None:
+        return new.add("Div", one, new.add("Floor", new.add("Div", one, scale)))
+    return one / np.floor(one / np.asarray(stored, np.float32))
 
 
 def _made(new: Replacement, match: Match, value: NodeInput) -> gs.Variable:

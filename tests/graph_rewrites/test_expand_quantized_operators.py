@@ -124,6 +124,16 @@ def test_functions_of_one_input(op_type, scale, attributes, dtype, of_x, _, of_y
     assert_spelled_out(model, feeds_of(model, inputs), rewrites, units=1)
 
 
+@pytest.mark.parametrize("is_stored", [True, False])
+@pytest.mark.parametrize(("dtype", "zero"), [(np.uint8, 3), (np.int8, -128)])
+def test_a_softmax_has_a_whole_number_of_steps(dtype, zero, is_stored):
+    inputs = quantized("x", dtype, (64, 7), 0.03, 5) | target(dtype, 1 / 255, zero)
+    stored = [name for name in inputs if name != "x" and (is_stored or name != "y_scale")]
+    model = microsoft_model("QLinearSoftmax", inputs, {"y": (dtype, 2)}, stored=stored, axis=-1)
+    model.graph.node[0].attribute.add(name="opset", type=2, i=13)
+    assert_spelled_out(model, feeds_of(model, inputs), [ExpandQLinearUnary, *QUANTIZATION])
+
+
 @pytest.mark.parametrize("axis", [0, 1, -2])
 def test_a_softmax_of_earlier_opsets_is_over_several_axes(axis):
     inputs = quantized("x", np.uint8, (2, 3, 4), 0.05, 3) | target(np.uint8, 1 / 256, 0)
