@@ -146,10 +146,10 @@ def _reason_beyond_plugins(node: onnx.NodeProto, strings: set[str], flavour: str
     is_sequence = flavour == "tensorrt_rtx" and node.op_type in _SEQUENCES
     if is_sequence and is_op(node, node.op_type):
         return _NO_SEQUENCES
-    return _onnxruntime_only(node)
+    return onnxruntime_only(node)
 
 
-def _onnxruntime_only(node: onnx.NodeProto) -> str | None:
+def onnxruntime_only(node: onnx.NodeProto) -> str | None:
     """Return why only ONNX Runtime computes a node that it has made, and a way on."""
     keys = (node.domain, ""), (node.domain, node.op_type)
     return next((_ONNXRUNTIME_ONLY[key] for key in keys if key in _ONNXRUNTIME_ONLY), None)

@@ -15,6 +15,7 @@ import onnx.defs
 import onnx.helper
 
 from pluginkit.engine.parse.foreign_operators import foreign_operators
+from pluginkit.engine.parse.known_failures import onnxruntime_only
 from pluginkit.errors import ModelError
 from pluginkit.onnx.inference.annotations import type_by_schema
 from pluginkit.onnx.inference.element_types import dtype_of_elem_type
@@ -133,7 +134,10 @@ def _refuse_foreign(model: onnx.ModelProto) -> None:
             "PK466",
             f"{describe(node)} {problem}; expected an operator of ONNX, or a plugin.",
             where=scope.path,
-            fix="if it is ONNX's, give the node the domain ''; if not, begin a plugin of another "
+            cause=onnxruntime_only(node),
+            fix="export the model again as the cause says."
+            if onnxruntime_only(node)
+            else "if it is ONNX's, give the node the domain ''; if not, begin a plugin of another "
             "name, and its rewrite, with pluginkit new NAME --from MODEL:NODE.",
         )
 

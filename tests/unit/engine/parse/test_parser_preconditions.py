@@ -197,6 +197,13 @@ def test_an_operator_of_another_domain_that_has_the_name_of_one_of_onnx_is_refus
     assert "and takes it for ONNX's Softmax" in str(caught.value)
 
 
+def test_an_operator_in_the_layout_of_a_cpu_is_refused_with_what_made_it():
+    made = model(node("Conv", "x", "x", domain="com.microsoft.nchwc"), X)
+    with pytest.raises(ModelError, match="PK466") as caught:
+        check_operators(made)
+    assert "save it with ORT_ENABLE_EXTENDED" in str(caught.value)
+
+
 @pytest.mark.parametrize("domain", ["ai.onnx", "com.microsoft", "fn"])
 def test_operators_of_domains_that_the_parser_means_and_calls_of_functions_pass(domain):
     made = model(node("Softmax", "x", domain=domain, axis=0), X)
