@@ -143,7 +143,7 @@ _COMPLAINTS = (
         "ReplaceEveryGridSample",
     ),
     _KnownComplaint(
-        r"scatter_elements\([\s\S]*of indices \(\d+\) must be less",
+        r"scatter_elements\([\s\S]*of indices \([^)]*\) must be less",
         lambda node, _: node.op_type in ("Scatter", "ScatterElements"),
         "TensorRT has no ScatterElements with more indices than elements.",
         "build with --with ReplaceEveryScatterElements.",

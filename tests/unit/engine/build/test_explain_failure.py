@@ -124,6 +124,13 @@ SCATTERED = """<ir_version: 9, opset_import: ["" : 20]>
             "ReplaceEveryScatterElements",
             "more indices than elements",
         ),
+        (
+            SCATTERED,
+            "f32[1] = scatter_elements(/x, /at, /u), axis=0\nError is:\nThe extent of dimension i "
+            "(0) of indices (__mye3129_proxy={min=4, max=36}) must be less than or equal to)",
+            "ReplaceEveryScatterElements",
+            "more indices than elements",
+        ),
     ],
 )
 def test_nodes_that_break_the_builder_have_a_way_on(text, words, rewrite, cause):
