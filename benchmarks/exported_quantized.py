@@ -210,6 +210,15 @@ def _optimized(level: str, plain: Path, path: Path, inputs: dict[str, Any]) -> N
     onnxruntime.InferenceSession(plain, options, providers=["CPUExecutionProvider"])
 
 
+def _optimized_static(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
+    quantized = path.with_name(f"{path.stem}.quantized")
+    try:
+        _static(plain, quantized, inputs)
+        _optimized("ORT_ENABLE_EXTENDED", quantized, path, inputs)
+    finally:
+        quantized.unlink(missing_ok=True)
+
+
 def _optimized_transformer(plain: Path, path: Path, inputs: dict[str, Any]) -> None:
     from onnxruntime.transformers.optimizer import optimize_model
 
@@ -237,6 +246,7 @@ _CHANGES = {
     "half": _half,
 }
 _CHANGES_OF_TOKENS = {
+    "optimized_static_qdq": _optimized_static,
     "four_bits_in_qdq": _four_bits_in_qdq,
     "four_bit_floats": partial(_four_bit_floats, 0),
     "four_bit_normal_floats": partial(_four_bit_floats, 1),
