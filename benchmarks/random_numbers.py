@@ -23,7 +23,7 @@ from pluginkit.plugins.random_numbers import RandomNumbers
 
 #: How many numbers.
 CASES = {"a layer": 2**23, "odd": 2**20 + 3, "few": 1000}
-HOSTILE = {"many": 2**26, "one": 1, "odd and few": 100_003}
+HOSTILE = {"many": 2**26, "one": 1, "odd and few": 100_003, "fewer": 11_183}
 OFFSET = 0.5
 
 

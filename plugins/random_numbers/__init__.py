@@ -25,9 +25,9 @@ from pluginkit import (
 )
 from pluginkit.plugins.random_numbers.reference import Distribution, random_numbers
 
-_THREADS = 256
-#: How many vectors of four numbers a thread makes.
-_VECTORS = 4
+_THREADS = 128
+#: How many vectors of four numbers a thread makes: of fewer numbers than the last one, one.
+_VECTORS, _FEW = 4, 2**19
 
 
 class RandomNumbers(Plugin):
@@ -63,8 +63,9 @@ class RandomNumbers(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "random_numbers<Distribution::{distribution}>",
-        defines={"Distribution": Distribution, "THREADS": _THREADS, "VECTORS": _VECTORS},
+        "random_numbers<Distribution::{distribution}, {VECTORS}, {SEEDED}>",
+        {"VECTORS": (1, _VECTORS), "SEEDED": (False, True)},
+        defines={"Distribution": Distribution, "THREADS": _THREADS},
     )
 
     def check(self, affine: TensorDesc, count: TensorDesc) -> None:
@@ -79,12 +80,14 @@ class RandomNumbers(Plugin):
     def launches(self, affine: TensorDesc, count: TensorDesc, y: TensorDesc) -> Launch:
         """Return one launch; each thread makes a few vectors of four numbers."""
         numbers = known(y.size)
+        vectors = 1 if numbers < _FEW else _VECTORS
         seed = 0 if self.seed is None else self.seed
         return Launch(
             self.kernel,
-            grid=ceil_div(numbers, _THREADS * _VECTORS * 4),
+            grid=ceil_div(numbers, _THREADS * vectors * 4),
             block=_THREADS,
-            args=(y, affine, int64(numbers), int64(seed), self.seed is not None),
+            args=(y, affine, int64(numbers), int64(seed)),
+            constants={"VECTORS": vectors, "SEEDED": self.seed is not None},
         )
 
     def reference(self, affine: np.ndarray, count: np.ndarray) -> np.ndarray:

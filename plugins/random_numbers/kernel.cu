@@ -7,7 +7,7 @@
 
 #include "philox.cuh"
 
-using pluginkit::Distribution, pluginkit::THREADS, pluginkit::VECTORS;  // from __init__.py
+using pluginkit::Distribution, pluginkit::THREADS;  // from __init__.py
 
 __device__ unsigned long long tickets;
 
@@ -50,16 +50,20 @@ __device__ __forceinline__ float placed(float number, float scale, float offset)
     return __fadd_rn(__fmul_rn(number, scale), offset);
 }
 
-template <Distribution D>
+// VECTORS: of a thread. SEEDED: whether the key is the seed.
+template <Distribution D, int VECTORS, bool SEEDED>
 __global__ void __launch_bounds__(THREADS)
-    random_numbers(float* __restrict__ y, const float* __restrict__ affine, long long count, long long seed,
-                   bool is_seeded) {
-    __shared__ unsigned long long ticket, key;
-    if (threadIdx.x == 0) {
-        ticket = is_seeded ? 0 : atomicAdd(&tickets, 1ULL);
-        key = is_seeded ? static_cast<unsigned long long>(seed) : fresh_key();
+    random_numbers(float* __restrict__ y, const float* __restrict__ affine, long long count, long long seed) {
+    unsigned long long ticket = 0, key = seed;
+    if constexpr (!SEEDED) {
+        __shared__ unsigned long long fresh[2];
+        if (threadIdx.x == 0) {
+            ticket = atomicAdd(&tickets, 1ULL), key = fresh_key();
+            fresh[0] = ticket, fresh[1] = key;
+        }
+        __syncthreads();
+        ticket = fresh[0], key = fresh[1];
     }
-    __syncthreads();
     const float scale = affine[0], offset = affine[1];
     const long long first = static_cast<long long>(blockIdx.x) * (THREADS * VECTORS) + threadIdx.x;
 #pragma unroll

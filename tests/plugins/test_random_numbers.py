@@ -5,6 +5,7 @@ import pytest
 
 from pluginkit.contract import calls
 from pluginkit.device.ptx_device import PtxDevice
+from pluginkit.plugins import random_numbers
 from pluginkit.plugins.random_numbers import RandomNumbers
 from pluginkit.plugins.random_numbers.reference import philox
 from pluginkit.testing import run_kernels
@@ -116,6 +117,27 @@ def test_without_a_seed_no_two_runs_on_a_device_give_the_same():
 def test_numbers_are_multiplied_and_added_to():
     given = drawn(7, seed=1)
     np.testing.assert_array_equal(drawn(7, seed=1, affine=(4, -2)), given * 4 - np.float32(2))
+
+
+@pytest.mark.parametrize("seed", [3, None])
+@pytest.mark.parametrize("count", [2048, 5003])
+def test_threads_that_make_many_numbers_make_those_of_threads_that_make_four(
+    monkeypatch, count, seed
+):
+    numbers = drawn(count, seed=seed)
+    monkeypatch.setattr(random_numbers, "_FEW", 0)
+    many = drawn(count, seed=seed)
+    if seed is None:
+        assert len(np.unique(many)) > count - 13
+    else:
+        np.testing.assert_array_equal(many, numbers)
+
+
+def test_few_numbers_have_a_thread_for_each_vector_of_four():
+    plugin = RandomNumbers(seed=1)
+    inputs = calls.describe_arrays(plugin, [np.float32([1, 0]), np.array([11_183])])
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert 4 * launch.grid * launch.block >= 11_183 > 4 * (launch.grid - 1) * launch.block
 
 
 @architectures
