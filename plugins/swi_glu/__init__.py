@@ -33,8 +33,8 @@ _LONG = 16
 #: The elements that a thread takes of rows of one.
 _SPREAD = 8
 #: The bytes of a vector. If y has fewer bytes than the last number, a GPU has threads to spare, of
-#: which each takes one vector of as many elements as the second number.
-_BYTES, _FEW_ELEMENTS, _FEW = 16, 2, 2**21
+#: which each takes one element.
+_BYTES, _FEW = 16, 2**21
 #: The types in which elements of y are counted; the second one from so many on.
 _OFFSETS = (int32.cpp, int64.cpp)
 _FAR = 2**31 - 2**14
@@ -70,7 +70,7 @@ class SwiGLU(Plugin):
         {
             "OFFSET": _OFFSETS,
             "HALVES": (False, True),
-            "BYTES": (0, 4, 8, _BYTES),
+            "BYTES": (0, 1, _BYTES),
             "ALIGNED": (False, True),
         },
         defines={"THREADS": _THREADS, "LONG": _LONG, "SPREAD": _SPREAD},
@@ -92,8 +92,7 @@ class SwiGLU(Plugin):
         elements = known(y.size)
         size = elements if up is not None else known(y.shape[-1])
         is_few = known(y.nbytes) < _FEW
-        width = _FEW_ELEMENTS * gate.dtype.itemsize if is_few else _BYTES
-        each = width // gate.dtype.itemsize
+        width, each = (1, 1) if is_few else (_BYTES, _BYTES // gate.dtype.itemsize)
         if size == 1 and elements > 1 and not is_few:
             width, each = 0, _SPREAD
         offset = int64 if known(gate.size) >= _FAR else int32

@@ -35,8 +35,8 @@ template <typename T> __device__ __forceinline__ Vector<T, 16 / sizeof(T)> unali
     return reinterpret_cast<const Vector<T, 16 / sizeof(T)>&>(found);
 }
 
-// BYTES: of a vector, or 0 for rows of one element, of which a thread takes SPREAD, each beside its neighbour's. `elements` of
-// y, in rows of as many. ALIGNED: whether each vector lies within a row, and in gate and up where vectors do.
+// BYTES: of a vector, 1 for single elements, or 0 for rows of one, of which a thread takes SPREAD, each beside its neighbour's.
+// `elements` of y, in rows of as many. ALIGNED: whether each vector lies within a row, and in gate and up where vectors do.
 template <typename T, typename Offset, bool HALVES, int BYTES, bool ALIGNED>
 __global__ void __launch_bounds__(THREADS)
     swi_glu(T* __restrict__ y, const T* __restrict__ gate, const T* __restrict__ up, Divisor row, Offset elements) {
@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(THREADS)
         }
         return;
     }
-    constexpr int N = BYTES ? BYTES / sizeof(T) : 1;
+    constexpr int N = BYTES == 16 ? BYTES / sizeof(T) : 1;
     using Values = Vector<T, N>;
     const Offset at = (static_cast<Offset>(blockIdx.x) * THREADS + threadIdx.x) * N;
     if (at >= elements) return;
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(THREADS)
     Offset rows = at;  // that end before it
     const Offset column = HALVES ? row.split(rows) : 0;
     Offset from = at + (HALVES ? rows * count : 0);
-    const bool is_whole = (ALIGNED && HALVES) || at + N <= elements;
+    const bool is_whole = N == 1 || (ALIGNED && HALVES) || at + N <= elements;
     Values first, second;
     if (ALIGNED && is_whole) {
         first = Values::read(gate + from), second = Values::read(other + from);

@@ -71,6 +71,12 @@ def test_short_rows_share_blocks(size):
     assert launch.constants["BYTES"] == (0 if size == 1 else 16)
 
 
+def test_few_elements_have_a_thread_each():
+    inputs = calls.describe_inputs(SwiGLU(), [(41, 163)] * 2, [float32] * 2)
+    (launch,) = calls.steps(SwiGLU(), inputs, calls.describe_outputs(SwiGLU(), inputs))
+    assert launch.grid * launch.block >= 41 * 163 > (launch.grid - 1) * launch.block
+
+
 @pytest.mark.parametrize(
     ("shapes", "message"),
     [([(2, 3)], "SwiGLU/odd: gate"), ([(2, 4), (4,)], "SwiGLU/shapes: gate .*up")],
