@@ -29,7 +29,7 @@ from pluginkit import (
 )
 
 #: The threads of a block, and the vectors of a thread.
-_THREADS, _VECTORS = 1024, 2
+_THREADS, _VECTORS = 128, 4
 _VECTOR_BYTES = 16
 #: Fewer bytes are copied by the driver, which takes less time to begin, and so are those from the
 #: second number on, for which it takes less time, too.
