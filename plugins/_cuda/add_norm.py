@@ -35,12 +35,14 @@ _FULL = (0, 96, 128, 192, 256, 512, 1024)
 #: A thread loads its weights before it waits for the others of its row, if they have so many bytes.
 _EARLY_BYTES = 64
 #: Where blocks share a row: the threads of a block, and the vectors that each takes at once.
-_PART_THREADS, _PART_VECTORS = 256, 4
+_PART_THREADS, _PART_VECTORS = 512, 2
 #: A row with at least this many vectors is loaded by vectors even if it is not aligned: it has more
 #: threads than there are elements before and after the aligned vectors.
 _MANY_VECTORS = 16
 #: The threads of a block with rows that have fewer and are not aligned, each of which takes one.
 _SHORT_THREADS = 256
+#: The elements of rows of which a thread has whole ones then.
+_WHOLE = (1, 2, 4)
 #: The constants that the kernels share with Python.
 _DEFINES = {
     "EARLY_BYTES": _EARLY_BYTES,
@@ -48,7 +50,6 @@ _DEFINES = {
     "MOST_KEPT": KEPT[-1],
     "PART_THREADS": _PART_THREADS,
     "PART_VECTORS": _PART_VECTORS,
-    "MOST_SHORT": _MANY_VECTORS * _VECTOR_BYTES // 2,
     "SHORT_THREADS": _SHORT_THREADS,
     "VECTOR_BYTES": _VECTOR_BYTES,
     "WARP": _WARP_SIZE,
@@ -60,11 +61,9 @@ TOLERANCE = {float32: 2e-6, float16: 2e-3, bfloat16: 1.6e-2}
 
 #: The threads of a block that takes several rows.
 _BLOCK = 128
-#: The vectors of a thread if there are many rows: two, so that as many loads of each input are in
-#: flight, or one where a row has fewer than the first number of them, or from the second one on.
-_VECTORS, _FEWER, _ALONE = 2, 4, 16
-#: Up to so many vectors of a row have a thread each, unless a plugin says otherwise.
-_MOST_ALONE = 512
+#: Up to so many vectors of a row have a thread each if there are many rows, unless a plugin says
+#: otherwise; of more a thread has some, so that as many loads of each input are in flight.
+_MOST_ALONE, _VECTORS = 512, 2
 #: With fewer rows than the first number a GPU has threads to spare. A row gets at least as many as
 #: the second if it has vectors for them, and up to twice as many if it has four vectors for each.
 _FEW_ROWS, _FEW_THREADS, _FEW_VECTORS = 128, 256, 4
@@ -132,8 +131,7 @@ def layout_of(
     lanes = _VECTOR_BYTES // itemsize
     is_shifted = inner % lanes != 0
     vectors = max(inner // lanes, 1)
-    most = where(vectors < _FEWER, _FEWER, where(vectors >= _ALONE, most_alone, 0))
-    wanted = where(vectors <= most, vectors, -(-vectors // _VECTORS))
+    wanted = where(vectors <= most_alone, vectors, -(-vectors // _VECTORS))
     if rows < _FEW_ROWS:
         wanted = min(max(-(-vectors // _FEW_VECTORS), _FEW_THREADS), 2 * _FEW_THREADS)
         wanted = max(min(vectors, wanted), -(-vectors // KEPT[-1]))
@@ -167,7 +165,8 @@ def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel,
 
     of_short = CudaKernel(
         "../_cuda/add_norm_short.cu",
-        f"add_norm_short<{flag}, {{T}}, {{W}}>",
+        f"add_norm_short<{flag}, {{T}}, {{W}}, {{WHOLE}}>",
+        {"WHOLE": (0, *_WHOLE)},
         defines=_DEFINES,
     )
 
@@ -205,7 +204,9 @@ def launches_of(
     if inner % lanes != 0 and vectors < _MANY_VECTORS:
         in_block = _SHORT_THREADS * lanes // inner // lanes * lanes
         args = (*arguments, int32(in_block), plugin.epsilon)
-        return [Launch(plugin.short_kernel, ceil_div(rows, in_block), _SHORT_THREADS, args)]
+        whole = next((size for size in _WHOLE if inner == size), 0)
+        blocks, short = ceil_div(rows, in_block), {"WHOLE": whole}
+        return [Launch(plugin.short_kernel, blocks, _SHORT_THREADS, args, constants=short)]
     layout = layout_of(rows, inner, x.dtype.itemsize, most_alone)
     most_rows = min(vectors // _VECTORS_PER_ROW, _SHARED_ROWS)
     if 0 < rows <= most_rows and vectors >= _SHARED_VECTORS:

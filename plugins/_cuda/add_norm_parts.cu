@@ -68,14 +68,12 @@ __global__ void __launch_bounds__(PART_THREADS) scale_parts(
     using Values = Pack<T, own.LANES>;
     const Values* totals = reinterpret_cast<const Values*>(total + own.start + own.head);
     Values* ys = reinterpret_cast<Values*>(y + own.start + own.head);
-    typename GatheredOf<CENTRED>::type gathered = {};
-    for (int at = threadIdx.x % WARP; at < gridDim.x; at += WARP) {
-        gathered = combined(gathered, parts[row * gridDim.x + at]);
-    }
-    const Norm norm = norm_from(combined_over_lanes<true>(gathered), inner, epsilon);
+    Norm norm;
     const auto norm_at = [&](int) { return norm; };
     const bool has_bias = CENTRED && bias != nullptr;
-    for (int first = own.first; first < own.end; first += PART_VECTORS * PART_THREADS) {
+    int first = own.first;
+    bool is_first = true;
+    do {
         Values sums[PART_VECTORS];
         Pack<W, own.LANES> weights[PART_VECTORS], biases[PART_VECTORS] = {};
 #pragma unroll
@@ -85,12 +83,20 @@ __global__ void __launch_bounds__(PART_THREADS) scale_parts(
             sums[k] = totals[at], weights[k] = weights_of<W, own.LANES, SHIFTED>(weight, at, own.head);
             if (has_bias) biases[k] = weights_of<W, own.LANES, SHIFTED>(bias, at, own.head);
         }
+        if (is_first) {  // while those are on their way
+            typename GatheredOf<CENTRED>::type gathered = {};
+            for (int at = threadIdx.x; at < gridDim.x; at += PART_THREADS) {
+                gathered = combined(gathered, parts[row * gridDim.x + at]);
+            }
+            norm = norm_from(combined_over_row<true>(gathered), inner, epsilon);
+            is_first = false;
+        }
 #pragma unroll
         for (int k = 0; k < PART_VECTORS; ++k) {
             const int at = first + k * PART_THREADS;
             if (at < own.end) store_once(ys + at, scaled<CENTRED>(sums[k], weights[k], biases[k], norm_at));
         }
-    }
+    } while ((first += PART_VECTORS * PART_THREADS) < own.end);
     if (own.has_edge) {
         const Pack<W, 1> factor = {weight[own.edge]}, addend = {has_bias ? bias[own.edge] : W{}};
         y[own.start + own.edge] = scaled<CENTRED>(Pack<T, 1>{total[own.start + own.edge]}, factor, addend, norm_at).value[0];
