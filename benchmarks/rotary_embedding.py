@@ -37,6 +37,8 @@ HOSTILE: dict[str, Case] = {
     "heads of 80 whole": ((1, 32, 4096, 80), 80, {}),
     "40 columns": ((1, 16, 4096, 72), 40, {}),
     "tiny": ((1, 1, 3, 2), 2, {}),
+    "20 of 44": ((4, 167, 5, 44), 20, {}),
+    "items of one row": ((20_000, 1, 1, 64), 64, {}),
     "interleaved whole": ((2, 32, 2048, 64), 64, {"interleaved": True}),
 }
 

@@ -21,7 +21,7 @@ from pluginkit import (
     float16,
     float32,
 )
-from pluginkit.plugins.rotary_embedding.launches import BYTES, DEFINES, launch_of
+from pluginkit.plugins.rotary_embedding.launches import BYTES, DEFINES, OFFSETS, launch_of
 
 
 class RotaryEmbedding(Plugin):
@@ -60,8 +60,14 @@ class RotaryEmbedding(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "rotate<{T}, {BYTES}, {HEADS}, {ONCE}, {interleaved}, {whole}>",
-        {"BYTES": (*BYTES, 0), "HEADS": (1, 2, 4, 8), "ONCE": (False, True)},
+        "rotate<{T}, {OFFSET}, {BYTES}, {HEADS}, {ONCE}, {REST}, {interleaved}, {whole}>",
+        {
+            "OFFSET": OFFSETS,
+            "BYTES": (*BYTES, 0),
+            "HEADS": (1, 2, 4, 8),
+            "ONCE": (False, True),
+            "REST": (False, True),
+        },
         defines=DEFINES,
     )
 

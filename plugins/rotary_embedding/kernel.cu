@@ -9,8 +9,9 @@
 
 using pluginkit::BLOCKS, pluginkit::THREADS;  // from __init__.py
 
-// BYTES: of a vector, or 0 for single elements. ONCE: whether there are as many blocks and threads as there is to do.
-template <typename T, int BYTES, int HEADS, bool ONCE, bool INTERLEAVED, bool WHOLE>
+// BYTES: of a vector, or 0 for single elements. ONCE: whether there are as many blocks and threads as there is to do. REST:
+// whether some elements of a row are not rotated.
+template <typename T, typename Offset, int BYTES, int HEADS, bool ONCE, bool REST, bool INTERLEAVED, bool WHOLE>
 __global__ void __launch_bounds__(THREADS, BLOCKS)
     rotate(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ cosines, const T* __restrict__ sines,
            int items, int heads, int length, int size, int rotated, int turned, int units) {
@@ -26,7 +27,7 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
     const int first_head = (blockIdx.y * blockDim.z + threadIdx.z) * HEADS;
     if (row >= length || first_head >= heads) return;
     const int apart = INTERLEAVED ? N : rotated / 2;
-    const long long next = 1LL * length * size;
+    const Offset next = static_cast<Offset>(length) * size;
     const auto factor = [](const Factors(&of)[TABLES], int place) {
         return static_cast<float>(of[place / FACTORS].element[place % FACTORS]);
     };
@@ -35,18 +36,18 @@ __global__ void __launch_bounds__(THREADS, BLOCKS)
     do {
         int unit = threadIdx.x;
         do {
-            const bool turns = unit < turned;
+            const bool turns = !REST || unit < turned;
             const int at = turns ? unit * (INTERLEAVED ? 2 * PAIRS : N) : rotated + (unit - turned) * N;
             Factors cosine[TABLES], sine[TABLES];
 #pragma unroll
             for (int t = 0; t < TABLES; ++t) {
                 if (!turns) continue;
-                const long long column = 1LL * (item * length + row) * columns + (WHOLE ? at + t * apart : unit * PAIRS);
+                const Offset column = static_cast<Offset>(item * length + row) * columns + (WHOLE ? at + t * apart : unit * PAIRS);
                 cosine[t] = Factors::read(cosines + column), sine[t] = Factors::read(sines + column);
             }
             int head = first_head;
             do {
-                const long long first = 1LL * ((item * heads + head) * length + row) * size + at;
+                const Offset first = static_cast<Offset>((item * heads + head) * length + row) * size + at;
                 Values own[HEADS][VECTORS];
 #pragma unroll
                 for (int h = 0; h < HEADS; ++h) {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, ceil_div, int32, known
+from pluginkit import Launch, TensorDesc, ceil_div, int32, int64, known
 
 if TYPE_CHECKING:
     from pluginkit.plugins.rotary_embedding import RotaryEmbedding
@@ -17,6 +17,8 @@ _THREADS, _BLOCKS = 128, 7
 BYTES, _FEW_ELEMENTS, _FEW = (16, 8, 4), 2, 2**20
 #: The most blocks in the second and third dimension of a grid, and threads in the third of a block.
 _MOST_BLOCKS, _MOST_LAYERS = 65535, 64
+#: The types in which elements are counted; the second one from so many on.
+OFFSETS, _FAR = (int32.cpp, int64.cpp), 2**31
 #: The constants that the kernel shares with Python.
 DEFINES = {"THREADS": _THREADS, "BLOCKS": _BLOCKS}
 
@@ -55,5 +57,11 @@ def launch_of(
         grid=(ceil_div(length, places), *(min(n, _MOST_BLOCKS) for n in (blocks, items))),
         block=(lanes, places, layers),
         args=(y, x, cos, sin, *map(int32, (*x.shape, rotated, turned, units))),
-        constants={"BYTES": width_bytes, "HEADS": each, "ONCE": once},
+        constants={
+            "OFFSET": OFFSETS[known(x.size) >= _FAR],
+            "BYTES": width_bytes,
+            "HEADS": each,
+            "ONCE": once,
+            "REST": rotated < size,
+        },
     )
