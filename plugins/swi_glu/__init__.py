@@ -34,7 +34,7 @@ _LONG = 16
 _SPREAD = 8
 #: The bytes of a vector. If y has fewer bytes than the last number, a GPU has threads to spare, of
 #: which each takes one element.
-_BYTES, _FEW = 16, 2**21
+_BYTES, _FEW = 16, 2**18
 #: The types in which elements of y are counted; the second one from so many on.
 _OFFSETS = (int32.cpp, int64.cpp)
 _FAR = 2**31 - 2**14
