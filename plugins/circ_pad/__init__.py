@@ -1,4 +1,4 @@
-"""CircPad: wrap padding of the last axes, in numba.cuda."""
+"""CircPad: wrap padding of the last axes, in CUDA C++."""
 
 from __future__ import annotations
 
@@ -9,24 +9,17 @@ import numpy as np
 from pluginkit import (
     OUTPUT_TYPES,
     Case,
+    CudaKernel,
     Dim,
     Input,
     InputError,
     Launch,
-    NumbaKernel,
     Output,
     Plugin,
     TensorDesc,
     attribute,
-    ceil_div,
-    int64,
-    product,
-    where,
 )
-
-_BLOCK = 256
-#: The items of a thread where there are many elements: so many loads are on their way at once.
-AT_ONCE, _MANY = 8, 2**20
+from pluginkit.plugins.circ_pad.launches import BYTES, DEFINES, OFFSETS, joined, launch_of
 
 
 def _complaint(pads: tuple[int, ...]) -> str | None:
@@ -62,55 +55,49 @@ class CircPad(Plugin):
     x = Input("T", ranks=(1, 8))
     y = Output("T")
 
-    kernel = NumbaKernel("kernel.py", "circ_pad")
-    items_kernel = NumbaKernel("kernel.py", "circ_pad_items")
-    wide_kernel = NumbaKernel("kernel.py", "circ_pad_wide")
+    kernel = CudaKernel(
+        "kernel.cu",
+        "circ_pad<{T}, {OFFSET}, {kernel_axes}, {BYTES}>",
+        {"OFFSET": OFFSETS, "BYTES": BYTES},
+        defines=DEFINES,
+    )
 
     @property
-    def _axes(self) -> int:
+    def axes(self) -> int:
+        """The last axes that have pads, of which some are 0."""
         return len(self.pads) // 2
 
     @property
-    def _pads(self) -> list[tuple[int, int]]:
+    def each_pads(self) -> list[tuple[int, int]]:
         """The begin and the end of each of the last axes."""
-        return list(zip(self.pads[: self._axes], self.pads[self._axes :], strict=True))
+        return list(zip(self.pads[: self.axes], self.pads[self.axes :], strict=True))
+
+    @property
+    def kernel_axes(self) -> int:
+        """The axes of the kernel."""
+        return len(joined(self.each_pads))
 
     def check(self, x: TensorDesc) -> None:
         """Check that x has an axis for every pad, and that no axis to pad is empty."""
-        if x.ndim < self._axes:
-            raise InputError(f"{x} has {x.ndim} axes; pads is for {self._axes}.", code="rank")
-        for size, pad in zip(x.shape[-self._axes :], self._pads, strict=True):
+        if x.ndim < self.axes:
+            raise InputError(f"{x} has {x.ndim} axes; pads is for {self.axes}.", code="rank")
+        for size, pad in zip(x.shape[-self.axes :], self.each_pads, strict=True):
             if any(pad) and isinstance(size, int) and size == 0:
                 raise InputError(f"{x} has an empty axis, with nothing to wrap.", code="empty")
 
     def output_shapes(self, x: TensorDesc) -> tuple[Dim, ...]:
         """Return x's shape with each padded axis longer by its begin and its end."""
-        padded = zip(x.shape[-self._axes :], self._pads, strict=True)
-        return *x.shape[: -self._axes], *(size + sum(pad) for size, pad in padded)
+        padded = zip(x.shape[-self.axes :], self.each_pads, strict=True)
+        return *x.shape[: -self.axes], *(size + sum(pad) for size, pad in padded)
 
     def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
-        """Return one launch, whose threads write one element, or that of several items."""
-        padded = [axis for axis, pad in enumerate(self._pads) if any(pad)] or [self._axes - 1]
-        first = padded[0] - self._axes  # all axes before it are one dimension
-        items, sizes = product(x.shape[:first]), x.shape[first:]
-        begins = zip(sizes, self._pads[first:], strict=True)
-        shifts = [-begin % max(size, 1) for size, (begin, _) in begins]
-        shapes = (items, *sizes), (items, *y.shape[first:]), (0, *shifts)
-        is_wide = 2 * y.size >= 2**32  # the kernel adds a shift before it takes the remainder
-        at_once = where(y.size >= _MANY, where(items >= AT_ONCE, AT_ONCE, 1), 1)
-        kernel = self.items_kernel if at_once > 1 else self.kernel
-        step = ceil_div(items, at_once)
-        return Launch(
-            self.wide_kernel if is_wide else kernel,
-            grid=ceil_div(step * product(y.shape[first:]), _BLOCK),
-            block=_BLOCK,
-            args=(x.reshape(x.size), y.reshape(y.size), *map(int64, (*shapes, step))),
-        )
+        """Return one launch; see launches.py."""
+        return launch_of(self, x, y)
 
     def reference(self, x: np.ndarray) -> np.ndarray:
         """Compute the same in numpy."""
-        unpadded = [(0, 0)] * (x.ndim - self._axes)
-        return np.pad(x, unpadded + self._pads, mode="wrap")
+        unpadded = [(0, 0)] * (x.ndim - self.axes)
+        return np.pad(x, unpadded + self.each_pads, mode="wrap")
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

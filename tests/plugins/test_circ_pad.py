@@ -9,12 +9,9 @@ from pluginkit import float32, int8
 from pluginkit.contract import calls
 from pluginkit.contract.dims import DimExpr, InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
-from pluginkit.kernels.compile import compile_launches, compile_numba
-from pluginkit.kernels.specialise import specialise
-from pluginkit.plugins import circ_pad
-from pluginkit.plugins.circ_pad import CircPad
+from pluginkit.plugins.circ_pad import CircPad, launches
 from pluginkit.testing import run_kernels
-from tests.plugins.compilation import architectures
+from tests.plugins.compilation import assert_all_compile, few_of_each, specialisations_of
 
 CASES = {case.name: case for case in CircPad.cases()}
 
@@ -81,59 +78,64 @@ def test_onnx_runtime_agrees():
     assert compared >= 8
 
 
-@architectures
-@pytest.mark.parametrize("dtype", CircPad.types["T"], ids=repr)
-def test_kernels_compile(dtype, arch):
-    plugin = CircPad(pads=(1, 2, 3, 4))
-    (compiled,) = compile_launches(plugin, *described(plugin, (2, 8, 8), dtype), arch)
-    assert compiled.cubin.startswith(b"\x7fELF")
+def test_kernels_compile():
+    plugins = [CircPad(pads=(1,) * 2 * axes) for axes in (1, 2, 8)]
+    assert_all_compile(few_of_each(specialisations_of(plugins)), "75")
 
 
-@pytest.mark.parametrize("axes", range(1, 9))
-@pytest.mark.parametrize("kernel", ["kernel", "items_kernel", "wide_kernel"])
-def test_kernels_compile_for_every_number_of_axes(axes, kernel, monkeypatch):
-    monkeypatch.setattr(CircPad, "kernel", getattr(CircPad, kernel))
-    plugin = CircPad(pads=(1,) * 2 * axes)
-    launch = plugin.launches(*itertools.chain(*described(plugin, (2,) * axes)))
-    compiled = compile_numba(specialise(plugin, {}, launch), "86")
-    assert compiled.parameter_sizes == ((8,) * (7 + 7 + 3 * (axes + 1) + 1),)
+@pytest.mark.parametrize(
+    ("pads", "axes"),
+    [
+        ((0, 0), [(6, 6, 0)]),
+        ((0, 1, 0, 2), [(9, 6, 5)]),
+        ((1, 0, 2, 0), [(8 * 6, 5 * 6, 4 * 6)]),
+        ((0, 3, 0, 0, 0, 0), [(8 * 6, 5 * 6, 2 * 6)]),
+        ((2, 0, 1, 0, 0, 4), [(6 * 5, 4 * 5, 2 * 5), (11, 6, 5)]),
+    ],
+)
+def test_axes_without_pads_are_part_of_those_before_them(pads, axes):
+    """An axis of the kernel has sizes of y and x, and a shift; the first one has only items."""
+    plugin = CircPad(pads=pads)
+    inputs, outputs = described(plugin, (3, 4, 5, 6))
+    numbers = plugin.launches(*inputs, *outputs).args[2].values
+    assert plugin.kernel_axes == len(axes)
+    assert [numbers[first : first + 5 : 2] for first in range(0, len(numbers), 5)] == axes
 
 
-@pytest.mark.parametrize(("size", "is_wide"), [(2**31 - 2, False), (2**31 - 1, True)])
-def test_large_tensors_take_the_wide_kernel(size, is_wide):
+@pytest.mark.parametrize(("size", "offset"), [(2**29, "int"), (2**31 - 2, "long long")])
+def test_elements_of_large_tensors_are_counted_in_64_bits(size, offset):
     plugin = CircPad(pads=(1, 0))
     inputs, outputs = described(plugin, (size,), int8)
-    launch = plugin.launches(*inputs, *outputs)
-    assert launch.kernel is (plugin.wide_kernel if is_wide else plugin.kernel)
+    assert plugin.launches(*inputs, *outputs).constants["OFFSET"] == offset
 
 
-@pytest.mark.parametrize(("pads", "grid"), [((5, 1, 0, 13), 8), ((0, 1, 0, 13), 5)])
-def test_threads_write_an_element_of_several_items(pads, grid, monkeypatch):
-    monkeypatch.setattr(circ_pad, "_MANY", 1)
-    x = np.random.default_rng(3).normal(size=(11, 17, 31)).astype(np.float32)
-    plugin = CircPad(pads=pads)
-    launch = plugin.launches(*itertools.chain(*described(plugin, x.shape)))
-    assert (launch.kernel, launch.grid) == (plugin.items_kernel, grid)
-    run, (expected,) = run_kernels(plugin, [x]), calls.run_reference(plugin, [x])
-    assert not run.findings
-    np.testing.assert_array_equal(run.outputs[0], expected)
+@pytest.mark.parametrize("dtype", CircPad.types["T"], ids=repr)
+def test_vectors_cross_rows_and_wrap(dtype, monkeypatch):
+    monkeypatch.setattr(launches, "_MANY", 1)
+    for name in ("beyond_axis", "all_axes", "odd", "rank_eight", "vector"):
+        assert_as_reference(CASES[name], dtype)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "kernel",
-    [CircPad.kernel, CircPad.items_kernel, CircPad.wide_kernel],
-    ids=["narrow", "items", "wide"],
-)
-def test_kernels_on_a_cpu(kernel, monkeypatch):
-    monkeypatch.setattr(CircPad, "kernel", kernel)
+def test_kernels_on_a_cpu():
     for case in CASES.values():
         for dtype in CircPad.types["T"] if case.name == "image" else CircPad.types["T"][:1]:
-            plugin, x = CircPad(**case.attributes), case.inputs[0].astype(dtype.numpy)
-            run, (expected,) = run_kernels(plugin, [x]), calls.run_reference(plugin, [x])
-            assert not run.findings, case.name
-            np.testing.assert_array_equal(run.outputs[0], expected, err_msg=case.name)
-            assert run.outputs[0].dtype == expected.dtype
+            assert_as_reference(case, dtype)
+
+
+def test_elements_are_counted_in_64_bits(monkeypatch):
+    monkeypatch.setattr(launches, "_FAR", 1)
+    for many in (1, 2**20):
+        monkeypatch.setattr(launches, "_MANY", many)
+        assert_as_reference(CASES["all_axes"], float32)
+
+
+def assert_as_reference(case, dtype):
+    plugin, x = CircPad(**case.attributes), case.inputs[0].astype(dtype.numpy)
+    run, (expected,) = run_kernels(plugin, [x]), calls.run_reference(plugin, [x])
+    assert not run.findings, case.name
+    np.testing.assert_array_equal(run.outputs[0], expected, err_msg=case.name)
+    assert run.outputs[0].dtype == expected.dtype
 
 
 @pytest.mark.parametrize("pads", [(), (1,), (1, 2, 3), (1, -1), (-1, 1)])
