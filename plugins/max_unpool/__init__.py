@@ -73,8 +73,9 @@ class MaxUnpool(Plugin):
     Y = Output("T")
 
     kernel = CudaKernel("kernel.cu", "unpool_bands<{T}>", defines=DEFINES)
-    stray_kernel = CudaKernel("kernel.cu", "store_strays<{T}>", defines=DEFINES)
-    whole_kernel = CudaKernel("kernel.cu", "store_all<{T}>", defines=DEFINES)
+    stray_kernel = CudaKernel("kernel.cu", "store_strays<{T}>", defines=DEFINES, overlaps=True)
+    clear_kernel = CudaKernel("kernel.cu", "clear_pixels<{T}>", defines=DEFINES)
+    whole_kernel = CudaKernel("kernel.cu", "store_all<{T}>", defines=DEFINES, overlaps=True)
 
     def steps(self) -> tuple[int, ...]:
         """Return the strides, 1 where they are left out."""

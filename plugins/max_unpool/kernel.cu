@@ -1,10 +1,11 @@
 // MaxUnpool: a block gathers a band of y in shared memory and writes it once, zeros included. Bands are cut so that elements
 // of x belong into their own one if they belong into their windows. A block notes whether it has others, strays, which a
-// second kernel stores. Few elements are stored in zeros one by one.
+// second kernel stores. Few elements are stored in zeros one by one. A second kernel overlaps the first.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../_cuda/overlap.cuh"
 #include "../_cuda/vectors.cuh"
 
 using pluginkit::AT_ONCE, pluginkit::THREADS;  // from launches.py
@@ -42,6 +43,7 @@ __global__ void __launch_bounds__(THREADS)
                  Bands bands) {
     constexpr int PACK = 16 / sizeof(T);
     extern __shared__ uint4 packs[];
+    let_next_launch_begin();
     T* tile = reinterpret_cast<T*>(packs);
     const Run elements = bands.elements_of(blockIdx.x), pixels = bands.pixels_of(blockIdx.x);
     // Packs of the tile are aligned as those of y are.
@@ -90,8 +92,9 @@ __global__ void __launch_bounds__(THREADS)
 // Store the elements of bands that have strays. A block takes a run of bands.
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
-    store_strays(T* __restrict__ y, const int* __restrict__ strays, const T* __restrict__ x,
+    store_strays(T* __restrict__ y, const int* strays, const T* __restrict__ x,
                  const long long* __restrict__ indices, Bands bands, long long count) {
+    wait_for_earlier_launches();
     const long long each = (count - 1) / gridDim.x + 1, last = min((blockIdx.x + 1) * each, count);
     for (long long first = blockIdx.x * each; first < last; first += THREADS) {
         const long long own = first + threadIdx.x;
@@ -104,6 +107,18 @@ __global__ void __launch_bounds__(THREADS)
                 if (index >= 0 && index < bands.pixels) y[index] = x[element];
             }
         }
+    }
+}
+
+// Write zeros, a pack by each thread.
+template <typename T> __global__ void __launch_bounds__(THREADS) clear_pixels(T* __restrict__ y, long long size) {
+    constexpr int PACK = 16 / sizeof(T);
+    let_next_launch_begin();
+    const long long first = (1LL * blockIdx.x * THREADS + threadIdx.x) * PACK;
+    if (first + PACK <= size) {
+        *reinterpret_cast<uint4*>(y + first) = make_uint4(0, 0, 0, 0);
+    } else {
+        for (long long pixel = first; pixel < size; ++pixel) y[pixel] = static_cast<T>(0.0f);
     }
 }
 
@@ -128,5 +143,6 @@ __global__ void __launch_bounds__(THREADS)
         const long long padded_line = padded_layer * sizes.padded_y + line - layer * sizes.y;
         place = padded_line * sizes.padded_x + index - line * sizes.x;
     }
+    wait_for_earlier_launches();
     if (index >= 0 && index < pixels) y[place] = value;
 }

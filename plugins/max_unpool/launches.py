@@ -29,10 +29,11 @@ _THREADS = 256
 #: The bytes of y that a block gathers: wanted, and at most; and those of two packs.
 _BAND, _LARGEST = 2**15, 2**16
 _PACKS = 32
+_PACK_BYTES = 16
 #: As many blocks are wanted before one takes several planes, and at most look for strays.
 _BLOCKS = 264
-#: So few elements are stored one by one.
-_FEW = 2**16
+#: In so few elements of y those of x are stored one by one.
+_FEW = 2**21
 #: What the kernels share with Python: a block's threads, and elements that a thread reads at once.
 DEFINES = {"THREADS": _THREADS, "AT_ONCE": 8}
 
@@ -107,7 +108,7 @@ def steps_of(
     sizes = unpooled(plugin, x.shape[2:])
     bands = bands_of(plugin, x)
     is_padded = known(product(sizes)) < known(product(y.shape[2:]))
-    if is_padded or known(x.size) <= _FEW or known(bands.most_bytes) > _LARGEST:
+    if is_padded or known(y.size) <= _FEW or known(bands.most_bytes) > _LARGEST:
         alone = [1] * (3 - len(sizes))
         numbers = int32([*alone, *sizes, *alone, *y.shape[2:], int(is_padded)])
         pixels = x.shape[0] * x.shape[1] * product(sizes)
@@ -117,7 +118,11 @@ def steps_of(
             _THREADS,
             (y, x, indices, numbers, int64(x.size), int64(pixels)),
         )
-        return [Fill(y), storing]
+        packs = ceil_div(y.size, _PACK_BYTES // y.dtype.itemsize)
+        clearing = Launch(
+            plugin.clear_kernel, ceil_div(packs, _THREADS), _THREADS, (y, int64(y.size))
+        )
+        return [clearing, storing]
     writing = Launch(
         plugin.kernel,
         bands.count,
