@@ -55,6 +55,8 @@ HOSTILE = {
     "100 classes": Ensemble(samples=2000, features=30, trees=100, depth=6, targets=100),
     "one tree, one sample": Ensemble(samples=1, features=4, trees=1, depth=2),
     "few samples, wide": Ensemble(samples=64, features=10_000, trees=500, depth=6),
+    "one tree of 3 classes": Ensemble(samples=100_000, features=10, trees=1, depth=8, targets=3),
+    "8 trees": Ensemble(samples=1_000_000, features=10, trees=8, depth=6),
     "17 samples": Ensemble(samples=17, features=30, trees=100, depth=10),
 }
 

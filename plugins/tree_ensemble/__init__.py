@@ -93,6 +93,14 @@ class TreeEnsemble(Plugin):
         defines=DEFINES,
     )
 
+    alone_kernel = CudaKernel(
+        "kernel.cu",
+        "walk_alone<Aggregate::{aggregate}, LeafWeights::{LEAVES}>",
+        {"LEAVES": ("SINGLE", "ORDERED")},
+        options=("-ftz=false",),
+        defines=DEFINES,
+    )
+
     def check(
         self,
         x: TensorDesc,

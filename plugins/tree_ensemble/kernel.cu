@@ -7,7 +7,8 @@
 // shared memory a feature lies beside the same one of the other samples, so that each of 32 samples has a bank.
 
 using pluginkit::Aggregate, pluginkit::LeafWeights, pluginkit::NodeKind, pluginkit::AT_ONCE, pluginkit::FEATURE_STRIDE,
-    pluginkit::FETCHED, pluginkit::MOST_THREADS, pluginkit::TRACKS_NAN;  // from launches.py
+    pluginkit::FETCHED, pluginkit::MOST_LINES, pluginkit::MOST_THREADS, pluginkit::PREFETCHED, pluginkit::TRACKS_NAN,
+    pluginkit::WALKERS;  // from launches.py
 
 // A row of `nodes`. A branch has the position of its feature times 16, plus 8 if NaN takes the true child, plus its
 // NodeKind; of a leaf `first` and `last` are the range of its weights.
@@ -128,13 +129,16 @@ template <Aggregate AGGREGATE> struct Score {
     }
 };
 
-// Read the cache line of this thread into the L2 cache, from the nodes and the weights as far as the grid has threads. A
-// walk waits for one node after the other, and blocks walk through the same trees at the same time.
+// Read cache lines into the L2 cache, from the nodes and the weights: one by each thread, and more as long as few samples
+// share few. A walk waits for one node after the other, and blocks walk through the same trees at the same time.
 __device__ __forceinline__ void prefetch(const Node* nodes, int node_count, const float* weights, int weight_count) {
-    const long long line = 1LL * blockIdx.x * blockDim.x + threadIdx.x, weight = (line - node_count / 8 - 1) * 32;
-    const void* const address = line * 8 < node_count ? static_cast<const void*>(nodes + line * 8) : weights + weight;
-    if (line * 8 < node_count || weight >= 0 && weight < weight_count) {
-        asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
+    const int node_lines = (node_count + 7) / 8, lines = node_lines + (weight_count + 31LL) / 32;
+    int line = min(1LL * blockIdx.x * blockDim.x + threadIdx.x, 1LL * lines), most = lines;
+#pragma unroll 1
+    for (int i = 0; i < min(gridDim.x, PREFETCHED) && line < most; ++i) {
+        const void* const node = nodes + line * 8LL;
+        asm volatile("prefetch.global.L2 [%0];" ::"l"(line < node_lines ? node : weights + (line - node_lines) * 32LL));
+        line += gridDim.x * blockDim.x, most = min(lines, MOST_LINES);
     }
 }
 
@@ -246,4 +250,30 @@ __global__ void __launch_bounds__(MOST_THREADS, 4)
     if (!owns) return;
     const float scale = AGGREGATE == Aggregate::AVERAGE ? static_cast<float>(trees) : 1.0f;
     scores[(first_sample + sample) * target_count + target] = score.is_there() ? score.value / scale : unscored;
+}
+
+// Few trees of many samples need no team: a thread walks for a sample, and the caches keep the nodes. Leaves with several
+// weights are those of one tree.
+template <Aggregate AGGREGATE, LeafWeights LEAVES>
+__global__ void __launch_bounds__(WALKERS)
+    walk_alone(float* __restrict__ scores, const float* __restrict__ x, const Node* __restrict__ nodes,
+               const int* __restrict__ roots, const float* __restrict__ weights, long long samples, int features,
+               int node_count, int trees, int weight_count, int target_count, float unscored) {
+    const long long sample = 1LL * blockIdx.x * WALKERS + threadIdx.x;
+    if (sample >= samples) return;
+    const Features<false> sample_features(x + sample * features, features, 0);
+    const float scale = AGGREGATE == Aggregate::AVERAGE ? static_cast<float>(trees) : 1.0f;
+    Score<AGGREGATE> score;
+    Range range = {0, 0};
+    int root = trees > 0 ? roots[0] : -1;
+    for (int tree = 0; tree < trees; ++tree) {
+        const int next_root = tree + 1 < trees ? roots[tree + 1] : -1;
+        range = range_of(nodes, node_count, root, sample_features, weight_count);
+        root = next_root;
+        if (LEAVES == LeafWeights::SINGLE) score.take(score.weight_of(weights, range, 0));
+    }
+    for (int target = 0; target < target_count; ++target) {
+        if (LEAVES == LeafWeights::ORDERED) score.value = score.weight_of(weights, range, target);
+        scores[sample * target_count + target] = score.is_there() ? score.value / scale : unscored;
+    }
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from pluginkit import (
+    Dim,
     Launch,
     TensorDesc,
     ceil_div,
@@ -48,6 +49,12 @@ _COPIED, _MANY, _READ = 9 * 1024, 4 * 1024, 32
 _ROUND_BYTES, _FETCHED, _MORE = 2**14, 2**11, 4
 #: The weights that a thread reads at once.
 _AT_ONCE = 8
+#: The cache lines that a thread fetches ahead, and of those of all threads at most that are more
+#: than one each.
+_PREFETCHED, _MOST_LINES = 8, 2**15
+#: Of so many samples of so few trees, or of samples of one tree with few targets, a thread walks
+#: for one; the threads of a block.
+_MANY_SAMPLES, _FEW_TREES, _FEW_TARGETS, _WALKERS = 2**17, 16, 16, 64
 #: The constants that the kernel shares with Python.
 DEFINES = {
     "Aggregate": Aggregate,
@@ -56,6 +63,9 @@ DEFINES = {
     "MOST_THREADS": _MOST_THREADS,
     "FETCHED": _FETCHED,
     "AT_ONCE": _AT_ONCE,
+    "MOST_LINES": _MOST_LINES,
+    "PREFETCHED": _PREFETCHED,
+    "WALKERS": _WALKERS,
     "TRACKS_NAN": TRACKS_NAN,
     "FEATURE_STRIDE": FEATURE_STRIDE,
 }
@@ -76,6 +86,13 @@ def _block_samples(samples: int, copied: int, trees: int, most: int) -> int:
     return block_samples
 
 
+def is_walked_alone(samples: Dim, trees: Dim, targets: int, leaves: str) -> bool:
+    """Return whether a thread walks for a sample, through all trees."""
+    if targets > _FEW_TARGETS or leaves == "SPARSE":
+        return False
+    return trees == 1 or (targets == 1 and trees <= _FEW_TREES and samples >= _MANY_SAMPLES)
+
+
 def launch_of(
     plugin: TreeEnsemble,
     x: TensorDesc,
@@ -88,6 +105,19 @@ def launch_of(
     """Return a launch whose blocks take a sample each, or several if there are many."""
     samples, features, trees = known(x.shape[0]), known(x.shape[1]), known(roots.shape[0])
     leaves = "SPARSE" if targets is not None else "SINGLE" if plugin.n_targets == 1 else "ORDERED"
+    if is_walked_alone(samples, trees, plugin.n_targets, leaves):
+        counts = features, nodes.shape[0], trees, weights.shape[0], plugin.n_targets
+        return Launch(
+            plugin.alone_kernel,
+            ceil_div(samples, _WALKERS),
+            _WALKERS,
+            (
+                *(scores, x, nodes, roots, weights, int64(samples)),
+                *map(int32, counts),
+                plugin.unscored,
+            ),
+            constants={"LEAVES": leaves},
+        )
     block_targets = min(plugin.n_targets, _THREADS)
     is_copied = where(features <= _COPIED, where(features <= _READ * trees, 1, 0), 0)
     most = _THREADS // block_targets

@@ -148,12 +148,32 @@ def launch_for(samples, features=3, nodes=9, trees=2, targets=1):
     [(1, 1, 1), (1023, 1, 1), (1024, 1, 2), (10**6, 1, 64), (10**6, 10, 16), (10**6, 300, 1)],
 )
 def test_blocks_take_more_samples_where_there_are_many(samples, targets, block):
-    assert launch_for(samples, trees=5, targets=targets).grid[0] == -(-samples // block)
+    assert launch_for(samples, trees=20, targets=targets).grid[0] == -(-samples // block)
 
 
-@pytest.mark.parametrize(("trees", "block"), [(1, 256), (2, 128), (3, 64), (4, 64), (999, 64)])
+def test_a_sample_of_one_tree_has_a_thread():
+    launch = launch_for(10**6, trees=1)
+    assert launch.kernel is TreeEnsemble.alone_kernel
+    assert launch.grid == -(-(10**6) // launch.block)
+    assert launch_for(10**6, trees=1, targets=16).kernel is TreeEnsemble.alone_kernel
+    assert launch_for(10**6, trees=1, targets=17).kernel is TreeEnsemble.kernel
+    assert launch_for(10**6, trees=16).kernel is TreeEnsemble.alone_kernel
+    assert launch_for(10**5, trees=2).kernel is TreeEnsemble.kernel
+
+
+@pytest.mark.parametrize("aggregate", ["SUM", "AVERAGE", "MIN", "MAX"])
+def test_a_thread_walks_through_several_trees(aggregate, monkeypatch):
+    monkeypatch.setattr(launches, "_FEW_TREES", 99)
+    monkeypatch.setattr(launches, "_MANY_SAMPLES", 1)
+    for name in ("boosted", "one_sample", "stump"):
+        inputs = CASES[name].inputs
+        given = {"n_targets": 1, "aggregate": aggregate, "unscored": 5.0}
+        np.testing.assert_array_equal(on_machine(inputs, **given), reference(inputs, **given))
+
+
+@pytest.mark.parametrize(("trees", "block"), [(2, 128), (3, 64), (4, 64), (999, 64)])
 def test_blocks_take_more_samples_where_there_are_few_trees(trees, block):
-    assert launch_for(10**6, trees=trees).grid[0] == -(-(10**6) // block)
+    assert launch_for(10**5, trees=trees).grid[0] == -(-(10**5) // block)
 
 
 @pytest.mark.parametrize(
