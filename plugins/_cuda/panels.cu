@@ -6,7 +6,7 @@
 #include "elimination.cuh"
 #include "overlap.cuh"
 
-using pluginkit::BLOCK, pluginkit::GROUP, pluginkit::LANES, pluginkit::SOLVERS, pluginkit::WIDTH;  // from panels.py
+using pluginkit::BLOCK, pluginkit::LANES, pluginkit::MOST_ROWS, pluginkit::SOLVERS, pluginkit::WIDTH;  // from panels.py
 using pluginkit::UPDATED_COLUMNS, pluginkit::UPDATED_ROWS;
 
 constexpr int WARPS = BLOCK / LANES;
@@ -57,6 +57,15 @@ template <int N> __device__ __forceinline__ void store(float* target, const floa
 #pragma unroll
     for (int i = 0; i < N; i += 4) {
         *reinterpret_cast<float4*>(target + i) = {numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3]};
+    }
+}
+
+// Read N cells of a row that lie beside each other; there are none beyond the last column.
+template <int N> __device__ __forceinline__ void load_cells(float (&numbers)[N], const Work& work, int row, int column) {
+#pragma unroll
+    for (int i = 0; i < N; i += 4) {
+        const float4 four = work.read_four(row, column + i);
+        numbers[i] = four.x, numbers[i + 1] = four.y, numbers[i + 2] = four.z, numbers[i + 3] = four.w;
     }
 }
 
@@ -244,6 +253,99 @@ __device__ __forceinline__ void factor_panel(T* y, const Work& work, int size, i
     if (rows <= WIDTH) y[blockIdx.x] = static_cast<T>(determinant);
 }
 
+// Do the same where there are more rows than threads can keep. The cells of a row stay in the workspace; its factors for
+// the pivots so far are applied to a column when that has its turn, and those for the newest pivot are divided then.
+template <typename T, Purpose PURPOSE>
+__device__ __forceinline__ void factor_tall_panel(T* y, const Work& work, int size, int columns, int first) {
+    __shared__ __align__(16) Pivots<WIDTH> pivots;
+    __shared__ float tops[WIDTH][WIDTH];
+    __shared__ int2 keys[WARPS];
+    __shared__ unsigned short order[MOST_ROWS];
+    const int own = threadIdx.x, lane = own % LANES, warp = own / LANES, rows = size - first;
+    const int steps = min(WIDTH, rows), begin = first - WIDTH;
+    const bool is_result = PURPOSE != Purpose::DETERMINANT && first + own < size + columns;
+    if (own < WIDTH * WIDTH) tops[own / WIDTH][own % WIDTH] = 0.0f;  // the compiler reads those to come, too
+    for (int place = own; place < rows; place += BLOCK) order[place] = work.order(first)[first + place];
+    if (first > 0) {
+        read_pivots(pivots, work, work.order(first), begin, WIDTH, first);
+        solve_pivots(pivots, is_result ? work.column(first + own) + begin : nullptr, WIDTH);
+    }
+    for (int place = own; first > 0 && place < rows; place += BLOCK) {
+        const int row = order[place];
+        float cells[WIDTH], factors[WIDTH];
+        load_cells(cells, work, row, first);
+        load_cells(factors, work, row, begin);
+#pragma unroll
+        for (int k = 0; k < WIDTH; ++k) {
+            float top[WIDTH];
+            load(top, pivots.tops[k]);
+#pragma unroll
+            for (int j = 0; j < WIDTH; ++j) cells[j] = minus_product(cells[j], factors[k], top[j]);
+        }
+#pragma unroll
+        for (int j = 0; j < WIDTH; j += 4) {
+            if (first + j >= work.pitch) continue;
+            *work.four(row, first + j) = {cells[j], cells[j + 1], cells[j + 2], cells[j + 3]};
+        }
+    }
+    __syncthreads();
+    float determinant = first > 0 ? *work.determinant : 1.0f;
+    for (int k = 0; k < steps; ++k) {
+        unsigned int rank = 0;
+        int best = rows;
+#pragma unroll 4
+        for (int place = k + own; place < rows; place += BLOCK) {
+            float* const cells = work.cells + 1LL * order[place] * work.pitch + first;
+            float factors[WIDTH], value = cells[k];
+#pragma unroll
+            for (int j = 0; j < WIDTH; j += 4) {
+                const float4 four = j < k ? *reinterpret_cast<const float4*>(cells + j) : float4{};
+                factors[j] = four.x, factors[j + 1] = four.y, factors[j + 2] = four.z, factors[j + 3] = four.w;
+            }
+#pragma unroll
+            for (int j = 0; j < WIDTH - 1; ++j) {
+                if (j >= k) continue;
+                if (j == k - 1) cells[j] = factors[j] = factor_of(factors[j], tops[j][j]);
+                value = minus_product(value, factors[j], tops[j][k]);
+            }
+            if (k > 0) cells[k] = value;
+            const unsigned int other = rank_of(value);
+            if (other > rank) rank = other, best = place;
+        }
+        if (lane == lane_of_highest(rank, best)) keys[warp] = {static_cast<int>(rank), best};
+        __syncthreads();
+        if (warp == 0) {
+            const int2 key = lane < WARPS ? keys[lane] : int2{0, rows};
+            const int from = __shfl_sync(~0u, key.y, lane_of_highest(key.x, key.y)), row = order[from];
+            const int column = first + lane;
+            const bool is_there = lane < WIDTH && column < size + columns;
+            float value = is_there ? work.cells[1LL * row * work.pitch + column] : 0.0f;
+            for (int j = 0; j < k; ++j) {
+                const float factor = __shfl_sync(~0u, value, j);
+                if (lane > k && is_there) value = minus_product(value, factor, tops[j][lane]);
+            }
+            if (lane >= k && is_there) {
+                tops[k][lane] = value;
+                if (PURPOSE != Purpose::DETERMINANT) work.column(column)[first + k] = value;
+            }
+            __syncwarp();  // all lanes know the row
+            if (lane == 0) order[from] = order[k], order[k] = row;
+            if (from != k) determinant = -determinant;
+            determinant = __fmul_rn(determinant, __shfl_sync(~0u, value, k));
+        }
+        __syncthreads();
+    }
+    for (int place = own; place < rows; place += BLOCK) {
+        const int row = order[place];
+        work.order(first + WIDTH)[first + place] = row;
+        float* const cell = work.cells + 1LL * row * work.pitch + first + WIDTH - 1;
+        if (place >= WIDTH) *cell = factor_of(*cell, tops[WIDTH - 1][WIDTH - 1]);
+    }
+    if (PURPOSE != Purpose::DETERMINANT || own > 0) return;
+    *work.determinant = determinant;
+    if (rows <= WIDTH) y[blockIdx.x] = static_cast<T>(determinant);
+}
+
 // Eliminate with the pivots before position `first` in UPDATED_ROWS of the rows from there on, and UPDATED_COLUMNS of the
 // columns after the next panel. Where no rows are left there is no next panel.
 __device__ __forceinline__ void update_tile(const Work& work, int size, int columns, int first, int number,
@@ -293,7 +395,12 @@ __global__ void __launch_bounds__(BLOCK)
     let_next_launch_begin();
     const Work work(workspace, size, columns, PURPOSE == Purpose::DETERMINANT);
     if (blockIdx.y == 0) {
-        if (first < size) factor_panel<T, PURPOSE, EACH>(y, work, size, columns, first);
+        if (first >= size) return;
+        if constexpr (EACH > 0) {
+            factor_panel<T, PURPOSE, EACH>(y, work, size, columns, first);
+        } else {
+            factor_tall_panel<T, PURPOSE>(y, work, size, columns, first);
+        }
         return;
     }
     for (int tile = blockIdx.y - 1; tile < tiles; tile += gridDim.y - 1) {
@@ -302,16 +409,18 @@ __global__ void __launch_bounds__(BLOCK)
     }
 }
 
-// Find the solutions from the triangle, GROUP columns of B at a time, each of them by a warp within LANES rows.
-template <typename T>
+// Find the solutions from the triangle, GROUP columns of B at a time, each of them by a warp within LANES rows. They are in
+// shared memory if they fit, else in place of [A | B].
+template <typename T, int GROUP, bool IN_SHARED>
 __global__ void __launch_bounds__(SOLVERS) substitute(T* __restrict__ y, float* workspace, int size, int columns) {
     extern __shared__ float4 shared[];
     wait_for_earlier_launches();
-    float(*x)[GROUP] = reinterpret_cast<float(*)[GROUP]>(shared);
     const Work work(workspace, size, columns, false);
     const int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
     const auto upper = [&](int row, int column) { return work.column(column)[row]; };
     for (int group = blockIdx.y * GROUP; group < columns; group += gridDim.y * GROUP) {
+        float* const kept = IN_SHARED ? reinterpret_cast<float*>(shared) : work.cells + 1LL * group * size;
+        float(*x)[GROUP] = reinterpret_cast<float(*)[GROUP]>(kept);
         for (int row = threadIdx.x; row < size; row += SOLVERS) {
             float numbers[GROUP];
 #pragma unroll
@@ -322,19 +431,21 @@ __global__ void __launch_bounds__(SOLVERS) substitute(T* __restrict__ y, float* 
             __syncthreads();
             const int steps = min(LANES, size - first), row = first + min(lane, steps - 1);
             const float diagonal = upper(row, row);
-            float found = x[row][warp], factors[LANES];
+            if (warp < GROUP) {
+                float found = x[row][warp], factors[LANES];
 #pragma unroll
-            for (int k = 0; k < LANES; ++k) factors[k] = lane < k && k < steps ? upper(row, first + k) : 0.0f;
+                for (int k = 0; k < LANES; ++k) factors[k] = lane < k && k < steps ? upper(row, first + k) : 0.0f;
 #pragma unroll
-            for (int k = LANES - 1; k >= 0; --k) {
-                if (k >= steps) continue;
-                const float solved = __fdiv_rn(found, diagonal);
-                if (lane == k) found = solved;
-                const float below = __shfl_sync(~0u, found, k);
-                if (lane < k) found = minus_product(found, factors[k], below);
+                for (int k = LANES - 1; k >= 0; --k) {
+                    if (k >= steps) continue;
+                    const float solved = __fdiv_rn(found, diagonal);
+                    if (lane == k) found = solved;
+                    const float below = __shfl_sync(~0u, found, k);
+                    if (lane < k) found = minus_product(found, factors[k], below);
+                }
+                __syncwarp();
+                if (lane < steps) x[row][warp] = found;
             }
-            __syncwarp();
-            if (lane < steps) x[row][warp] = found;
             __syncthreads();
             for (int above = threadIdx.x; above < first; above += SOLVERS) {
                 float numbers[GROUP], factors[LANES];

@@ -22,21 +22,24 @@ from pluginkit import (
 
 Purpose = Literal["DETERMINANT", "INVERSE", "SOLVE"]
 
-#: The most rows of which a block factors a panel, with the rows that each of its threads has.
-_ROWS = {256: 1, 512: 1, 1024: 2, 2048: 4}
+#: The most rows of which a block factors a panel, with the rows that each of its threads has in
+#: registers; 0 where all are in the workspace.
+_ROWS = {256: 1, 512: 1, 1024: 2, 2048: 4, 4096: 0, 8192: 0}
 MOST_ROWS = max(_ROWS)
 #: The columns of a panel, and the threads of a block that factors one, or that updates a tile of
 #: _UPDATED_ROWS x _UPDATED_COLUMNS elements.
 _WIDTH, _BLOCK, _UPDATED_ROWS, _UPDATED_COLUMNS = 16, 512, 128, 64
-#: The columns of B that a block solves, one for each of its warps.
-_GROUP, _LANES, _SOLVERS = 8, 32, 256
+#: The columns of B that a block solves, at most and of few, each of them by a warp.
+_GROUP, _FEW, _LANES, _SOLVERS = 8, 4, 32, 512
+#: The bytes of solutions that a block keeps in shared memory.
+_SHARED_BYTES = 2**16
 _MOST_BLOCKS = 65535  # along the second dimension of a grid
 
 _DEFINES: Mapping[str, Any] = {
     "Purpose": Purpose,
     "BLOCK": _BLOCK,
-    "GROUP": _GROUP,
     "LANES": _LANES,
+    "MOST_ROWS": MOST_ROWS,
     "SOLVERS": _SOLVERS,
     "UPDATED_COLUMNS": _UPDATED_COLUMNS,
     "UPDATED_ROWS": _UPDATED_ROWS,
@@ -66,7 +69,8 @@ def panel_kernel(purpose: Purpose) -> CudaKernel:
 
 def solve_kernel() -> CudaKernel:
     """Return the kernel that finds solutions from triangles."""
-    return _kernel("substitute<{T}>", overlaps=True)
+    constants = {"GROUP": (_FEW, _GROUP), "IN_SHARED": (True, False)}
+    return _kernel("substitute<{T}, {GROUP}, {IN_SHARED}>", constants, overlaps=True)
 
 
 def _kernel(
@@ -110,6 +114,15 @@ def panel_launches(
         args = (y, workspace, *sizes, int32(end), int32(tiles))
         grid = count, 1 + dim_min(tiles, _MOST_BLOCKS - 1)
         yield Launch(kernels.eliminate, grid, _BLOCK, args, constants=constants)
-        groups = dim_min(ceil_div(columns, _GROUP), _MOST_BLOCKS)
-        rights = 4 * size * _GROUP  # bytes of B in shared memory
-        yield Launch(kernels.solve, (count, groups), _SOLVERS, (y, workspace, *sizes), rights)
+        group = _FEW if columns <= _FEW else _GROUP
+        groups = dim_min(ceil_div(columns, group), _MOST_BLOCKS)
+        rights = 4 * size * group
+        in_shared = rights <= _SHARED_BYTES
+        yield Launch(
+            kernels.solve,
+            (count, groups),
+            _SOLVERS,
+            (y, workspace, *sizes),
+            rights if in_shared else 0,
+            constants={"GROUP": group, "IN_SHARED": bool(in_shared)},
+        )

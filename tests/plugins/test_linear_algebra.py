@@ -41,26 +41,30 @@ def test_numpy_agrees(shape):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "columns", "each"), [(65, 67, 1), (139, 70, 2), (160, 17, 4)])
+@pytest.mark.parametrize(
+    ("size", "columns", "each"), [(65, 67, 1), (139, 3, 2), (160, 17, 4), (139, 70, 0), (67, 2, 0)]
+)
 def test_large_matrices_are_eliminated_as_in_numpy(size, columns, each, monkeypatch):
     """Up to 128 rows are in registers; larger matrices are divided into panels of 16 columns."""
     monkeypatch.setattr(panels, "_ROWS", {256: each})
+    monkeypatch.setattr(panels, "_SHARED_BYTES", 2**16 if each else 0)
     assert_as_reference(size, columns)
 
 
 def test_the_largest_matrices_are_eliminated_as_in_numpy(monkeypatch):
-    """Beyond 2048 rows, here beyond 8, a block takes a matrix."""
+    """Beyond 8192 rows, here beyond 8, a block takes a matrix."""
     monkeypatch.setattr(elimination, "_OF_ROWS", (8,) * 2)
     monkeypatch.setattr(elimination, "MOST_ROWS", 8)
     assert_as_reference(37, 3)
 
 
-def test_many_blocks_take_a_matrix_of_2048_rows():
-    (matrix,) = calls.describe_inputs(Det(), [(1, 2048, 2048)], [float32])
+@pytest.mark.parametrize("rows", [2048, 4096, 8192])
+def test_many_blocks_take_a_matrix_of_many_rows(rows):
+    (matrix,) = calls.describe_inputs(Det(), [(1, rows, rows)], [float32])
     (determinant,) = calls.describe_outputs(Det(), [matrix])
     _, *launches = Det().launches(matrix, determinant, None)
     assert {launch.kernel for launch in launches} == {Det().eliminate_panels}
-    assert len(launches) == 2048 // 16
+    assert len(launches) == rows // 16
 
 
 def assert_as_reference(size, columns):
