@@ -33,6 +33,7 @@ CASES: dict[str, Case] = {
 }
 HOSTILE: dict[str, Case] = {
     "wide rows": ((1000, 50_000), (300, 1), (slice(None), slice(None, None, 50))),
+    "wide odd rows": ((1000, 20_001), (300, 1), (slice(None), slice(None, None, 50))),
     "one cell": ((4096, 4096), (1, 2), ()),
     "odd rows of 3": ((2**18, 3), (2**18, 1), ()),
     "five deep": ((16, 16, 16, 16, 16), (2**18, 5), ()),

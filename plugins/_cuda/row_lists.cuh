@@ -25,7 +25,7 @@ static_assert(UNTOUCHED < 0, "no position in a list");
 
 struct RowState {
     int has_irregular_row;  // UNTOUCHED while every row of indices is constant
-    int sampled_irregular;  // UNTOUCHED plus the irregular rows among those that one in SAMPLING warps looks at
+    int sampled_irregular;  // UNTOUCHED plus the irregular rows among those that one in SAMPLING blocks looks at
     int has_long_list;      // UNTOUCHED while gather_rows leaves nothing over
 };
 static_assert(sizeof(RowState) <= STATE_BYTES);
@@ -215,26 +215,23 @@ __global__ void __maxnreg__(GATHERING_REGISTERS<T>)
     const int begin = blockIdx.y * piece, end = min(inner, begin + piece);
     for (int first = begin + lane * Part::N; first < end; first += Part::GROUP) {
         const Part part{first, end};
-        auto result = part.load(data, row, inner);
-        if (head != UNTOUCHED) {
-            if constexpr (R == Reduction::none) {
-                result = part.load(updates, head, inner);
-            } else {
-                // While one row of updates is on its way, the next one of the list is found and asked for.
-                auto sums = Part::widened(result);
-                auto update = part.load(updates, linked_update(head), inner);
-                int link = next[linked_update(head)], taken = 1;
-                for (; link >= 0 || (link != UNTOUCHED && taken < most); ++taken) {
-                    link = linked_update(link);
-                    const auto following = part.load(updates, link, inner);
-                    link = next[link];
-                    Part::template reduce<R>(sums, update);
-                    update = following;
-                }
+        const bool is_written = R == Reduction::none && head != UNTOUCHED;
+        auto result = part.load(is_written ? updates : data, is_written ? head : row, inner);
+        if (R != Reduction::none && head != UNTOUCHED) {
+            // While one row of updates is on its way, the next one of the list is found and asked for.
+            auto sums = Part::widened(result);
+            auto update = part.load(updates, linked_update(head), inner);
+            int link = next[linked_update(head)], taken = 1;
+            for (; link >= 0 || (link != UNTOUCHED && taken < most); ++taken) {
+                link = linked_update(link);
+                const auto following = part.load(updates, link, inner);
+                link = next[link];
                 Part::template reduce<R>(sums, update);
-                result = Part::narrowed(sums);
-                if (link != UNTOUCHED && first == 0) note_long_list(state, are_short, targets, next, row, head, taken);
+                update = following;
             }
+            Part::template reduce<R>(sums, update);
+            result = Part::narrowed(sums);
+            if (link != UNTOUCHED && first == 0) note_long_list(state, are_short, targets, next, row, head, taken);
         }
         part.store(output, row, inner, result);
     }

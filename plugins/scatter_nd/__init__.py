@@ -26,6 +26,7 @@ from pluginkit import (
     float32,
     int64,
 )
+from pluginkit.plugins._cuda.copy import DEFINES as COPY_DEFINES
 from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins._cuda.row_lists import ROW_UNITS, RowLists
 from pluginkit.plugins.scatter_nd.cases import sample_calls
@@ -90,6 +91,7 @@ class ScatterND(Plugin):
         "scatter_in_place<{T}, Reduction::{reduction}, {OFFSET}, {VECTOR}>",
         constants={"OFFSET": OFFSETS, "VECTOR": ROW_UNITS},
         defines=DEFINES,
+        overlaps=True,
     )
     combine_few = CudaKernel(
         "kernel.cu",
@@ -97,7 +99,7 @@ class ScatterND(Plugin):
         constants={"VECTOR": ROW_UNITS},
         defines=DEFINES,
     )
-    copy_bytes = CudaKernel("kernel.cu", "copy_bytes", defines=DEFINES)
+    copy_data = CudaKernel("../_cuda/copy.cu", "copy_bytes", defines=COPY_DEFINES)
     link_tuples = CudaKernel(
         "kernel.cu",
         "link_tuples<{KEEP_LAST}>",

@@ -5,11 +5,12 @@
 //   lists      each output row has a list of its update rows and is written once: no atomics on values, no separate
 //              copy, one rounding. Many threads share what is left of long lists.
 
+#include "../_cuda/overlap.cuh"
 #include "../_cuda/reduce.cuh"
 #include "../_cuda/row_lists.cuh"
 #include "tuples.cuh"
 
-using pluginkit::COPIES, pluginkit::LINKED;  // from launches.py
+using pluginkit::LINKED;  // from launches.py
 
 // Combine each vector of data with its updates. A row has `width` vectors, and there are at most WARP_LANES tuples, of
 // which the last one wins with Reduction::none.
@@ -78,28 +79,10 @@ __global__ void scatter_in_place(T* __restrict__ output, const long long* __rest
     const Offset update_row = at / packs;
     Offset row;
     if (!find_row(indices + update_row * depth, depth, sizes, row)) return;
+    wait_for_earlier_launches();
     const Offset target = row * inner + (at - update_row * packs) * N;
     if constexpr (N == 1) reduce_one<R>(output, target, total, update.value[0]);
     else reduce_pack<R>(output + target, update);
-}
-
-// Copy bytes, COPIES vectors for each thread and the last bytes one by one. What is copied stays in the L2 cache, where
-// atomics need it next.
-__global__ void copy_bytes(char* __restrict__ output, const char* __restrict__ data, unsigned long long nbytes) {
-    constexpr int VECTOR = sizeof(int4);
-    const unsigned long long first = static_cast<unsigned long long>(blockIdx.x) * blockDim.x * COPIES + threadIdx.x;
-    const unsigned long long vectors = nbytes / VECTOR;
-    int4 held[COPIES];
-#pragma unroll
-    for (int k = 0; k < COPIES; ++k) {
-        const int4* source = reinterpret_cast<const int4*>(data) + first + k * blockDim.x;
-        if (first + k * blockDim.x < vectors) held[k] = __ldcs(source);
-    }
-#pragma unroll
-    for (int k = 0; k < COPIES; ++k) {
-        if (first + k * blockDim.x < vectors) reinterpret_cast<int4*>(output)[first + k * blockDim.x] = held[k];
-    }
-    if (first < nbytes % VECTOR) output[vectors * VECTOR + first] = data[vectors * VECTOR + first];
 }
 
 // Link each row of updates into the list of its output row, up to LINKED of them by each thread. With KEEP_LAST only the

@@ -1,4 +1,4 @@
-"""The launches of ScatterND, and when each of the two methods of kernel.cu is used."""
+"""The launches of ScatterND, and when each of the methods of kernel.cu is used."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from pluginkit import (
-    Copy,
     Dim,
     Launch,
     Step,
     TensorDesc,
     Workspace,
     int32,
-    int64,
     known,
     offset_type,
     product,
     where,
 )
 from pluginkit.plugins._cuda import row_lists
+from pluginkit.plugins._cuda.copy import copy_step
 from pluginkit.plugins._cuda.row_lists import (
     LIST_ITEMSIZE,
     MAX_LISTED,
@@ -45,10 +44,10 @@ if TYPE_CHECKING:
 _MAX_DEPTH = 8
 #: The longest average list for which lists are used.
 _LONGEST_AVERAGE = 16
-#: The vectors that a thread copies, and the most rows of updates that it links.
-_COPIES, _LINKED = 4, 4
+#: The most rows of updates that a thread links.
+_LINKED = 4
 #: The constants that the kernels share with Python.
-DEFINES = {**row_lists.DEFINES, "COPIES": _COPIES, "LINKED": _LINKED, "MAX_DEPTH": _MAX_DEPTH}
+DEFINES = {**row_lists.DEFINES, "LINKED": _LINKED, "MAX_DEPTH": _MAX_DEPTH}
 
 _BLOCK, _FEW_BLOCK = 256, 128
 #: With fewer blocks that link rows of updates a thread links one.
@@ -229,16 +228,7 @@ class ScatterNDCall:
             ),
             constants={"OFFSET": offset.cpp, "VECTOR": vector},
         )
-        if self.data.size * rows.itemsize <= _CACHED_BYTES:
-            nbytes = self.data.size * rows.itemsize
-            copy = Launch(
-                self.plugin.copy_bytes,
-                grid=-(-nbytes // (VECTOR_BYTES * _BLOCK * _COPIES)),
-                block=_BLOCK,
-                args=(self.output, self.data, int64(nbytes)),
-            )
-            return copy, reduce
-        return Copy(self.output, self.data), reduce
+        return copy_step(self.plugin.copy_data, self.output, self.data), reduce
 
     def _by_lists(self) -> Sequence[Step]:
         rows, plugin, is_plain = self.rows, self.plugin, self.plugin.reduction == "none"
