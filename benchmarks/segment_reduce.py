@@ -59,6 +59,7 @@ CASES = {
 }
 HOSTILE = {
     "mostly empty": Graph(500_000, 1000, 64),
+    "mostly empty, of one": Graph(1_000_000, 1000, 1),
     "one node": Graph(1, 2**20, 64),
     "three nodes": Graph(3, 2_000_000, 16),
     "7 features": Graph(500_000, 2_000_000, 7),

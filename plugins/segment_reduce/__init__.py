@@ -75,8 +75,8 @@ class SegmentReduce(Plugin):
                  deterministic: bool, default false.
     Workspace:   about 17 bytes for each edge, or 25 with weights; 1/4 byte for each element of the
                  messages; 1 byte for each row of y. Of up to 2^18 edges, up to 8 for each of up to
-                 2^18 rows: 8 or 12 bytes for each, 1/2 byte for each element of the messages, and
-                 68 bytes for each row. None for few edges.
+                 2^18 rows, or 1 for 4 of up to 2^20: 12 or 16 bytes for each, 1/2 byte for each
+                 element of the messages, and 68 bytes for each row. None for few edges.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y).
     Errors:      shapes: sources are absent and N is not E, or the columns of weights do not divide
                  a row. size: 2^30 edges or rows, or more, or a row of more loads of up to 16 bytes

@@ -2,6 +2,7 @@
 // chunk of successive edges by the row of y that they lead to, stably. The edges of a row in a chunk are a run: it goes into
 // one of the row's slots, and a long one is reduced to a partial row at once. gather_chunks then puts the runs of a row in
 // the order of their chunks, and reduces them. Of a row with more runs than slots a block finds them in the sorted chunks.
+// Where most rows have no edge, y is zeros before, and sort_chunks lists the rows that have some.
 
 #include "../_cuda/overlap.cuh"
 #include "runs.cuh"
@@ -72,10 +73,10 @@ template <int N> __device__ __forceinline__ void copy_floats(float* to, const fl
 }
 
 // Sort the edges of a chunk, and reduce its long runs. `counts` becomes the number of each row's runs, and `runs` the first of
-// them; `keys` the rows of y of sorted edges, and `values` what these read; `partials` rows of `stride` floats.
+// them; `touched` the number of rows with edges and then these, unless it is null; `keys` the rows of y of sorted edges, and `values` what these read; `partials` rows of `stride` floats.
 template <typename T, typename I, Aggregate A, int VECTOR, Weights W>
 __global__ void __launch_bounds__(CHUNK)
-    sort_chunks(int* counts, unsigned* __restrict__ runs, unsigned* __restrict__ keys, EdgeValue<W>* __restrict__ values,
+    sort_chunks(int* counts, int* touched, unsigned* __restrict__ runs, unsigned* __restrict__ keys, EdgeValue<W>* __restrict__ values,
                 float* __restrict__ partials, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
                 const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes,
                 int stride, int lanes_log2) {
@@ -130,6 +131,7 @@ __global__ void __launch_bounds__(CHUNK)
         }
         if (is_run) {
             const int slot = atomicAdd(counts + here, 1);
+            if (slot == 0 && touched != nullptr) touched[1 + atomicAdd(touched, 1)] = here;
             if (slot < SLOTS) runs[static_cast<long long>(here) * SLOTS + slot] = run.code();
         }
     }
@@ -251,7 +253,7 @@ __device__ __forceinline__ int lower_bound(const unsigned* keys, unsigned key) {
 // What sort_chunks writes is not __restrict__: the compiler would read it before it waits for that launch.
 template <typename T, Aggregate A, int VECTOR, Weights W>
 __global__ void __launch_bounds__(THREADS, sizeof(T) == 4 ? 5 : 0)
-    gather_chunks(T* __restrict__ y, const int* counts, const unsigned* runs, const unsigned* keys,
+    gather_chunks(T* __restrict__ y, const int* counts, const int* touched, const unsigned* runs, const unsigned* keys,
                   const EdgeValue<W>* values, const float* partials, const T* __restrict__ x,
                   const T* __restrict__ weights, Widths widths, int rows, int chunks, float initial, int stride,
                   int group_log2, int lanes_log2) {
@@ -273,7 +275,8 @@ __global__ void __launch_bounds__(THREADS, sizeof(T) == 4 ? 5 : 0)
     };
 
     // Rows with many runs are often near each other: the rows of a block are far from each other.
-    const int row = group * gridDim.x + blockIdx.x;
+    int row = group * gridDim.x + blockIdx.x;
+    if (touched != nullptr) row = row < touched[0] ? touched[1 + row] : rows;
     const int found = row < rows ? counts[row] : 0;
     if (row < rows && found <= SLOTS) {
         const unsigned mask = group_size == WARP ? ALL : ((1u << group_size) - 1) << (threadIdx.x % WARP - member);

@@ -2,7 +2,7 @@
 //
 //   add    for few elements, sums of float32 whose bits may differ from run to run (add.cu)
 //   scan   for few edges: a block for some rows of y looks at all edges (scan.cu)
-//   chunks for some edges, of which rows have few: blocks sort a part of the edges each (chunks.cu)
+//   chunks for some edges, of which rows have few, or most rows none: blocks sort a part of the edges each (chunks.cu)
 //   sort   make_keys writes the row of y of each edge; radix_sort.cu sorts the edges by it, stably, unless they are in
 //          order; reduce_edges reduces runs of equal keys, each read once and in order; zero_rows writes the rows of y
 //          without an edge

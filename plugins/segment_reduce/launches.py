@@ -187,26 +187,31 @@ class SegmentCall:
         lanes_log2, parts = problem.lanes(problem.vectors)
         group_log2 = known(dim_max(lanes_log2, _LEAST_GROUP_LOG2))
         counts, *others = self.workspace.split(problem.chunk_sizes())
+        listed, touched = problem.rows, None
+        if problem.is_sparse:
+            listed, touched = problem.edges, counts.at(4 * problem.rows)
+            yield Fill(self.y)
         edges, rows, nodes = map(int32, (problem.edges, problem.rows, problem.nodes))
         stride, lanes = int32(problem.stride), int32(lanes_log2)
         read = self.x, self.weights, self._widths
-        yield clear_launch(plugin.clear_kernel, counts)
+        yield clear_launch(plugin.clear_kernel, counts.first(4 * (problem.rows + 1)))
         yield Launch(
             plugin.chunk_kernel,
             grid=(problem.chunks, parts),
             block=CHUNK,
             args=(
-                *(counts, *others, *read, self.destinations, self.sources),
+                *(counts, touched, *others, *read, self.destinations, self.sources),
                 *(edges, rows, nodes, stride, lanes),
             ),
             constants=self._constants,
         )
         yield Launch(
             plugin.gather_kernel,
-            grid=(ceil_div(problem.rows << group_log2, THREADS), parts),
+            grid=(ceil_div(listed << group_log2, THREADS), parts),
             block=THREADS,
             args=(
-                *(self.y, counts, *others, *read, rows, int32(problem.chunks), self._initial),
+                *(self.y, counts, touched, *others, *read),
+                *(rows, int32(problem.chunks), self._initial),
                 *(stride, int32(group_log2), lanes),
             ),
             constants=self._constants,

@@ -44,7 +44,7 @@ SPREAD, SPREAD_ELEMENTS = 0, 2
 #: Up to so many edges, and rows, one launch whose blocks all look at all edges is faster than a
 #: sort; their list takes 2 bytes of shared memory for each. Of more than the fewer edges it is
 #: slower than sorted chunks, many times so where some rows have many.
-_FEW_EDGES, _FEWER_EDGES, _FEW_ROWS = 11_264, 5632, 2**13
+_FEW_EDGES, _FEWER_EDGES, _FEW_ROWS = 11_264, 2048, 2**13
 #: With this many blocks that look at all edges a large GPU is busy.
 _SCAN_BLOCKS = 132
 #: The rows of y of such a block, at most.
@@ -54,7 +54,10 @@ FEW_ELEMENTS = 2**25
 #: Up to so many edges, of which a row has few on average, the chunks of edges that blocks sort are
 #: not sorted together; more rows, or more elements of messages, would take much memory.
 CHUNK, MOST_CHUNKS = 512, 512
-_FEW_TO_A_ROW, CHUNKED_ROWS = 8, 2**18
+_FEW_TO_A_ROW, _CHUNKED_ROWS = 8, 2**18
+#: With so many rows for each edge most of y is zeros, which are written before; so many rows may
+#: then be sorted in chunks.
+_SPARSE, SPARSE_ROWS = 4, 2**20
 #: Longer runs of edges in a chunk are reduced with it, and so many fit into it; the first runs of
 #: a row that are kept.
 SHORT_RUN = 8
@@ -121,7 +124,8 @@ class SegmentProblem:
     def is_chunked(self) -> bool:
         """Whether rows have so few of few edges that each takes them from sorted chunks."""
         most = known(dim_min(CHUNK * MOST_CHUNKS, _FEW_TO_A_ROW * self.rows))
-        is_small = self.edges * self.inner <= FEW_ELEMENTS and self.rows <= CHUNKED_ROWS
+        rows = SPARSE_ROWS if self.is_sparse else _CHUNKED_ROWS
+        is_small = self.edges * self.inner <= FEW_ELEMENTS and self.rows <= rows
         return self.edges <= most and is_small and not self.is_spread
 
     @property
@@ -210,11 +214,16 @@ class SegmentProblem:
         )
         return [_aligned(part) for part in parts]
 
+    @property
+    def is_sparse(self) -> bool:
+        """Whether so few rows have edges that y is zeros before these rows are written."""
+        return self.edges * _SPARSE <= self.rows
+
     def chunk_sizes(self) -> list[int]:
-        """Return the bytes of counts, which are zeroed, of runs, keys, values, and partial rows."""
+        """Return the bytes of counts and touched rows, runs, keys, values, and partial rows."""
         items = self.chunks * CHUNK
         parts = (
-            4 * self.rows,
+            4 * (self.rows + 1 + self.edges),
             4 * SLOTS * self.rows,
             4 * items,
             (8 if self.is_weighted else 4) * items,

@@ -9,7 +9,6 @@ from pluginkit.plugins._cuda.radix_sort import SWEEP_THREADS, WIDE_BITS
 from pluginkit.plugins.segment_reduce.segment_problem import (
     ALIGNMENT,
     CHUNK,
-    CHUNKED_ROWS,
     FEW_ELEMENTS,
     FLOAT_BYTES,
     HEADER,
@@ -17,6 +16,7 @@ from pluginkit.plugins.segment_reduce.segment_problem import (
     MOST_LONG,
     MOST_SWEEPS,
     SLOTS,
+    SPARSE_ROWS,
     SWEPT_ITEMS,
     VECTOR_FLOATS,
     WARP,
@@ -51,8 +51,8 @@ def _chunked(edges: Dim, rows: Dim, inner: Dim) -> Dim:
     chunks = ceil_div(dim_min(edges, CHUNK * MOST_CHUNKS), CHUNK)
     elements = ceil_div(dim_min(edges * inner, FEW_ELEMENTS), CHUNK) + inner
     of_long = MOST_LONG * FLOAT_BYTES * (elements + (HEADER + VECTOR_FLOATS) * chunks)
-    of_rows = 4 * (SLOTS + 1) * dim_min(rows, CHUNKED_ROWS)
-    found: Dim = 12 * CHUNK * chunks + of_rows + of_long + 5 * ALIGNMENT
+    of_rows = 4 * (SLOTS + 1) * dim_min(rows, SPARSE_ROWS) + 4
+    found: Dim = 16 * CHUNK * chunks + of_rows + of_long + 5 * ALIGNMENT
     return found
 
 

@@ -211,6 +211,15 @@ def test_all_warps_share_a_long_row_beside_short_ones(count):
         np.testing.assert_allclose(got, reference(arrays, aggregate=aggregate), atol=1e-5)
 
 
+@pytest.mark.parametrize("exponent", [1, 9])
+@pytest.mark.parametrize("count", [1, 700])
+def test_most_rows_have_no_edge(count, exponent):
+    arrays = edges(30, count, 9000, (5,), exponent=exponent)
+    for aggregate in ("mean", "max"):
+        got = on_machine(arrays, aggregate=aggregate)
+        np.testing.assert_allclose(got, reference(arrays, aggregate=aggregate), atol=1e-5)
+
+
 @pytest.mark.parametrize("count", [40, 5000])
 def test_nan_wins(count):
     arrays = edges(30, count, 3, (2,), exponent=3)
@@ -237,16 +246,18 @@ def launched(count, rows, inner=4, **attributes):
 
 
 def test_few_edges_take_one_launch():
-    assert launched(4000, 500, aggregate="max") == ["scan_edges"]
+    assert launched(4001, 500, aggregate="max") == ["scan_edges"]
     assert launched(4000, 500) == launched(9, 500) == ["clear", "add_narrow_edges"]
     assert launched(9, 500, inner=5) == ["clear", "add_edges"]
     chunks = ["clear", "sort_chunks", "gather_chunks"]
-    assert launched(5632, 4000, aggregate="max") == launched(8000, 500, aggregate="max")
-    assert launched(5632, 4000, aggregate="max") == ["scan_edges"]
-    assert launched(5633, 4000, aggregate="max") == launched(300, 70_000, aggregate="max") == chunks
+    assert launched(2048, 4000, aggregate="max") == launched(8000, 500, aggregate="max")
+    assert launched(2048, 4000, aggregate="max") == ["scan_edges"]
+    assert launched(2049, 4000, aggregate="max") == launched(300, 70_000, aggregate="max") == chunks
     assert launched(65_600, 8200, deterministic=True) == chunks
     assert launched(65_601, 8200, deterministic=True)[:2] == ["clear", "make_keys"]
-    _, before, *sweeps, edge, item, zero = launched(300, 300_000, deterministic=True)
+    assert launched(300, 2**20, deterministic=True) == chunks
+    assert launched(2**17, 2**18 + 1, deterministic=True)[:2] == ["clear", "make_keys"]
+    _, before, *sweeps, edge, item, zero = launched(300, 2**20 + 1, deterministic=True)
     assert [before, edge, item, zero] == ["make_keys", "reduce_edges", "reduce_items", "zero_rows"]
     assert sweeps == ["place_digits", *["sweep"] * 3]
 
