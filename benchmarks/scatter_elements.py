@@ -34,6 +34,12 @@ HOSTILE: dict[str, Case] = {
     "few into many": ((2**22,), (100,), 0, ()),
     "odd middle": ((64, 257, 129), (64, 257, 129), 1, (slice(4),)),
     "rows of 3": ((2**20, 3), (2**20, 3), 1, (slice(2**16),)),
+    "rows of 33": ((2**15, 33), (2**15, 33), 1, (slice(2**12),)),
+    "one into each row": ((5112, 424), (5112, 1), 1, ()),
+    "few rows of many": ((3, 2**20), (5, 2**20), 0, (slice(None), slice(None, None, 61))),
+    "rows of 8, mixed": ((100_000, 8), (400_000, 8), 0, (slice(None), slice(1))),
+    "odd rows, mixed": ((3536, 201), (7340, 201), 0, (slice(None), slice(8))),
+    "few into one long": ((10_806,), (32,), 0, ()),
     "many into few": ((16, 64), (2**18, 64), 0, (slice(None), slice(2))),
 }
 REDUCTIONS = ("none", "add", "mul", "max", "min")

@@ -27,15 +27,18 @@ from pluginkit import (
     int32,
     int64,
 )
+from pluginkit.plugins._cuda.copy import DEFINES as COPY_DEFINES
 from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
 from pluginkit.plugins._cuda.reductions import Reduction
 from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES
 from pluginkit.plugins.scatter_elements.cases import sample_calls
 from pluginkit.plugins.scatter_elements.combined_elements import DEFINES as COMBINED
-from pluginkit.plugins.scatter_elements.launches import DEFINES, ScatterElementsCall
+from pluginkit.plugins.scatter_elements.launches import DEFINES, DEPTHS, ScatterElementsCall
 from pluginkit.plugins.scatter_elements.ordered_rows import DEFINES as ORDERED
 from pluginkit.plugins.scatter_elements.ordered_rows import SWEPT_ITEMS, list_bound, list_bytes
 from pluginkit.plugins.scatter_elements.reference import scatter_elements
+
+_TILE_VECTORS = {"CELL_VECTORS": (False, True), "UPDATE_VECTORS": (False, True)}
 
 
 class ScatterElements(Plugin):
@@ -49,12 +52,13 @@ class ScatterElements(Plugin):
 
     Where an index occurs twice, "none" keeps the last update in the reference and one of them on a
     GPU. Integers wrap. NaN wins in "min" and "max", as in numpy. Floating-point sums and products
-    run in any order. Where only atomics suit the shape, and for rows of indices that are not
-    constant, 16-bit types also round at every update, and in rows of data with more than 10 updates
-    once for about 8 of the others, while the reference accumulates in float32 and rounds once:
-    the error grows with the number of roundings and with the largest intermediate value, and the
-    tolerance is for 16 updates below 4 in magnitude. Atomics of 2^20 updates or more, at least 4
-    for each of up to 2^23 elements, go to float32 sums, which round once. deterministic=True fixes
+    run in any order. Where atomics suit the shape, as for sums of rows where data is small, and for
+    rows of indices that are not constant, 16-bit types also round at every update, and in rows of
+    data with more than 10 updates once for about 8 of the others, while the reference accumulates
+    in float32 and rounds once: the error grows with the number of roundings and with the largest
+    intermediate value, and the tolerance is for 16 updates below 4 in magnitude. Atomics of 2^21
+    updates or more, at least 4 for each of up to 2^23 elements, or of 2^17 or more of few elements,
+    go to float32 sums, which round once. deterministic=True fixes
     the order: results are bit-identical from run to run, "none" keeps the last update, and 16-bit
     types round once, or twice where some rows of indices are constant and others are not.
 
@@ -68,8 +72,8 @@ class ScatterElements(Plugin):
                  reduction: none | add | mul | min | max, default none.
                  deterministic: bool, default false.
     Workspace:   5 bytes for each row of data and 8 for each row of updates where the axis is not
-                 the last, and when deterministic 4 for each element of both. Where 2^20 updates or
-                 more may need atomics 16, and 4 for each float32 sum.
+                 the last, and when deterministic 4 for each element of both. Where 2^17 updates or
+                 more may need atomics 32, and 4 for each float32 sum.
     Tolerance:   float32 1e-5, float16 4e-2, bfloat16 3e-1; integers exact.
     Errors:      PK124 indices and updates differ in shape. PK126 axis is out of range.
                  shapes: the shapes do not fit data.
@@ -94,11 +98,13 @@ class ScatterElements(Plugin):
     updates = Input("T", shape=("*S",))
     output = Output("T", like="data")
 
+    copy_data = CudaKernel("../_cuda/copy.cu", "copy_bytes", defines=COPY_DEFINES)
     elements = CudaKernel(
         "kernel.cu",
-        "scatter_elements<{T}, {Tind}, Reduction::{reduction}, {OFFSET}, {RANK}>",
-        constants={"OFFSET": OFFSETS, "RANK": (3, 8)},
+        "scatter_elements<{T}, {Tind}, Reduction::{reduction}, {OFFSET}, {RANK}, {VECTOR}>",
+        constants={"OFFSET": OFFSETS, "RANK": (3, 8), "VECTOR": (1, VECTOR_BYTES)},
         defines=DEFINES,
+        overlaps=True,
     )
     begin_sums = CudaKernel(
         "combined_elements.cu",
@@ -118,18 +124,22 @@ class ScatterElements(Plugin):
     )
     tile = CudaKernel(
         "tile.cu",
-        "scatter_tile<{T}, {Tind}, Reduction::{reduction}, {VECTOR}>",
-        constants={"VECTOR": (False, True)},
+        "scatter_tile<{T}, {Tind}, Reduction::{reduction}, {CELL_VECTORS}, {UPDATE_VECTORS}>",
+        constants=_TILE_VECTORS,
         defines=DEFINES,
     )
     ordered_tile = CudaKernel(
         "ordered_tile.cu",
-        "scatter_ordered_tile<{T}, {Tind}, Reduction::{reduction}, {VECTOR}>",
-        constants={"VECTOR": (False, True)},
+        "scatter_ordered_tile<{T}, {Tind}, Reduction::{reduction}, {CELL_VECTORS}, "
+        "{UPDATE_VECTORS}>",
+        constants=_TILE_VECTORS,
         defines=DEFINES,
     )
     column = CudaKernel(
-        "column.cu", "scatter_column<{T}, {Tind}, Reduction::{reduction}>", defines=DEFINES
+        "column.cu",
+        "scatter_column<{T}, {Tind}, Reduction::{reduction}, {DEPTH}>",
+        constants={"DEPTH": DEPTHS},
+        defines=DEFINES,
     )
     link_rows = CudaKernel(
         "rows.cu",

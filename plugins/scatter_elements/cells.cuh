@@ -21,6 +21,7 @@ __device__ __forceinline__ bool combine_equal_cells(Cell cell, Sum& value) {
     unsigned int later = same & ~1u << lane;  // lanes whose values this lane may still take
     int rank = __popc(same & ((1u << lane) - 1));
     const bool is_first = rank == 0;
+    if constexpr (R == Reduction::none) return is_first;
     while (__any_sync(~0u, later != 0)) {  // each turn halves the lanes that have a value
         const int next = __ffs(later);
         const Sum other = __shfl_sync(~0u, value, next - 1);
@@ -31,17 +32,18 @@ __device__ __forceinline__ bool combine_equal_cells(Cell cell, Sum& value) {
     return is_first;
 }
 
-// Return whether many lanes of a warp may meet in a cell: whether one meets the first lane.
-template <typename Cell> __device__ __forceinline__ bool may_meet(Cell cell) {
+// Return how many lanes of a warp meet in the first one's cell.
+template <typename Cell> __device__ __forceinline__ int meeting(Cell cell) {
     const Cell first = __shfl_sync(~0u, cell, 0);
-    return __any_sync(~0u, cell != NO_CELL<Cell> && cell == first && threadIdx.x % WARP_LANES > 0);
+    return __popc(__ballot_sync(~0u, cell != NO_CELL<Cell> && cell == first));
 }
 
 // Reduce a value of each lane of a warp into its cell, or into none. Lanes that meet in a cell take turns at an atomic
-// operation, unless their values are combined before.
-template <Reduction R, typename Sum> __device__ __forceinline__ void reduce_into_cells(Sum* sums, int cell, Sum value) {
+// operation, unless many of them meet: then their values are combined before.
+template <Reduction R, typename Sum>
+__device__ __forceinline__ void reduce_into_cells(Sum* sums, int cell, Sum value, bool do_many_meet) {
     if constexpr (R != Reduction::none) {
-        if (may_meet(cell) && !combine_equal_cells<R>(cell, value)) return;
+        if (do_many_meet && !combine_equal_cells<R>(cell, value)) return;
     }
     if (cell != NO_CELL<int>) reduce_into<R>(sums + cell, value);
 }

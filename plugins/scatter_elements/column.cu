@@ -1,24 +1,25 @@
 // The column variant: a thread takes one column. It has an accumulator for each element along the axis in shared memory
-// and applies the updates in order, without atomics. A block is a warp.
+// and applies the updates in order, without atomics. A warp takes COLUMNS columns.
 
 #include "../_cuda/reduce.cuh"
 #include "places.cuh"
 
-using pluginkit::COLUMNS;  // of a block, from launches.py
+using pluginkit::COLUMNS, pluginkit::COLUMN_WARPS;  // from launches.py
 
-template <typename T, typename Tind, Reduction R>
-__global__ void __launch_bounds__(COLUMNS)
+// DEPTH: the loads of a thread in flight. A block of one warp has many registers.
+template <typename T, typename Tind, Reduction R, int DEPTH>
+__global__ void __launch_bounds__(COLUMNS * COLUMN_WARPS)
     scatter_column(T* __restrict__ output, const T* __restrict__ data, const Tind* __restrict__ indices,
-                   const T* __restrict__ updates, int axis_size, int count, int inner) {
+                   const T* __restrict__ updates, int axis_size, int count, int inner, int warps) {
     using Accumulator = typename AccumulatorOf<T>::type;
-    constexpr int DEPTH = sizeof(T) == 8 ? 16 : 32;  // loads in flight; a block of one warp has many registers
-    constexpr int AT_ONCE = 2;                       // updates whose sums a thread waits for together
+    constexpr int AT_ONCE = 2;  // updates whose sums a thread waits for together
     extern __shared__ int4 shared[];
-    Accumulator* sums = reinterpret_cast<Accumulator*>(shared) + threadIdx.x;
-    const int blocks = (inner + COLUMNS - 1) / COLUMNS;
-    const int column = blockIdx.x % blocks * COLUMNS + threadIdx.x;
-    if (column >= inner) return;
-    const long long outer = blockIdx.x / blocks;
+    const int own = threadIdx.x / COLUMNS, lane = threadIdx.x % COLUMNS;
+    const int warp = blockIdx.x * (blockDim.x / COLUMNS) + own, of_outer = (inner + COLUMNS - 1) / COLUMNS;
+    const int column = warp % of_outer * COLUMNS + lane;
+    if (warp >= warps || column >= inner) return;
+    Accumulator* sums = reinterpret_cast<Accumulator*>(shared) + own * axis_size * COLUMNS + lane;
+    const long long outer = warp / of_outer;
     data += outer * axis_size * inner + column;
     output += outer * axis_size * inner + column;
     indices += outer * count * inner + column;

@@ -141,12 +141,14 @@ __global__ void __launch_bounds__(COMBINING_BLOCK, 2048 / COMBINING_BLOCK)
         for (int k = 0; k < COMBINED_BATCH; ++k) {
             const Offset target = target_of(place(begin, k), index[k]);
             Sum value = static_cast<Sum>(update[k]);
-            if (may_meet(target) && !combine_equal_cells<R>(target, value)) {
+            if (meeting(target) > 1 && !combine_equal_cells<R>(target, value)) {
                 meets = true;
             } else if (target != NO_CELL<Offset>) {
-                const int cell = is_combining ? find_cell(targets, target, meets) : NO_CELL<int>;
-                if (cell != NO_CELL<int>) reduce_into<R>(sums + cell, value);
-                else reduce_one<R>(output, target, total, static_cast<Target>(value));
+                bool is_known = false;
+                const int cell = is_combining ? find_cell(targets, target, is_known) : NO_CELL<int>;
+                meets |= is_known;
+                if (cell == NO_CELL<int>) reduce_one<R>(output, target, total, static_cast<Target>(value));
+                else if (R != Reduction::none || !is_known) reduce_into<R>(sums + cell, value);
             }
         }
         begin = next;

@@ -17,14 +17,11 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, all_hold, at_least, at_most, groups_of
-from pluginkit.plugins.scatter_elements.variants import ScatterProblem
+from pluginkit.plugins.scatter_elements.variants import COMBINED_CELLS, ScatterProblem
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
 
-#: A block combines the updates of up to so many elements; with two places of updates, which are in
-#: shared memory as well, they fill every multiple of a KiB.
-_COMBINED_CELLS = 2**12 - 2
 #: The threads of a block that does so, and how many updates each of them loads together.
 _COMBINING_BLOCK, _COMBINED_BATCH = 512, 4
 #: So many batches in which few updates meet do not end the combining.
@@ -44,7 +41,7 @@ _TAKEN_BYTES = 2 * VECTOR_BYTES
 DEFINES = {
     **row_lists.DEFINES,
     "COMBINED_BATCH": _COMBINED_BATCH,
-    "COMBINED_CELLS": _COMBINED_CELLS,
+    "COMBINED_CELLS": COMBINED_CELLS,
     "COMBINING_BLOCK": _COMBINING_BLOCK,
     "DATA_BLOCK": _DATA_BLOCK,
     "PATIENCE": _PATIENCE,
@@ -53,13 +50,11 @@ DEFINES = {
 
 def combined_bytes(plugin: ScatterElements, problem: ScatterProblem) -> int:
     """Return the bytes of the workspace, enough for smaller shapes too."""
-    if plugin.reduction == "none":
-        return 0
     sums = 0
-    if problem.accumulator_itemsize > problem.itemsize:
+    if plugin.reduction != "none" and problem.accumulator_itemsize > problem.itemsize:
         elements = at_most(problem.data_size, problem.updates_size // _WIDE_UPDATES)
         sums = at_most(_WIDE_BYTES, elements * _SUM_BYTES)
-    return where(problem.has_many_elements, _TAKEN_BYTES + sums, 0)
+    return where(problem.may_combine, _TAKEN_BYTES + sums, 0)
 
 
 def combined_elements(
@@ -85,6 +80,7 @@ def combined_elements(
     output, data, *updates = tensors
     size = problem.data_size
     is_wide = all_hold(
+        plugin.reduction != "none",
         problem.accumulator_itemsize > problem.itemsize,
         size * _SUM_BYTES <= _WIDE_BYTES,
         problem.updates_size >= _WIDE_UPDATES * size,
@@ -107,7 +103,7 @@ def combined_elements(
         grid=at_most(_COMBINING_BLOCKS, batches),
         block=_COMBINING_BLOCK,
         args=(sums, *updates, taken, *sizes, geometry),
-        shared_bytes=_COMBINED_CELLS * cell_bytes + 2 * place_bytes,
+        shared_bytes=COMBINED_CELLS * cell_bytes + 2 * place_bytes,
         constants={**constants, "WIDE": is_wide},
     )
     if is_wide:

@@ -8,18 +8,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from pluginkit import (
-    Copy,
     KernelConstant,
     Launch,
     Step,
     TensorDesc,
     Workspace,
+    dim_max,
     int32,
     known,
     offset_type,
     product,
 )
 from pluginkit.plugins._cuda import row_lists
+from pluginkit.plugins._cuda.copy import copy_step
 from pluginkit.plugins._cuda.row_lists import (
     LIST_ITEMSIZE,
     WARP_LANES,
@@ -51,6 +52,11 @@ if TYPE_CHECKING:
 _BLOCK = 256
 #: How many rows of indices a warp of the rows variant reads at once.
 _ROWS_A_WARP = 4
+#: The loads of a thread of the column variant in flight, where there are few and many along the
+#: axis, and the warps of a block where there are few.
+DEPTHS, COLUMN_WARPS = (8, 32), 4
+#: With so many warps of many loads a large GPU is busy.
+_MANY_COLUMN_WARPS = 1584
 #: The most blocks that work on lists of elements; after the rows they usually have nothing to do.
 _LIST_BLOCKS = 2112
 #: The bytes of output that stay in the L2 cache while indices and updates stream past.
@@ -61,6 +67,7 @@ DEFINES = {
     **row_lists.DEFINES,
     "LONE_TILE_BLOCK": LONE_TILE_BLOCK,
     "COLUMNS": COLUMNS,
+    "COLUMN_WARPS": COLUMN_WARPS,
     "MAX_LISTED_IN_TILE": MAX_LISTED_IN_TILE,
     "ROWS_A_WARP": _ROWS_A_WARP,
     "TILE_LINK_BYTES": TILE_LINK_BYTES,
@@ -115,17 +122,20 @@ class ScatterElementsCall:
         numbers = updates.size, data.size, data.shape[self.axis], stride
         sizes, geometry = [*map(offset, numbers)], offset(dims.geometry(rank))
         constants: dict[str, KernelConstant] = {"OFFSET": offset.cpp, "RANK": rank}
-        if self.plugin.reduction != "none" and self.problem.has_many_elements:
+        vector = self.problem.row_vector_bytes if self.problem.is_covering else 1
+        is_alone = self.plugin.reduction != "none" and vector == 1
+        if self.problem.has_few_cells or (is_alone and self.problem.has_many_elements):
             call = self.plugin, self.problem, self._tensors(), self.workspace
             return [*combined_elements(*call, sizes, geometry, constants)]
+        each = max(vector // self.problem.itemsize, 1)
         scatter = Launch(
             self.plugin.elements,
-            grid=groups_of(known(updates.size), _BLOCK),
+            grid=groups_of(known(updates.size), _BLOCK * each),
             block=_BLOCK,
             args=(self.output, self.indices, updates, *sizes, geometry),
-            constants=constants,
+            constants={**constants, "VECTOR": vector},
         )
-        return Copy(self.output, data), scatter
+        return copy_step(self.plugin.copy_data, self.output, data), scatter
 
     def _tile(self) -> Sequence[Step]:
         return (tiles(self.plugin.tile, self.problem, self._tensors(), self.problem.tile_bytes),)
@@ -136,13 +146,19 @@ class ScatterElementsCall:
 
     def _column(self) -> Sequence[Step]:
         problem = self.problem
-        sizes = problem.axis_size, problem.count, problem.inner
+        warps = problem.column_warps
+        sizes = problem.axis_size, problem.count, problem.inner, warps
+        few, many = DEPTHS
+        is_short = dim_max(problem.axis_size, problem.count) <= few
+        has_few_loads = is_short or warps >= _MANY_COLUMN_WARPS
+        of_block = COLUMN_WARPS if is_short else 1
         column = Launch(
             self.plugin.column,
-            grid=problem.column_blocks,
-            block=COLUMNS,
+            grid=groups_of(warps, of_block),
+            block=of_block * COLUMNS,
             args=(*self._tensors(), *map(int32, sizes)),
-            shared_bytes=problem.column_bytes,
+            shared_bytes=of_block * problem.column_bytes,
+            constants={"DEPTH": few if has_few_loads else many},
         )
         return (column,)
 

@@ -46,7 +46,7 @@ __device__ Accumulator combined_by_warp(int cell, const Tind* indices, const T* 
     bool has_sum = false;
 #pragma unroll 8
     for (int position = lane; position < tile.updates; position += WARP_LANES) {
-        if (tile.cell_of(indices[position], tile.begin_of(position)) != cell) continue;
+        if (tile.cell_of(indices[position], tile.row_of(position).begin) != cell) continue;
         const auto update = static_cast<Accumulator>(held[position]);
         sum = has_sum ? reduced<R>(sum, update) : update;
         has_sum = true;
@@ -74,14 +74,15 @@ __device__ __forceinline__ bool link_warp(int* heads, Link* next, int cell, int 
     return true;
 }
 
-// VECTOR: rows of data and of updates are multiples of VECTOR_BYTES. With more registers fewer blocks run at once.
-template <typename T, typename Tind, Reduction R, bool VECTOR>
-__global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
-    scatter_ordered_tile(T* __restrict__ output, const T* __restrict__ data, const Tind* __restrict__ indices,
-                         const T* __restrict__ updates, int axis_size, Divisor row_updates, int rows, int outer) {
+// CELL_VECTORS, UPDATE_VECTORS: the rows that the block takes of data, and of updates, are together a multiple of
+// VECTOR_BYTES.
+template <typename T, typename Tind, Reduction R, bool CELL_VECTORS, bool UPDATE_VECTORS>
+__device__ __forceinline__ void scatter_ordered_rows(T* __restrict__ output, const T* __restrict__ data,
+                                                     const Tind* __restrict__ indices, const T* __restrict__ updates,
+                                                     const TileRows& tile) {
     using Accumulator = typename AccumulatorOf<T>::type;
-    constexpr int CELLS = VECTOR ? VECTOR_BYTES / sizeof(T) : 1, UPDATES = VECTOR ? VECTOR_BYTES / sizeof(Tind) : 1;
-    const TileRows tile(axis_size, row_updates, rows, outer);
+    constexpr int CELLS = CELL_VECTORS ? VECTOR_BYTES / sizeof(T) : 1;
+    constexpr int UPDATES = UPDATE_VECTORS ? VECTOR_BYTES / sizeof(Tind) : 1;
     const int count = tile.updates, head_vectors = vectors_of<int>(tile.cells), link_vectors = vectors_of<Link>(count);
     extern __shared__ int4 shared[];
     int* heads = reinterpret_cast<int*>(shared);
@@ -90,10 +91,10 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
     // The first cell with a long list; the head of each is the next such cell, or -1.
     int* long_cell = reinterpret_cast<int*>(shared + head_vectors + link_vectors + vectors_of<T>(count));
     const int thread = threadIdx.x, threads = blockDim.x;
-    data += tile.first * axis_size;
-    output += tile.first * axis_size;
-    indices += tile.first * row_updates.count;
-    updates += tile.first * row_updates.count;
+    data += tile.first * tile.axis_size;
+    output += tile.first * tile.axis_size;
+    indices += tile.first * tile.count.count;
+    updates += tile.first * tile.count.count;
 
     // Start all loads of the first round before waiting for one.
     Pack<T, CELLS> cells[BATCH];
@@ -120,11 +121,12 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
         for (int k = 0; k < BATCH; ++k) {
             const int position = begin + (k * threads + thread) * UPDATES;
             if (position >= count) break;
-            const int first = tile.begin_of(position);
+            RowPlace row = tile.row_of(position);
             *reinterpret_cast<Pack<T, UPDATES>*>(held + position) = update[k];
 #pragma unroll
             for (int u = 0; u < UPDATES; ++u) {
-                const int cell = tile.cell_of(index[k].value[u], first);
+                const int cell = tile.cell_of(index[k].value[u], row.begin);
+                tile.advance(row);
                 if constexpr (R != Reduction::none) {
                     if (link_warp(heads, next, cell, position + u, UPDATES, count)) continue;
                 }
@@ -173,4 +175,17 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
             output[cell] = static_cast<T>(reduced<R>(static_cast<Accumulator>(data[cell]), sum));
         }
     }
+}
+
+// Rows may be vectors together where one is not: those of the last block may be fewer, and then are no vectors. With more
+// registers fewer blocks run at once.
+template <typename T, typename Tind, Reduction R, bool CELL_VECTORS, bool UPDATE_VECTORS>
+__global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
+    scatter_ordered_tile(T* __restrict__ output, const T* __restrict__ data, const Tind* __restrict__ indices,
+                         const T* __restrict__ updates, int axis_size, Divisor row_updates, int rows, int outer) {
+    const TileRows tile(axis_size, row_updates, rows, outer);
+    if ((CELL_VECTORS || UPDATE_VECTORS) && !tile.is_whole) {
+        return scatter_ordered_rows<T, Tind, R, false, false>(output, data, indices, updates, tile);
+    }
+    scatter_ordered_rows<T, Tind, R, CELL_VECTORS, UPDATE_VECTORS>(output, data, indices, updates, tile);
 }

@@ -8,7 +8,7 @@
 
 using pluginkit::ROWS_A_WARP;  // from launches.py
 
-constexpr int SAMPLING = 64;  // counting every irregular row would make all warps meet at one counter
+constexpr int SAMPLING = 64;  // counting every irregular row would make all blocks meet at one counter
 
 // The threads of a warp that work together: LANES of them, which take a row.
 template <int LANES> struct LaneGroup {
@@ -64,11 +64,6 @@ __global__ void link_rows(const Tind* __restrict__ indices, RowState* state, int
         const bool differs = __any_sync(~0u, irregular >> r & 1);
         if (lane == r) is_irregular = differs;
     }
-    const unsigned int found = __ballot_sync(~0u, is_irregular && lane < listed);
-    if (found != 0 && lane == 0) {
-        state->has_irregular_row = 1;
-        if (first / ROWS_A_WARP % SAMPLING == 0) atomicAdd(&state->sampled_irregular, __popc(found));
-    }
     if (lane < ROWS_A_WARP) {
         const int place = place_of(lead, axis_size), row = static_cast<int>(first) + lane;
         const int target = lane >= listed || place < 0 ? NO_TARGET : row / count * axis_size + place;
@@ -77,6 +72,12 @@ __global__ void link_rows(const Tind* __restrict__ indices, RowState* state, int
     __syncthreads();
     if (warp != 0) return;
     const int row = static_cast<int>(block_first) + lane, target[1] = {targets_of_block[lane]};
+    const unsigned int found = __ballot_sync(~0u, lane < rows - block_first && target[0] == IRREGULAR);
+    if (found != 0 && lane == 0) {  // stores to one address take turns
+        volatile int* const has_irregular_row = &state->has_irregular_row;
+        if (*has_irregular_row == UNTOUCHED) *has_irregular_row = 1;
+        if (blockIdx.x % SAMPLING == 0) atomicAdd(&state->sampled_irregular, __popc(found));
+    }
     if (lane < rows - block_first) targets[row] = target[0];
     if (heads == nullptr) return;
     if constexpr (KEEP_LAST) {

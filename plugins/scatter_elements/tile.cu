@@ -6,7 +6,8 @@
 
 using pluginkit::LONE_TILE_BLOCK, pluginkit::VECTOR_BYTES;  // from launches.py
 
-constexpr int BATCH = 4;  // loads of a thread in flight
+constexpr int BATCH = 4;     // loads of a thread in flight
+constexpr int FEW_MEET = 8;  // lanes of a warp, which may take turns at a cell
 
 // The bits of a pack. They are taken apart where they are used: to take apart 16-bit values waits for their load.
 template <int BYTES, bool IS_WORD = (BYTES <= 8)> struct RawOf { using type = typename UnsignedOf<BYTES>::type; };
@@ -17,25 +18,27 @@ template <typename P, typename E> __device__ __forceinline__ Raw<P> load_raw(con
     return load_once(reinterpret_cast<const Raw<P>*>(source));
 }
 
-// VECTOR: rows of data and of updates are multiples of VECTOR_BYTES. With more registers fewer blocks run at once.
-template <typename T, typename Tind, Reduction R, bool VECTOR>
-__global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
-    scatter_tile(T* __restrict__ output, const T* __restrict__ data, const Tind* __restrict__ indices,
-                 const T* __restrict__ updates, int axis_size, Divisor row_updates, int rows, int outer) {
+// CELL_VECTORS, UPDATE_VECTORS: the rows that the block takes of data, and of updates, are together a multiple of
+// VECTOR_BYTES.
+template <typename T, typename Tind, Reduction R, bool CELL_VECTORS, bool UPDATE_VECTORS>
+__device__ __forceinline__ void scatter_rows(T* __restrict__ output, const T* __restrict__ data,
+                                             const Tind* __restrict__ indices, const T* __restrict__ updates,
+                                             const TileRows& tile) {
     using Sum = typename SumOf<T>::type;
-    constexpr int CELLS = VECTOR ? VECTOR_BYTES / sizeof(Sum) : 1, UPDATES = VECTOR ? VECTOR_BYTES / sizeof(Tind) : 1;
-    constexpr int CELL_BATCH = VECTOR ? BATCH * sizeof(Sum) / sizeof(T) : BATCH;
+    constexpr int CELLS = CELL_VECTORS ? VECTOR_BYTES / sizeof(Sum) : 1;
+    constexpr int UPDATES = UPDATE_VECTORS ? VECTOR_BYTES / sizeof(Tind) : 1;
+    constexpr int CELL_BATCH = CELL_VECTORS ? BATCH * sizeof(Sum) / sizeof(T) : BATCH;
     using Cells = Pack<T, CELLS>;
     using Sums = Pack<Sum, CELLS>;
     extern __shared__ int4 shared[];
     Sum* sums = reinterpret_cast<Sum*>(shared);
     const int thread = threadIdx.x, threads = blockDim.x;
-    const TileRows tile(axis_size, row_updates, rows, outer);
     const int cells = tile.cells, count = tile.updates;
-    data += tile.first * axis_size;
-    output += tile.first * axis_size;
-    indices += tile.first * row_updates.count;
-    updates += tile.first * row_updates.count;
+    const bool may_many_meet = tile.count.count > FEW_MEET;
+    data += tile.first * tile.axis_size;
+    output += tile.first * tile.axis_size;
+    indices += tile.first * tile.count.count;
+    updates += tile.first * tile.count.count;
 
     using Indices = Pack<Tind, UPDATES>;
     using Updates = Pack<T, UPDATES>;
@@ -75,13 +78,17 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
         if (begin > 0) load_updates(begin);
 #pragma unroll
         for (int k = 0; k < BATCH; ++k) {
-            const int position = begin + (k * threads + thread) * UPDATES, first = tile.begin_of(position);
+            const int position = begin + (k * threads + thread) * UPDATES;
             const bool is_inside = position < count;
+            RowPlace row = tile.row_of(position);
+            bool do_many_meet = false;
             const auto update = *reinterpret_cast<const Updates*>(&raw_update[k]);
 #pragma unroll
             for (int u = 0; u < UPDATES; ++u) {
-                const int cell = is_inside ? tile.cell_of(index[k].value[u], first) : -1;
-                reduce_into_cells<R>(sums, cell, static_cast<Sum>(update.value[u]));
+                const int cell = is_inside ? tile.cell_of(index[k].value[u], row.begin) : -1;
+                if (R != Reduction::none && u == 0) do_many_meet = may_many_meet && meeting(cell) > FEW_MEET;
+                reduce_into_cells<R>(sums, cell, static_cast<Sum>(update.value[u]), do_many_meet);
+                tile.advance(row);
             }
         }
     }
@@ -94,4 +101,17 @@ __global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
         for (int c = 0; c < CELLS; ++c) narrow.value[c] = static_cast<T>(wide.value[c]);
         store_once(reinterpret_cast<Cells*>(output + first), narrow);
     }
+}
+
+// Rows may be vectors together where one is not: those of the last block may be fewer, and then are no vectors. With more
+// registers fewer blocks run at once.
+template <typename T, typename Tind, Reduction R, bool CELL_VECTORS, bool UPDATE_VECTORS>
+__global__ void __launch_bounds__(LONE_TILE_BLOCK, 2)
+    scatter_tile(T* __restrict__ output, const T* __restrict__ data, const Tind* __restrict__ indices,
+                 const T* __restrict__ updates, int axis_size, Divisor row_updates, int rows, int outer) {
+    const TileRows tile(axis_size, row_updates, rows, outer);
+    if ((CELL_VECTORS || UPDATE_VECTORS) && !tile.is_whole) {
+        return scatter_rows<T, Tind, R, false, false>(output, data, indices, updates, tile);
+    }
+    scatter_rows<T, Tind, R, CELL_VECTORS, UPDATE_VECTORS>(output, data, indices, updates, tile);
 }

@@ -7,10 +7,12 @@ elements   no other variant applies; float sums and products run in any order. B
            elements among many updates combine those of one element in shared memory. Where there
            are many updates of each 16-bit element, the sums are float32
 tile       the axis is the last dimension, and its sums fit into shared memory; a block takes a
-           row, or several short ones
+           row, or several short ones. A single block takes few updates, more if each would take
+           a compare-and-swap in memory
 column     there are at least 32 values inside the axis, their accumulators fit into shared
            memory, and there are enough columns to fill a GPU
-rows       there are at least 16 bytes inside the axis, and many updates. The device finds out
+rows       there are at least 16 bytes inside the axis, and many updates, unless a vector is reduced
+           at once and the cache holds data. The device finds out
            which rows of updates have constant indices, as all have in a graph network: they are
            combined without atomics, but for those of an output row that gets very many
 ordered    deterministic=True, the order of updates matters, the axis is the last dimension, and
@@ -34,12 +36,13 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
-from pluginkit import InputError, TensorDesc, known, where
+from pluginkit import DType, InputError, TensorDesc, known, where
 from pluginkit.plugins._cuda.row_lists import (
     LIST_ITEMSIZE,
     MAX_LISTED,
     MAX_ROW,
     VECTOR_BYTES,
+    at_least,
 )
 
 if TYPE_CHECKING:
@@ -58,16 +61,26 @@ KernelVariant = Literal[
 
 #: The shared memory that a block can have on every supported GPU.
 SHARED_BYTES = 64 * 1024
-#: The columns of a block of the column variant, which is a warp.
+#: The columns of a warp of the column variant.
 COLUMNS = 32
 #: With this many blocks a GPU is busy.
 ENOUGH_BLOCKS = 128
-#: The most updates of a tile, if there are too few tiles to keep a GPU busy.
-MAX_IN_LONE_TILE = 2**14
+#: The most cells of a tile, if there are too few tiles to keep a GPU busy, and its most updates,
+#: fewer where each needs no compare-and-swap in memory.
+MAX_LONE_TILE, MAX_IN_LONE_TILE, FEW_IN_LONE_TILE = 2**12, 2**14, 2**9
 #: With this many updates three launches are faster than two.
 MANY_UPDATES = 2**17
-#: With this many updates of single elements, blocks combine those that meet.
-MANY_ELEMENTS = 2**20
+#: With this many updates of single elements, blocks combine those that meet; with this many,
+#: and so many of one, where elements are few.
+MANY_ELEMENTS, MANY_OF_FEW, UPDATES_OF_ONE = 2**21, 2**17, 64
+#: With at most so many bytes of updates, of data that the cache of a large GPU holds, atomics on
+#: vectors are faster than lists.
+FEW_BYTES, CACHED_BYTES = 2**26, 2**25
+#: The longest average list for which lists are used there.
+LONGEST_AVERAGE = 16
+#: A block combines the updates of up to so many elements; with two places of updates, which are in
+#: shared memory as well, they fill every multiple of a KiB.
+COMBINED_CELLS = 2**12 - 2
 #: The bytes of a link in a tile's lists, and the most updates that such links can address.
 TILE_LINK_BYTES = 2
 MAX_LISTED_IN_TILE = 2 ** (8 * TILE_LINK_BYTES) - 1
@@ -90,6 +103,8 @@ class ScatterProblem:
         index_itemsize: the bytes of an index.
         accumulator_itemsize: the bytes of the type in which updates are combined.
         needs_order: whether the order of the updates changes the result and has to be fixed.
+        reduces_vectors: whether a vector of updates needs one atomic operation, or none.
+        swaps: whether a reduction in memory takes compare-and-swaps.
     """
 
     outer: int
@@ -104,6 +119,8 @@ class ScatterProblem:
     index_itemsize: int
     accumulator_itemsize: int
     needs_order: bool
+    reduces_vectors: bool
+    swaps: bool
 
     @property
     def sum_itemsize(self) -> int:
@@ -127,12 +144,12 @@ class ScatterProblem:
 
     @property
     def column_bytes(self) -> int:
-        """The shared memory for the accumulators of a block of columns."""
+        """The shared memory for the accumulators of a warp of columns."""
         return self.axis_size * COLUMNS * self.accumulator_itemsize
 
     @property
-    def column_blocks(self) -> int:
-        """The blocks of the column variant."""
+    def column_warps(self) -> int:
+        """The warps of the column variant."""
         return self.outer * -(-self.inner // COLUMNS)
 
     @property
@@ -157,11 +174,27 @@ class ScatterProblem:
         return self.updates_size >= MANY_ELEMENTS
 
     @property
-    def is_vectorised_tile(self) -> bool:
-        """Whether tiles load vectors: rows are multiples of one, and there are enough tiles."""
-        data_bytes, index_bytes = self.axis_size * self.itemsize, self.count * self.index_itemsize
-        is_aligned = data_bytes % VECTOR_BYTES == 0 and index_bytes % VECTOR_BYTES == 0
-        return is_aligned and self.outer >= ENOUGH_BLOCKS
+    def may_combine(self) -> bool:
+        """Whether blocks may combine updates that meet, at this size of data or a smaller one."""
+        return self.has_many_elements or self.updates_size >= MANY_OF_FEW
+
+    @property
+    def has_few_cells(self) -> bool:
+        """Whether a block combines many updates of most elements of data in shared memory."""
+        least = at_least(MANY_OF_FEW, UPDATES_OF_ONE * self.data_size)
+        return self.updates_size >= least and self.data_size <= 2 * COMBINED_CELLS
+
+    @property
+    def suits_atomics(self) -> bool:
+        """Whether lists of rows save less than they cost; see ScatterND, which decides likewise."""
+        is_cached = self.data_size * self.itemsize <= CACHED_BYTES
+        are_few = self.updates_size * self.itemsize <= FEW_BYTES
+        are_spread = self.update_rows <= 64 * self.output_rows
+        are_long = self.update_rows > LONGEST_AVERAGE * self.output_rows
+        are_rare = 4 * self.update_rows <= self.output_rows
+        is_vector = self.reduces_vectors and self.row_vector_bytes == VECTOR_BYTES
+        suits = is_cached and are_few and are_spread
+        return self.has_few_cells or (is_vector and (suits or are_long or are_rare))
 
     @property
     def row_vector_bytes(self) -> int:
@@ -196,6 +229,8 @@ def problem_of(
         index_itemsize=indices.dtype.itemsize,
         accumulator_itemsize=4 if data.dtype.is_floating else data.dtype.itemsize,
         needs_order=plugin.deterministic and has_order,
+        reduces_vectors=has_order and plugin.reduction != "mul",
+        swaps=_swaps(plugin.reduction, data.dtype),
     )
 
 
@@ -214,7 +249,7 @@ def choose(problem: ScatterProblem) -> KernelVariant:
             return "column"
         if problem.has_rows and problem.needs_order:
             return _in_order(problem, "ordered_rows")
-        if problem.has_rows and problem.updates_size >= MANY_UPDATES:
+        if problem.has_rows and problem.updates_size >= MANY_UPDATES and not problem.suits_atomics:
             return "rows"
     if not problem.needs_order:
         return "elements"
@@ -234,7 +269,9 @@ def _in_order(problem: ScatterProblem, variant: KernelVariant) -> KernelVariant:
 
 
 def _fits_tile(problem: ScatterProblem) -> bool:
-    are_enough = problem.outer >= ENOUGH_BLOCKS or problem.count <= MAX_IN_LONE_TILE
+    most = MAX_IN_LONE_TILE if problem.swaps else FEW_IN_LONE_TILE
+    are_few = problem.count <= most and problem.axis_size <= MAX_LONE_TILE
+    are_enough = problem.outer >= ENOUGH_BLOCKS or are_few
     return problem.tile_bytes() <= SHARED_BYTES and are_enough
 
 
@@ -244,8 +281,14 @@ def _fits_ordered_tile(problem: ScatterProblem) -> bool:
 
 
 def _fits_column(problem: ScatterProblem) -> bool:
-    is_wide = problem.inner >= COLUMNS and problem.column_blocks >= ENOUGH_BLOCKS
+    is_wide = problem.inner >= COLUMNS and problem.column_warps >= ENOUGH_BLOCKS
     return is_wide and problem.column_bytes <= SHARED_BYTES
+
+
+def _swaps(reduction: str, dtype: DType) -> bool:
+    if dtype.is_floating:
+        return reduction not in ("none", "add")
+    return reduction == "mul" or (reduction != "none" and dtype.itemsize == 1)
 
 
 def _whole_vectors(nbytes: int) -> int:

@@ -23,19 +23,30 @@ ROUNDED_OFTEN = {float32: 2e-6, float16: 2e-2, bfloat16: 1.5e-1}
 SHAPES = {
     "tile vectorised": ((137, 1024), (137, 512), 1, False, "tile"),
     "tiles that are few": ((37, 1024), (37, 512), 1, False, "tile"),
-    "tile in several rounds": ((3, 6000), (3, 3000), 1, False, "tile"),
+    "tile in several rounds": ((130, 6000), (130, 3000), 1, False, "tile"),
+    "tile of vectors of several rows": ((5001, 6), (5001, 3), 1, False, "tile"),
+    "tile of vectors of data only": ((300, 424), (300, 1), 1, False, "tile"),
     "tile of odd sizes": ((21, 77, 1), (21, 191, 1), 1, False, "tile"),
     "tile of one cell": ((500, 1), (500, 7), 1, False, "tile"),
     "column": ((40, 50, 128), (40, 33, 128), 1, False, "column"),
     "column of odd sizes": ((130, 17, 45), (130, 40, 45), 1, False, "column"),
+    "column of few": ((140, 5, 45), (140, 7, 45), 1, False, "column"),
+    "column of many warps": ((300, 20, 200), (300, 3, 200), 1, False, "column"),
     "rows": ((700, 64), (3000, 64), 0, True, "rows"),
     "rows inside batches": ((3, 300, 64), (3, 1000, 64), 1, True, "rows"),
     "rows of many vectors": ((90, 1040), (300, 1040), 0, True, "rows"),
     "rows of odd width": ((700, 63), (3000, 63), 0, True, "rows"),
     "rows that turn out different": ((700, 64), (3000, 64), 0, False, "rows"),
     "elements": ((90_000,), (9000,), 0, False, "elements"),
+    "elements in vectors": ((700, 64), (500, 64), 0, True, "elements"),
+    "elements in vectors that turn out different": ((700, 64), (500, 64), 0, False, "elements"),
     "elements of part of data": ((50, 60, 7), (40, 80, 6), 1, False, "elements"),
 }
+
+
+@pytest.fixture(autouse=True)
+def few_updates_suit_rows(monkeypatch):
+    monkeypatch.setattr(variants, "FEW_BYTES", 0)
 
 
 def arrays_of(name, dtype, index_type, reduction, rng):

@@ -26,6 +26,8 @@ NODES, EDGES = 20, 700
 @pytest.fixture(autouse=True)
 def few_updates_suit_rows(monkeypatch):
     monkeypatch.setattr(variants, "MANY_UPDATES", 1)
+    monkeypatch.setattr(variants, "FEW_BYTES", 0)
+    monkeypatch.setattr(variants, "LONGEST_AVERAGE", EDGES)
     monkeypatch.setattr(scatter_nd_launches, "_MANY_UPDATES", 1)
     monkeypatch.setattr(scatter_nd_launches, "_FEW_BYTES", 0)
     monkeypatch.setattr(scatter_nd_launches, "_LONGEST_AVERAGE", EDGES)
@@ -193,6 +195,7 @@ def test_cells_with_very_many_updates(dtype, reduction, deterministic):
 )
 def test_blocks_take_several_short_rows(cells, count, dtype, reduction, deterministic, monkeypatch):
     monkeypatch.setattr(tiles, "_MANY_TILES", 3)
+    monkeypatch.setattr(tiles, "_SOME_TILES", 3)
     rng = np.random.default_rng(6)
     indices = rng.integers(-cells, cells, (131, count))
     arrays = [whole(rng, (131, cells), dtype), indices, whole(rng, (131, count), dtype)]
@@ -211,6 +214,22 @@ def test_many_single_elements_are_combined_if_they_meet(dtype, reduction, cells,
     assert_right(ScatterElements(reduction=reduction), arrays)
 
 
+@pytest.mark.parametrize("reduction", ["none", "add", "min"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+@pytest.mark.parametrize("are_few", [False, True])
+def test_updates_are_vectors_where_their_indices_are_equal(dtype, reduction, are_few, monkeypatch):
+    monkeypatch.setattr(variants, "MANY_UPDATES", 2**17)
+    monkeypatch.setattr(variants, "MANY_OF_FEW", 1 if are_few else 2**17)
+    monkeypatch.setattr(variants, "UPDATES_OF_ONE", 0)
+    rng = np.random.default_rng(14)
+    indices = np.tile(np.arange(-30, 0)[:, None], 16)
+    indices[:10] = rng.permuted(indices[:10], axis=0)
+    if reduction != "none":  # of which the order is open
+        indices = np.concatenate([indices, rng.integers(-30, 30, (20, 16))])
+    arrays = [whole(rng, (30, 16), dtype), indices, whole(rng, indices.shape, dtype)]
+    assert_right(ScatterElements(reduction=reduction), arrays)
+
+
 @pytest.mark.parametrize("blocks", [1, 3])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64])
 def test_blocks_begin_and_end_to_combine_single_elements(dtype, blocks, monkeypatch):
@@ -218,9 +237,9 @@ def test_blocks_begin_and_end_to_combine_single_elements(dtype, blocks, monkeypa
     monkeypatch.setattr(variants, "SHARED_BYTES", 0)  # no tile
     monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
     monkeypatch.setattr(combined_elements, "_COMBINING_BLOCKS", blocks)
-    for name, value in {"COMBINING_BLOCK": 64, "COMBINED_CELLS": 30}.items():
-        monkeypatch.setattr(combined_elements, f"_{name}", value)
-        monkeypatch.setitem(combined_elements.DEFINES, name, value)
+    for name, value in {"_COMBINING_BLOCK": 64, "COMBINED_CELLS": 30}.items():
+        monkeypatch.setattr(combined_elements, name, value)
+        monkeypatch.setitem(combined_elements.DEFINES, name.strip("_"), value)
     rng, batch = np.random.default_rng(9), 4 * 64
     stretches = [3000, 1, 3000, 3000, 1, 200, 1, 40, 40]
     indices = np.concatenate([rng.integers(0, cells, batch) for cells in stretches])[:-7]
@@ -239,10 +258,11 @@ def test_many_16_bit_elements_round_once(monkeypatch):
 
 @pytest.mark.parametrize("reduction", ["none", "add", "min"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.int8])
-def test_columns_whose_updates_meet(dtype, reduction, monkeypatch):
+@pytest.mark.parametrize(("cells", "count"), [(9, 75), (4, 7)])
+def test_columns_whose_updates_meet(cells, count, dtype, reduction, monkeypatch):
     monkeypatch.setattr(variants, "ENOUGH_BLOCKS", 1)
     rng = np.random.default_rng(12)
-    indices = rng.integers(-4, 4, (2, 75, 37))
+    indices = rng.integers(-4, 4, (2, count, 37))
     indices[0, :, :20] = 1
-    arrays = [whole(rng, (2, 9, 37), dtype), indices, whole(rng, indices.shape, dtype)]
+    arrays = [whole(rng, (2, cells, 37), dtype), indices, whole(rng, indices.shape, dtype)]
     assert_right(ScatterElements(axis=1, reduction=reduction), arrays)
