@@ -58,7 +58,7 @@ def tiles(
     filling = dim_min(outer // _FEW_TILES, loads // dim_max(problem.axis_size, problem.count))
     rows = dim_max(dim_min(fits, dim_max(outer // _MANY_TILES, filling)), 1)
     # More rows, if they are vectors together and one is not.
-    both = dim_max(of_data, of_updates)
+    both = known(dim_max(of_data, of_updates))
     limit = dim_min(_MORE * fits, SHARED_BYTES // shared_bytes(1))
     more = known(dim_min(limit, outer // _SOME_TILES))
     unit = where(both <= more, both, where(of_data <= more, of_data, 1))
