@@ -57,6 +57,9 @@ MAX_ROW = 2**23
 _BLOCK = 256
 #: The threads of a block of gather_rows: few, since all wait for the one with the longest list.
 _GATHERING_BLOCK = 128
+#: How many short vectors together of its piece of a row a thread takes, or fewer if there would be
+#: too few threads to keep a GPU busy.
+_MOST_SHORT, _ENOUGH_THREADS = 8, 2**19
 _GRID_Y = 65535
 #: The most blocks that take rows of updates without a list.
 _LEFTOVER_BLOCKS = 528
@@ -244,7 +247,9 @@ def row_grid(
     vectors = groups_of(inner // elements, together)
     lanes = lanes or lanes_for(vectors)
     pieces = groups_of(vectors, lanes)
-    each = at_least(1, groups_of(pieces, _GRID_Y))
+    each = at_most(_MOST_SHORT, pieces // groups_of(_ENOUGH_THREADS, at_least(1, rows) * lanes))
+    each = where(together > 1, at_least(1, each), 1)
+    each = at_least(each, groups_of(pieces, _GRID_Y))
     blocks = groups_of(rows * lanes, _BLOCK), groups_of(pieces, each)
     return RowGrid(lanes, blocks, lanes * each * elements * together, at_most(_GRID_Y, pieces))
 

@@ -363,7 +363,7 @@ def test_rows_are_taken_in_the_widest_units_that_divide_them(inner, dtype, vecto
         (1028, 32, 9),
         (15, 4, 1),  # a thread takes four single elements at once
         (33, 16, 1),
-        (1025, 32, 9),
+        (1025, 32, 2),
     ],
 )
 def test_long_rows_are_cut_into_pieces(inner, lanes, pieces):
