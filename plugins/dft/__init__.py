@@ -36,7 +36,7 @@ class Dft(Plugin):
     y[k] = sum of x[j] * exp(-2 pi i j k / length), the inverse with + and divided by the length
 
     Lengths without prime factors above 19 take one launch up to 8192 points and mostly two above;
-    the others take two up to 4096 points and five above, and work on two to three times as
+    the others take one up to 4096 points and three above, and work on two to three times as
     many points. Real numbers of an even length are transformed in pairs. Kernels are compiled for
     the length. Computed in float32. If a number of a transform is not finite, all its results are
     NaN.
@@ -49,7 +49,7 @@ class Dft(Plugin):
                  a half, and y is real, with 1 at the end.
     Attributes:  length: int, 1 to 2097152, required. axis: int, default -2; not the last one.
                  inverse: bool, default false. onesided: bool, default false.
-    Workspace:   up to 80 bytes for each point of the transforms.
+    Workspace:   up to 64 bytes for each point of the transforms.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y).
     Errors:      PK104 length is out of its range. PK126 x has no such axis. axis: it is the last
                  one. parts: the last dimension is not 1 or 2.

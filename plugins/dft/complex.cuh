@@ -42,16 +42,26 @@ __device__ __forceinline__ float2 root_of_unity(int m, int n) {
     return {is_left ? -root.x : root.x, is_mirrored ? -root.y : root.y};
 }
 
-// Return e^(-pi i m^2 / n): Bluestein's chirp.
-__device__ __forceinline__ float2 chirp_of(long long m, int n) {
-    return root_of_unity(static_cast<int>(m * m % (2 * n)), 2 * n);
+// Return e^(-pi i m^2 / n), Bluestein's chirp, for 0 <= m <= n <= 2^21.
+__device__ __forceinline__ float2 chirp_of(int m, int n) {
+    const unsigned turns = static_cast<unsigned>(m * __fdividef(m, 2 * n));  // up to one too many or too few
+    int rest = static_cast<int>(static_cast<unsigned>(m) * m - turns * 2 * n);
+    rest += rest < 0 ? 2 * n : rest >= 2 * n ? -2 * n : 0;
+    return root_of_unity(rest, 2 * n);
 }
 
-// The first COUNT roots of unity e^(-2 pi i k / ORDER), which the compiler computes in double precision.
-template <int ORDER, int COUNT = ORDER> struct Roots {
-    float2 of[COUNT] = {};
+// A number that the compiler computes with.
+struct Wide {
+    double x, y;
+};
 
-    __device__ constexpr Roots() {
+__device__ constexpr float2 rounded(Wide a) { return {static_cast<float>(a.x), static_cast<float>(a.y)}; }
+
+// The first COUNT roots of unity e^(-2 pi i k / ORDER).
+template <int ORDER, int COUNT = ORDER> struct WideRoots {
+    Wide of[COUNT] = {};
+
+    __device__ constexpr WideRoots() {
         const double angle = -6.283185307179586476925 / ORDER;
         double first_x = 0, first_y = 0, term = 1;  // of Taylor's series
         for (int power = 0; power < 40; term *= angle / ++power) {
@@ -59,10 +69,19 @@ template <int ORDER, int COUNT = ORDER> struct Roots {
         }
         double x = 1, y = 0;
         for (int k = 0; k < COUNT; ++k) {
-            of[k].x = static_cast<float>(x), of[k].y = static_cast<float>(y);
+            of[k] = {x, y};
             const double next_x = x * first_x - y * first_y;
             y = x * first_y + y * first_x, x = next_x;
         }
+    }
+};
+
+template <int ORDER, int COUNT = ORDER> struct Roots {
+    float2 of[COUNT] = {};
+
+    __device__ constexpr Roots() {
+        const WideRoots<ORDER, COUNT> roots;
+        for (int k = 0; k < COUNT; ++k) of[k] = rounded(roots.of[k]);
     }
 };
 
@@ -78,8 +97,51 @@ template <int R, int DONE> struct Twiddles {
     }
 };
 
+// Bluestein's chirp.
+template <int LENGTH> struct Chirp {
+    float2 of[LENGTH] = {};
+
+    __device__ constexpr Chirp() {
+        const WideRoots<2 * LENGTH> roots;
+        for (int k = 0, at = 0; k < LENGTH; at = (at + 2 * k + 1) % (2 * LENGTH), ++k) of[k] = rounded(roots.of[at]);
+    }
+};
+
+// The spectrum of its conjugate, with a period of POINTS, of which 2 and 3 are the only prime factors.
+template <int LENGTH, int POINTS> struct ChirpSpectrum {
+    float2 of[POINTS] = {};
+
+    __device__ constexpr ChirpSpectrum() {
+        Wide from[POINTS] = {}, to[POINTS] = {};
+        {
+            const WideRoots<2 * LENGTH> roots;
+            for (int k = 0, at = 0; k < LENGTH; at = (at + 2 * k + 1) % (2 * LENGTH), ++k) {
+                from[k] = from[(POINTS - k) % POINTS] = {roots.of[at].x, -roots.of[at].y};
+            }
+        }
+        const WideRoots<POINTS> roots;
+        for (int done = 1, radix = 1; done < POINTS; done *= radix) {
+            radix = POINTS / done % 2 == 0 ? 2 : 3;
+            const int apart = POINTS / radix;
+            for (int i = 0; i < POINTS; ++i) {
+                const int butterfly = i % apart, q = i / apart, inner = butterfly % done, outer = butterfly - inner;
+                Wide sum = {0, 0};
+                for (int j = 0; j < radix; ++j) {
+                    const Wide a = from[butterfly + j * apart], b = roots.of[q * (j * apart + outer) % POINTS];
+                    sum = {sum.x + a.x * b.x - a.y * b.y, sum.y + a.x * b.y + a.y * b.x};
+                }
+                to[outer * radix + q * done + inner] = sum;
+            }
+            for (int i = 0; i < POINTS; ++i) from[i] = to[i];
+        }
+        for (int k = 0; k < POINTS; ++k) of[k] = rounded(from[k]);
+    }
+};
+
 template <int ORDER, int COUNT> __device__ constexpr Roots<ORDER, COUNT> ROOTS;
 template <int R, int DONE> __device__ constexpr Twiddles<R, DONE> TWIDDLES;
+template <int LENGTH> __device__ constexpr Chirp<LENGTH> CHIRP;
+template <int LENGTH, int POINTS> __device__ constexpr ChirpSpectrum<LENGTH, POINTS> CHIRP_SPECTRUM;
 
 // Multiply v[q] by first * w^q, from w and its fourth power.
 template <int R>

@@ -62,19 +62,31 @@ struct Position {
     }
 };
 
-// Reads the elements of one transform of a pass. Those of the inverse transform have their parts exchanged.
-template <typename T, Load LOAD, bool IS_CHIRPED, bool IS_INVERSE, typename ACCESS> struct Source {
+// Element `at` of the chirp of a length, which the compiler knows if LENGTH is not 0.
+template <int LENGTH> __device__ __forceinline__ float2 chirp_at(int at, int length) {
+    if constexpr (LENGTH > 0) {
+        return CHIRP<LENGTH>.of[at];
+    } else {
+        return chirp_of(at, length);
+    }
+}
+
+// Reads the elements of one transform of a pass. Those of the inverse transform have their parts exchanged. If elements are
+// multiplied by a chirp that the compiler does not know, the last transform is that of the chirp's conjugate, with a period.
+template <typename T, Load LOAD, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE, typename ACCESS> struct Source {
     static constexpr bool IS_DENSE = ACCESS::IS_DENSE, IS_ROW = IS_DENSE && ACCESS::IS_WHOLE;
 
     const Pass& pass;
     const T* __restrict__ x;  // from the transform's first element along the axis
     const float2* workspace;  // from the whole transform's first element
-    float2* chirp;
-    int sub;
+    int sub, size;
+    bool is_of_chirp;
 
-    __device__ Source(const Pass& pass, const T* x, const float2* workspace, float2* chirp, long long number)
-        : pass(pass), chirp(chirp) {
+    __device__ Source(const Pass& pass, const T* x, const float2* workspace, long long number, long long transforms)
+        : pass(pass) {
         const Position at(pass, number, ACCESS{});
+        is_of_chirp = IS_CHIRPED && LENGTH == 0 && number >= transforms - pass.subs;
+        size = is_of_chirp ? 0 : pass.size;
         this->x = x + (at.outer * pass.size * pass.inners + at.inner) * pass.parts;
         this->workspace = workspace + at.batch * pass.whole;
         sub = at.sub;
@@ -102,15 +114,15 @@ template <typename T, Load LOAD, bool IS_CHIRPED, bool IS_INVERSE, typename ACCE
     template <int R>
     __device__ __forceinline__ void real(float2 (&v)[R], int at, int apart, float float2::*part = &float2::x) const {
         T found[R];
-        elements(found, at, apart, pass.size);
+        elements(found, at, apart, size);
 #pragma unroll
         for (int q = 0; q < R; ++q) v[q].*part = static_cast<float>(found[q]);
     }
 
     // Read neighbouring real numbers as one.
     template <int R> __device__ __forceinline__ void pairs(float2 (&v)[R], int at, int apart) const {
-        if (IS_ROW && pass.size % 2 == 0) {
-            complex(v, at, apart, pass.size / 2);
+        if (IS_ROW && size % 2 == 0) {
+            complex(v, at, apart, size / 2);
         } else {
             real(v, 2 * at, 2 * apart);
             real(v, 2 * at + 1, 2 * apart, &float2::y);
@@ -121,8 +133,8 @@ template <typename T, Load LOAD, bool IS_CHIRPED, bool IS_INVERSE, typename ACCE
     // odd ones as imaginary parts. The ends of half a spectrum have no imaginary parts.
     template <int APART, int R> __device__ __forceinline__ void folded(float2 (&v)[R], int at) const {
         float2 mirrored[R];
-        complex(v, at, APART, pass.size);
-        complex(mirrored, R * APART - at, -APART, pass.size);
+        complex(v, at, APART, size);
+        complex(mirrored, R * APART - at, -APART, size);
         if (at == 0) {
             v[0] = {v[0].x + 0.0f * v[0].y, 0.0f};
             mirrored[0] = {mirrored[0].x + 0.0f * mirrored[0].y, 0.0f};
@@ -141,27 +153,26 @@ template <typename T, Load LOAD, bool IS_CHIRPED, bool IS_INVERSE, typename ACCE
         const bool is_low = 2 * at <= pass.length;
         const int place = is_low ? at : max(pass.length - at, 0);
         if (pass.parts == 2) {
-            complex(found, place, 0, pass.size);
+            complex(found, place, 0, size);
         } else {
             real(found, place, 0);
         }
         return is_low ? found[0] : conjugate(found[0]);
     }
 
-    // Return element `at` of the chirp's period, and keep the first ones for the passes that multiply by it.
-    __device__ __forceinline__ float2 chirped(int at) const {
-        const int distance = min(at, pass.whole - at);
+    // Multiply element `at` by the chirp, or return that of its conjugate.
+    __device__ __forceinline__ float2 chirped(float2 value, int at) const {
+        const int distance = is_of_chirp ? min(at, pass.whole - at) : at;
         if (distance >= pass.length) return {0.0f, 0.0f};
-        const float2 value = chirp_of(distance, pass.length);
-        if (distance == at) chirp[at] = value;
-        return conjugate(value);
+        const float2 factor = chirp_at<LENGTH>(distance, pass.length);
+        return is_of_chirp ? conjugate(factor) : value * factor;
     }
 
     // Read the elements of a butterfly of R points, APART of each other.
     template <int APART, int R> __device__ __forceinline__ void read(float2 (&v)[R], int butterfly) const {
         const int step = IS_DENSE || ACCESS::IS_WHOLE ? 1 : pass.in_step, apart = APART * step;
         const int first = butterfly * step + (ACCESS::IS_WHOLE ? 0 : sub * pass.in_sub);
-        if constexpr (LOAD == Load::COMPLEX) complex(v, first, apart, pass.size);
+        if constexpr (LOAD == Load::COMPLEX) complex(v, first, apart, size);
         if constexpr (LOAD == Load::REAL) real(v, first, apart);
         if constexpr (LOAD == Load::PAIRS) pairs(v, first, apart);
         if constexpr (LOAD == Load::FOLDED) folded<APART>(v, first);
@@ -169,28 +180,26 @@ template <typename T, Load LOAD, bool IS_CHIRPED, bool IS_INVERSE, typename ACCE
         for (int q = 0; q < R; ++q) {
             const int at = first + q * apart;
             if constexpr (LOAD == Load::MIRRORED) v[q] = mirrored(at);
-            if constexpr (LOAD == Load::CHIRP) v[q] = chirped(at);
             if constexpr (LOAD == Load::WORKSPACE) v[q] = workspace[at];
-            if constexpr (IS_INVERSE && LOAD != Load::CHIRP && LOAD != Load::WORKSPACE) v[q] = swapped(v[q]);
-            if constexpr (IS_CHIRPED) v[q] = at < pass.length ? v[q] * chirp[at] : float2{};
+            if constexpr (IS_INVERSE && LOAD != Load::WORKSPACE) v[q] = swapped(v[q]);
+            if constexpr (IS_CHIRPED) v[q] = chirped(v[q], at);
         }
     }
 };
 
 // Writes the results of one transform of a pass.
-template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename ACCESS> struct Target {
+template <typename T, Store STORE, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE, typename ACCESS> struct Target {
     static constexpr bool IS_DENSE = ACCESS::IS_DENSE, IS_ROW = IS_DENSE && ACCESS::IS_WHOLE;
     static constexpr bool IS_SCALED = IS_INVERSE || IS_CHIRPED;
 
     const Pass& pass;
     T* __restrict__ y;  // from the transform's first element along the axis
     float2* workspace;  // from the whole transform's first element
-    const float2* chirp;
     float scale;
     int sub;
 
-    __device__ Target(const Pass& pass, T* y, float2* workspace, const float2* chirp, float scale, long long number)
-        : pass(pass), chirp(chirp), scale(scale) {
+    __device__ Target(const Pass& pass, T* y, float2* workspace, float scale, long long number)
+        : pass(pass), scale(scale) {
         const Position at(pass, number, ACCESS{});
         constexpr int PARTS = STORE == Store::REAL || STORE == Store::PAIRS ? 1 : 2;
         this->y = y + (at.outer * pass.made * pass.inners + at.inner) * PARTS;
@@ -242,7 +251,9 @@ template <typename T, Store STORE, bool IS_CHIRPED, bool IS_INVERSE, typename AC
         for (int q = 0; q < R; ++q) {
             const int at = first + q * apart;
             if constexpr (STORE == Store::WORKSPACE) workspace[at] = v[q];
-            if constexpr (IS_CHIRPED) v[q] = at < pass.length ? swapped(v[q]) * chirp[at] : v[q];
+            if constexpr (IS_CHIRPED) {
+                if (at < pass.length) v[q] = swapped(v[q]) * chirp_at<LENGTH>(at, pass.length);
+            }
             if constexpr (IS_INVERSE) v[q] = swapped(v[q]);
             if constexpr (IS_SCALED) v[q] = scale * v[q];
         }

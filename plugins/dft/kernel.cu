@@ -34,10 +34,9 @@ __device__ __forceinline__ void read(float2 (&v)[FFT::NUMBERS], const Source& so
 
 // Multiply results by a spectrum, and transform them back, with exchanged parts.
 template <typename FFT>
-__device__ __forceinline__ void convolve(float2 (&v)[FFT::NUMBERS], float* shared, const float2* spectrum) {
-    FFT::template each<FFT::LAST>(FFT::after().lane, [&](int i, int butterfly, int q) {
-        v[i] = swapped(v[i] * spectrum[butterfly + q * (FFT::POINTS / FFT::LAST)]);
-    });
+__device__ __forceinline__ void convolve(float2 (&v)[FFT::NUMBERS], float* shared, const float2 (&spectrum)[FFT::NUMBERS]) {
+#pragma unroll
+    for (int i = 0; i < FFT::NUMBERS; ++i) v[i] = swapped(v[i] * spectrum[i]);
     FFT::sync();
     FFT::run(v, shared);
 }
@@ -75,12 +74,11 @@ __device__ __forceinline__ void write(float2 (&v)[FFT::NUMBERS], float* shared, 
 // Read, transform, and write. In between, the results may be multiplied by a spectrum and transformed back
 // (IS_CONVOLVED) and multiplied by roots of unity (IS_TWISTED); x or y may be multiplied by a chirp.
 template <typename T, bool IS_INVERSE, Load LOAD, bool IS_X_CHIRPED, bool IS_CONVOLVED, bool IS_TWISTED, Store STORE,
-          bool IS_Y_CHIRPED, Arrangement ARRANGEMENT, int LANES, int ROWS, int COLUMNS, int... RADICES>
+          bool IS_Y_CHIRPED, Arrangement ARRANGEMENT, int LENGTH, int LANES, int ROWS, int COLUMNS, int... RADICES>
 __global__ void
     __launch_bounds__(LANES * TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>,
                       resident_blocks<STORE, LANES * TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>, LANES, RADICES...>())
-    transform(T* __restrict__ y, float2* target, const T* __restrict__ x, const float2* source, float2* chirp,
-              const float2* spectrum, Pass pass, long long transforms, float scale) {
+    transform(T* __restrict__ y, const T* __restrict__ x, float2* between, Pass pass, long long transforms, float scale) {
     constexpr int PER_BLOCK = TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>;
     using FFT = Stockham<ARRANGEMENT, LANES, PER_BLOCK, RADICES...>;
     static_assert(!IS_CONVOLVED || (FFT::FIRST == FFT::LAST && ARRANGEMENT != Arrangement::ROWS_TO_COLUMNS));
@@ -91,7 +89,7 @@ __global__ void
     using StagedX = Staging<IS_ROWS && is_staged(LOAD, LANES), most_elements(LOAD, FFT::POINTS), LANES, PER_BLOCK>;
     using StagedY = Staging<IS_ROWS && is_staged(STORE, LANES), most_elements(STORE, FFT::POINTS), LANES, PER_BLOCK>;
     __shared__ alignas(8) float shared[most_of(FFT::SHARED_FLOATS, StagedX::FLOATS, StagedY::FLOATS)];
-    float2 v[FFT::NUMBERS] = {};
+    float2 v[FFT::NUMBERS] = {}, spectrum[FFT::NUMBERS];
 
     const long long first = static_cast<long long>(blockIdx.x) * PER_BLOCK;
     const int here = static_cast<int>(min(transforms - first, static_cast<long long>(PER_BLOCK)));
@@ -100,16 +98,30 @@ __global__ void
     if (read_one < transforms) {
         const T* from = x_is_staged ? reinterpret_cast<const T*>(shared) : x;
         const long long number = x_is_staged ? FFT::before().transform : read_one;
-        read<FFT>(v, Source<T, LOAD, IS_X_CHIRPED, IS_INVERSE, Before>(pass, from, source, chirp, number));
+        using From = Source<T, LOAD, IS_X_CHIRPED, LENGTH, IS_INVERSE, Before>;
+        const From one(pass, from, between, number, transforms);
+        read<FFT>(v, one);
+        if constexpr (IS_CONVOLVED && !IS_WHOLE) {
+            read<FFT>(spectrum, From(pass, from, between, transforms + one.sub, transforms));
+        }
     }
     if constexpr (StagedX::IS_USED) __syncthreads();
+    if constexpr (IS_CONVOLVED && !IS_WHOLE) {
+        FFT::run(spectrum, shared);
+        FFT::sync();
+    }
     FFT::run(v, shared);
 
     const bool is_there = written < transforms, y_is_staged = StagedY::fits(pass.made / elements_each(STORE));
     T* const at = y_is_staged ? reinterpret_cast<T*>(shared) : y;
     const long long number = y_is_staged ? FFT::after().transform : is_there ? written : 0;
-    const Target<T, STORE, IS_Y_CHIRPED, IS_INVERSE, After> to(pass, at, target, chirp, scale, number);
-    if constexpr (IS_CONVOLVED) convolve<FFT>(v, shared, spectrum + to.sub * FFT::POINTS);
+    const Target<T, STORE, IS_Y_CHIRPED, LENGTH, IS_INVERSE, After> to(pass, at, between, scale, number);
+    if constexpr (IS_CONVOLVED && IS_WHOLE) {
+        FFT::template each<FFT::LAST>(FFT::after().lane, [&](int i, int butterfly, int q) {
+            spectrum[i] = CHIRP_SPECTRUM<LENGTH, FFT::POINTS>.of[butterfly + q * (FFT::POINTS / FFT::LAST)];
+        });
+    }
+    if constexpr (IS_CONVOLVED) convolve<FFT>(v, shared, spectrum);
     if constexpr (IS_TWISTED) twist<FFT>(v, pass.whole, to.sub);
     write<FFT, STORE, StagedY::IS_USED>(v, shared, to, is_there);
     if (y_is_staged) StagedY::template write<STORE>(y, shared, first, here, pass.made);

@@ -37,16 +37,15 @@ _PATHS: dict[ShapeName, tuple[str, ...]] = {
     "whole": (
         *(path(load, store) for load, store in _ENDS),
         *(path(load, store, "X_CHIRPED", "CONVOLVED", "Y_CHIRPED") for load, store in _ENDS),
-        path("CHIRP", "WORKSPACE"),
     ),
     "halves": (path("PAIRS", "UNFOLDED"), path("FOLDED", "PAIRS")),
     "first": (
-        *(path(load, "WORKSPACE", "TWISTED") for load in (*_LOADS, "CHIRP")),
+        *(path(load, "WORKSPACE", "TWISTED") for load in _LOADS),
         *(path(load, "WORKSPACE", "X_CHIRPED", "TWISTED") for load in _LOADS),
         *(path("WORKSPACE", store, "Y_CHIRPED") for store in _STORES),
     ),
     "second": (
-        *(path("WORKSPACE", store) for store in (*_STORES, "WORKSPACE")),
+        *(path("WORKSPACE", store) for store in _STORES),
         path("WORKSPACE", "WORKSPACE", "CONVOLVED", "TWISTED"),
     ),
 }
@@ -59,10 +58,12 @@ _ARRANGEMENTS: dict[ShapeName, tuple[Arrangement, ...]] = {
 
 
 def kernel_of(name: ShapeName) -> CudaKernel:
-    """Return the kernel for one of a plan's shapes."""
+    """Return the kernel for one of a plan's shapes; of a single pass it knows the length."""
+    length = "{length}" if name == "whole" else "0"
     return CudaKernel(
         "kernel.cu",
-        f"transform<{{T}}, {{inverse}}, {{PATH}}, Arrangement::{{ARRANGEMENT}}, {{{name}}}>",
+        "transform<{T}, {inverse}, {PATH}, Arrangement::{ARRANGEMENT}, "
+        f"{length}, {{{name}}}>",
         {"PATH": _PATHS[name], "ARRANGEMENT": _ARRANGEMENTS[name]},
         options=("-default-device",),  # for lambdas in templates
         defines={
@@ -88,27 +89,20 @@ def shape_arguments(name: ShapeName) -> property:
 
 
 def workspace_of(plugin: Dft, x: TensorDesc) -> Dim:
-    """Return the bytes of intermediate results."""
-    return sum(_sizes(plugin, x))
-
-
-def _sizes(plugin: Dft, x: TensorDesc) -> list[Dim]:
-    """Return the bytes between two passes, those of the chirp's too, of its spectrum and itself."""
+    """Return the bytes between two passes, of a batch and perhaps the chirp."""
     plan = plan_of(plugin.length)
-    between = plan.points * _ITEMSIZE if plan.pair else 0
-    batch = plugin.outer(x) * plugin.inner(x) * between
-    if not plan.is_convolution:
-        return [batch, 0, 0, 0]
-    return [batch, between, plan.points * _ITEMSIZE, plugin.length * _ITEMSIZE]
+    if not plan.pair:
+        return 0
+    return (plugin.outer(x) * plugin.inner(x) + plan.is_convolution) * plan.points * _ITEMSIZE
 
 
 def launches_of(
     plugin: Dft, x: TensorDesc, y: TensorDesc, workspace: Workspace
 ) -> Iterator[Launch]:
     """Yield a launch for each pass."""
-    parts = workspace.split(map(known, _sizes(plugin, x)))
+    between = workspace.first(known(workspace_of(plugin, x)))
     for each in passes_of(plugin.length, *_ends(plugin, x)):
-        yield _launch(plugin, each, x, y, parts)
+        yield _launch(plugin, each, x, y, between)
 
 
 def _ends(plugin: Dft, x: TensorDesc) -> tuple[Load, Store]:
@@ -121,14 +115,9 @@ def _ends(plugin: Dft, x: TensorDesc) -> tuple[Load, Store]:
     return "COMPLEX", "COMPLEX"
 
 
-def _launch(
-    plugin: Dft, each: Pass, x: TensorDesc, y: TensorDesc, parts: list[Workspace]
-) -> Launch:
-    batch_between, chirp_between, spectrum, chirp = parts
-    between = chirp_between if each.is_of_chirp else batch_between
-    target = spectrum if each.is_of_chirp and each.kernel != "first" else between
+def _launch(plugin: Dft, each: Pass, x: TensorDesc, y: TensorDesc, between: Workspace) -> Launch:
     inner = known(plugin.inner(x))
-    batch = 1 if each.is_of_chirp else known(plugin.outer(x)) * inner
+    batch = known(plugin.outer(x)) * inner + each.has_chirp
     arrangement = each.arrangement or ("COLUMNS" if inner > 1 else "ROWS")
     per_block, transforms = each.shape.per_block(arrangement), batch * each.subs
     plan, axis = plan_of(plugin.length), x.axis(plugin.axis)
@@ -145,7 +134,7 @@ def _launch(
         ceil_div(transforms, per_block),
         each.shape.lanes * per_block,
         (
-            *(y, target, x, between, chirp, spectrum),
+            *(y, x, between),
             *(int32(numbers), int64(transforms), scale),
         ),
         constants={"PATH": each.path, "ARRANGEMENT": arrangement},

@@ -6,8 +6,10 @@ apart, multiplied by roots of unity, then n1 transforms of n2 points. Real numbe
 in pairs, as half as many complex ones, if that takes one pass.
 
 A length with large prime factors becomes a convolution with a chirp (Bluestein), whose length has
-none. A long one leaves the results of its first transform in the order of the second pass, which
-multiplies them by the chirp's spectrum and begins to transform them back at once.
+none. The chirp and its spectrum are constants of one pass. A long one leaves the results of its
+first transform in the order of the second pass, which multiplies them by the chirp's spectrum and
+begins to transform them back at once; the first pass does its part of the chirp's transform, too,
+and each block of the second one the rest of what it needs.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Literal
 
 from pluginkit.plugins.dft.shapes import SHORT, Arrangement, BlockShape, shape_of
 
-Load = Literal["COMPLEX", "REAL", "PAIRS", "MIRRORED", "FOLDED", "CHIRP", "WORKSPACE"]
+Load = Literal["COMPLEX", "REAL", "PAIRS", "MIRRORED", "FOLDED", "WORKSPACE"]
 Store = Literal["COMPLEX", "REAL", "PAIRS", "UNFOLDED", "WORKSPACE"]
 Mark = Literal["X_CHIRPED", "CONVOLVED", "TWISTED", "Y_CHIRPED"]
 ShapeName = Literal["whole", "halves", "first", "second"]
@@ -110,7 +112,7 @@ class Pass:
         in_step, in_sub: where the elements of a transform are.
         out_step, out_sub: where its results belong.
         arrangement: None for that of x and y.
-        is_of_chirp: whether it transforms the one chirp, not a batch.
+        has_chirp: whether it transforms the chirp, too, behind the batch.
     """
 
     kernel: ShapeName
@@ -122,7 +124,7 @@ class Pass:
     out_step: int = 1
     out_sub: int = 0
     arrangement: Arrangement | None = None
-    is_of_chirp: bool = False
+    has_chirp: bool = False
 
 
 def path(load: Load, store: Store, *marks: Mark) -> str:
@@ -141,14 +143,8 @@ def passes_of(length: int, load: Load, store: Store) -> tuple[Pass, ...]:
     if plan.halves is not None and store in ("PAIRS", "UNFOLDED"):
         return (Pass("halves", plan.halves, path(load, store)),)
     if plan.whole is not None:
-        if not plan.is_convolution:
-            return (Pass("whole", plan.whole, path(load, store)),)
-        spectrum = path("CHIRP", "WORKSPACE")
-        convolution = path(load, store, "X_CHIRPED", "CONVOLVED", "Y_CHIRPED")
-        return (
-            Pass("whole", plan.whole, spectrum, arrangement="ROWS", is_of_chirp=True),
-            Pass("whole", plan.whole, convolution),
-        )
+        marks = ("X_CHIRPED", "CONVOLVED", "Y_CHIRPED") if plan.is_convolution else ()
+        return (Pass("whole", plan.whole, path(load, store, *marks)),)
     assert plan.pair is not None  # noqa: S101  # without a whole there is one
     first, second = plan.pair
     columns, rows = partial(_columns, first, second), partial(_rows, first, second)
@@ -158,28 +154,20 @@ def passes_of(length: int, load: Load, store: Store) -> tuple[Pass, ...]:
             rows(path("WORKSPACE", store), "ROWS_TO_COLUMNS"),
         )
     return (
-        columns(path("CHIRP", "WORKSPACE", "TWISTED"), is_of_chirp=True),
-        rows(path("WORKSPACE", "WORKSPACE"), "ROWS", is_of_chirp=True),
-        columns(path(load, "WORKSPACE", "X_CHIRPED", "TWISTED")),
+        columns(path(load, "WORKSPACE", "X_CHIRPED", "TWISTED"), has_chirp=True),
         rows(path("WORKSPACE", "WORKSPACE", "CONVOLVED", "TWISTED"), "ROWS"),
         columns(path("WORKSPACE", store, "Y_CHIRPED")),
     )
 
 
-def _columns(first: BlockShape, second: BlockShape, path: str, is_of_chirp: bool = False) -> Pass:
+def _columns(first: BlockShape, second: BlockShape, path: str, has_chirp: bool = False) -> Pass:
     """Return a pass over the columns of the elements, which writes where it reads."""
     step = second.points
-    return Pass("first", first, path, step, step, 1, step, 1, "COLUMNS", is_of_chirp)
+    return Pass("first", first, path, step, step, 1, step, 1, "COLUMNS", has_chirp)
 
 
-def _rows(
-    first: BlockShape,
-    second: BlockShape,
-    path: str,
-    arrangement: Arrangement,
-    is_of_chirp: bool = False,
-) -> Pass:
+def _rows(first: BlockShape, second: BlockShape, path: str, arrangement: Arrangement) -> Pass:
     """Return a pass over the rows of the elements; it writes where it reads, or else columns."""
     one, two = first.points, second.points
     out = (1, two) if arrangement == "ROWS" else (one, 1)
-    return Pass("second", second, path, one, 1, two, *out, arrangement, is_of_chirp)
+    return Pass("second", second, path, one, 1, two, *out, arrangement)

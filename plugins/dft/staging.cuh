@@ -6,7 +6,7 @@
 
 // Return whether x goes through shared memory: a row's threads would read less than a sector.
 __device__ constexpr bool is_staged(Load load, int lanes) {
-    return load != Load::MIRRORED && load != Load::CHIRP && lanes < 4;
+    return load != Load::MIRRORED && lanes < 4;
 }
 
 // Return whether y does: half a spectrum's rows begin anywhere in a sector.

@@ -148,6 +148,12 @@ def test_every_length_has_passes_of_short_transforms():
             assert each.shape.points <= SHORT, length
 
 
+@pytest.mark.parametrize(("length", "launches"), [(23, 1), (4093, 1), (4099, 3), (1_000_003, 3)])
+def test_a_convolution_has_no_launch_for_its_chirp_alone(length, launches):
+    assert plan_of(length).is_convolution
+    assert len(passes_of(length, "COMPLEX", "COMPLEX")) == launches
+
+
 def test_shapes_read_whole_sectors_with_few_radices():
     assert shape_of(400).radices == (20, 20)
     assert shape_of(2048, is_symmetric=True).radices == (16, 8, 16)
