@@ -22,7 +22,6 @@ from pluginkit import (
     float16,
     float32,
     known,
-    product,
 )
 from pluginkit.plugins.dft.cases import dft_cases
 from pluginkit.plugins.dft.launches import kernel_of, launches_of, shape_arguments, workspace_of
@@ -35,7 +34,7 @@ class Dft(Plugin):
 
     y[k] = sum of x[j] * exp(-2 pi i j k / length), the inverse with + and divided by the length
 
-    Lengths without prime factors above 19 take one launch up to 8192 points and mostly two above;
+    Lengths without prime factors above 31 take one launch up to 8192 points and mostly two above;
     the others take one up to 4096 points and three above, and work on two to three times as
     many points. Real numbers of an even length are transformed in pairs. Kernels are compiled for
     the length. Computed in float32. If a number of a transform is not finite, all its results are
@@ -71,22 +70,16 @@ class Dft(Plugin):
     y = Output("T")
 
     whole_kernel = kernel_of("whole")
+    few_kernel = kernel_of("few")
     halves_kernel = kernel_of("halves")
     first_kernel = kernel_of("first")
     second_kernel = kernel_of("second")
 
     whole = shape_arguments("whole")
+    few = shape_arguments("few")
     halves = shape_arguments("halves")
     first = shape_arguments("first")
     second = shape_arguments("second")
-
-    def outer(self, x: TensorDesc) -> Dim:
-        """Return the number of elements of the axes before the transformed one."""
-        return product(x.shape[: x.axis(self.axis)])
-
-    def inner(self, x: TensorDesc) -> Dim:
-        """Return the number of elements of the axes after it, without the parts."""
-        return product(x.shape[x.axis(self.axis) + 1 : -1])
 
     def check(self, x: TensorDesc) -> None:
         """Check the axis, and that the last dimension holds real or complex numbers."""

@@ -1,6 +1,7 @@
 // Discrete Fourier transforms in registers, which exchange their numbers through shared memory. Longer transforms, and
 // those of lengths with large prime factors, are made of several launches, which plan.py describes.
 
+#include "../_cuda/overlap.cuh"
 #include "elements.cuh"
 #include "staging.cuh"
 #include "stockham.cuh"
@@ -9,8 +10,10 @@ template <Arrangement ARRANGEMENT, int ROWS, int COLUMNS>
 constexpr int TRANSFORMS = ARRANGEMENT == Arrangement::ROWS ? ROWS : COLUMNS;
 
 // Return for how many blocks a multiprocessor's 65536 registers suffice if each number has four. Where real numbers are
-// transformed the compiler takes some more, and then the blocks of a batch do not all run at once.
-template <Store STORE, int THREADS, int LANES, int... RADICES> __device__ constexpr int resident_blocks() {
+// transformed the compiler takes some more, and then the blocks of a batch do not all run at once. FEW blocks may take all:
+// the compiler then reads all factors of a radix at once, and else some after others.
+template <bool FEW, Store STORE, int THREADS, int LANES, int... RADICES> __device__ constexpr int resident_blocks() {
+    if (FEW) return 1;
     const int registers = (THREADS + 31) / 32 * 32 * 4 * most_numbers<LANES, RADICES...>();
     return STORE == Store::UNFOLDED ? 65536 / registers : 0;
 }
@@ -74,10 +77,10 @@ __device__ __forceinline__ void write(float2 (&v)[FFT::NUMBERS], float* shared, 
 // Read, transform, and write. In between, the results may be multiplied by a spectrum and transformed back
 // (IS_CONVOLVED) and multiplied by roots of unity (IS_TWISTED); x or y may be multiplied by a chirp.
 template <typename T, bool IS_INVERSE, Load LOAD, bool IS_X_CHIRPED, bool IS_CONVOLVED, bool IS_TWISTED, Store STORE,
-          bool IS_Y_CHIRPED, Arrangement ARRANGEMENT, int LENGTH, int LANES, int ROWS, int COLUMNS, int... RADICES>
+          bool IS_Y_CHIRPED, Arrangement ARRANGEMENT, bool FEW, int LENGTH, int LANES, int ROWS, int COLUMNS, int... RADICES>
 __global__ void
     __launch_bounds__(LANES * TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>,
-                      resident_blocks<STORE, LANES * TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>, LANES, RADICES...>())
+                      resident_blocks<FEW, STORE, LANES * TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>, LANES, RADICES...>())
     transform(T* __restrict__ y, const T* __restrict__ x, float2* between, Pass pass, long long transforms, float scale) {
     constexpr int PER_BLOCK = TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>;
     using FFT = Stockham<ARRANGEMENT, LANES, PER_BLOCK, RADICES...>;
@@ -86,26 +89,23 @@ __global__ void
     constexpr bool IS_ROWS = IS_WHOLE && ARRANGEMENT == Arrangement::ROWS;
     using Before = Access<IS_WHOLE, ARRANGEMENT != Arrangement::COLUMNS>;
     using After = Access<IS_WHOLE, ARRANGEMENT == Arrangement::ROWS>;
-    using StagedX = Staging<IS_ROWS && is_staged(LOAD, LANES), most_elements(LOAD, FFT::POINTS), LANES, PER_BLOCK>;
-    using StagedY = Staging<IS_ROWS && is_staged(STORE, LANES), most_elements(STORE, FFT::POINTS), LANES, PER_BLOCK>;
-    __shared__ alignas(8) float shared[most_of(FFT::SHARED_FLOATS, StagedX::FLOATS, StagedY::FLOATS)];
+    constexpr bool IS_STAGED = IS_ROWS && !FEW && is_staged(STORE, LANES);
+    using StagedY = Staging<IS_STAGED, most_elements(STORE, FFT::POINTS), LANES, PER_BLOCK>;
+    __shared__ alignas(8) float shared[FFT::SHARED_FLOATS > StagedY::FLOATS ? FFT::SHARED_FLOATS : StagedY::FLOATS];
     float2 v[FFT::NUMBERS] = {}, spectrum[FFT::NUMBERS];
 
     const long long first = static_cast<long long>(blockIdx.x) * PER_BLOCK;
     const int here = static_cast<int>(min(transforms - first, static_cast<long long>(PER_BLOCK)));
     const long long read_one = first + FFT::before().transform, written = first + FFT::after().transform;
-    const bool x_is_staged = StagedX::template read<LOAD>(shared, x, first, here, pass.size);
+    if constexpr (!IS_WHOLE) wait_for_earlier_launches();
     if (read_one < transforms) {
-        const T* from = x_is_staged ? reinterpret_cast<const T*>(shared) : x;
-        const long long number = x_is_staged ? FFT::before().transform : read_one;
         using From = Source<T, LOAD, IS_X_CHIRPED, LENGTH, IS_INVERSE, Before>;
-        const From one(pass, from, between, number, transforms);
+        const From one(pass, x, between, read_one, transforms);
         read<FFT>(v, one);
         if constexpr (IS_CONVOLVED && !IS_WHOLE) {
-            read<FFT>(spectrum, From(pass, from, between, transforms + one.sub, transforms));
+            read<FFT>(spectrum, From(pass, x, between, transforms + one.sub, transforms));
         }
     }
-    if constexpr (StagedX::IS_USED) __syncthreads();
     if constexpr (IS_CONVOLVED && !IS_WHOLE) {
         FFT::run(spectrum, shared);
         FFT::sync();

@@ -15,6 +15,7 @@ from pluginkit import (
     int32,
     int64,
     known,
+    product,
 )
 from pluginkit.plugins.dft.plan import Load, Pass, ShapeName, Store, passes_of, path, plan_of
 from pluginkit.plugins.dft.shapes import MOST_SHARED, Arrangement
@@ -32,12 +33,19 @@ _ENDS: tuple[tuple[Load, Store], ...] = (
 )
 _LOADS = [load for load, _ in _ENDS]
 _STORES: tuple[Store, ...] = ("COMPLEX", "REAL")
+#: So many threads run at once on a large GPU, however many registers they have; a transform counts
+#: as several threads, because few transforms do not go through shared memory as they are written.
+_FEW_THREADS, _LEAST_EACH = 2**16, 16
+#: The most points of real numbers for which the unfolding of pairs takes longer than a transform.
+_UNPAIRED = 4096
 #: The paths from what is read to what is written, and the layouts, of each kernel.
+_WHOLE = (
+    *(path(load, store) for load, store in _ENDS),
+    *(path(load, store, "X_CHIRPED", "CONVOLVED", "Y_CHIRPED") for load, store in _ENDS),
+)
 _PATHS: dict[ShapeName, tuple[str, ...]] = {
-    "whole": (
-        *(path(load, store) for load, store in _ENDS),
-        *(path(load, store, "X_CHIRPED", "CONVOLVED", "Y_CHIRPED") for load, store in _ENDS),
-    ),
+    "whole": _WHOLE,
+    "few": _WHOLE,
     "halves": (path("PAIRS", "UNFOLDED"), path("FOLDED", "PAIRS")),
     "first": (
         *(path(load, "WORKSPACE", "TWISTED") for load in _LOADS),
@@ -51,6 +59,7 @@ _PATHS: dict[ShapeName, tuple[str, ...]] = {
 }
 _ARRANGEMENTS: dict[ShapeName, tuple[Arrangement, ...]] = {
     "whole": ("ROWS", "COLUMNS"),
+    "few": ("ROWS", "COLUMNS"),
     "halves": ("ROWS", "COLUMNS"),
     "first": ("COLUMNS",),
     "second": ("ROWS", "ROWS_TO_COLUMNS"),
@@ -59,11 +68,11 @@ _ARRANGEMENTS: dict[ShapeName, tuple[Arrangement, ...]] = {
 
 def kernel_of(name: ShapeName) -> CudaKernel:
     """Return the kernel for one of a plan's shapes; of a single pass it knows the length."""
-    length = "{length}" if name == "whole" else "0"
+    is_few, length = str(name == "few").lower(), "{length}" if name in ("whole", "few") else "0"
     return CudaKernel(
         "kernel.cu",
         "transform<{T}, {inverse}, {PATH}, Arrangement::{ARRANGEMENT}, "
-        f"{length}, {{{name}}}>",
+        f"{is_few}, {length}, {{{name}}}>",
         {"PATH": _PATHS[name], "ARRANGEMENT": _ARRANGEMENTS[name]},
         options=("-default-device",),  # for lambdas in templates
         defines={
@@ -72,6 +81,7 @@ def kernel_of(name: ShapeName) -> CudaKernel:
             "Store": Store,
             "Arrangement": Arrangement,
         },
+        overlaps=name in ("first", "second"),
     )
 
 
@@ -88,12 +98,22 @@ def shape_arguments(name: ShapeName) -> property:
     return property(arguments)
 
 
+def _inner(plugin: Dft, x: TensorDesc) -> Dim:
+    """Return the number of elements of the axes after the transformed one, without the parts."""
+    return product(x.shape[x.axis(plugin.axis) + 1 : -1])
+
+
+def _batch(plugin: Dft, x: TensorDesc) -> Dim:
+    """Return the number of transforms."""
+    return product(x.shape[: x.axis(plugin.axis)]) * _inner(plugin, x)
+
+
 def workspace_of(plugin: Dft, x: TensorDesc) -> Dim:
     """Return the bytes between two passes, of a batch and perhaps the chirp."""
     plan = plan_of(plugin.length)
     if not plan.pair:
         return 0
-    return (plugin.outer(x) * plugin.inner(x) + plan.is_convolution) * plan.points * _ITEMSIZE
+    return (_batch(plugin, x) + plan.is_convolution) * plan.points * _ITEMSIZE
 
 
 def launches_of(
@@ -101,13 +121,21 @@ def launches_of(
 ) -> Iterator[Launch]:
     """Yield a launch for each pass."""
     between = workspace.first(known(workspace_of(plugin, x)))
-    for each in passes_of(plugin.length, *_ends(plugin, x)):
+    are_few = _are_few(plugin, x)
+    for each in passes_of(plugin.length, *_ends(plugin, x, are_few), are_few):
         yield _launch(plugin, each, x, y, between)
 
 
-def _ends(plugin: Dft, x: TensorDesc) -> tuple[Load, Store]:
+def _are_few(plugin: Dft, x: TensorDesc) -> bool:
+    """Return whether each transform takes one pass, and all of them run at once."""
+    few, batch = plan_of(plugin.length).few, known(_batch(plugin, x))
+    return few is not None and batch * max(few.lanes, _LEAST_EACH) <= _FEW_THREADS
+
+
+def _ends(plugin: Dft, x: TensorDesc, are_few: bool) -> tuple[Load, Store]:
     """Return what the first pass reads, and what the last one writes."""
     is_real, has_halves = known(x.shape[-1]) == 1, plan_of(plugin.length).halves is not None
+    has_halves = has_halves and not (are_few and plugin.length <= _UNPAIRED)
     if plugin.inverse and plugin.onesided:
         return ("FOLDED", "PAIRS") if has_halves and not is_real else ("MIRRORED", "REAL")
     if is_real:
@@ -116,8 +144,8 @@ def _ends(plugin: Dft, x: TensorDesc) -> tuple[Load, Store]:
 
 
 def _launch(plugin: Dft, each: Pass, x: TensorDesc, y: TensorDesc, between: Workspace) -> Launch:
-    inner = known(plugin.inner(x))
-    batch = known(plugin.outer(x)) * inner + each.has_chirp
+    inner = known(_inner(plugin, x))
+    batch = known(_batch(plugin, x)) + each.has_chirp
     arrangement = each.arrangement or ("COLUMNS" if inner > 1 else "ROWS")
     per_block, transforms = each.shape.per_block(arrangement), batch * each.subs
     plan, axis = plan_of(plugin.length), x.axis(plugin.axis)

@@ -23,10 +23,12 @@ from pluginkit.plugins.dft.shapes import SHORT, Arrangement, BlockShape, shape_o
 Load = Literal["COMPLEX", "REAL", "PAIRS", "MIRRORED", "FOLDED", "WORKSPACE"]
 Store = Literal["COMPLEX", "REAL", "PAIRS", "UNFOLDED", "WORKSPACE"]
 Mark = Literal["X_CHIRPED", "CONVOLVED", "TWISTED", "Y_CHIRPED"]
-ShapeName = Literal["whole", "halves", "first", "second"]
+ShapeName = Literal["whole", "few", "halves", "first", "second"]
 
 #: The most points of any transform.
 LONGEST = 2**21
+#: Few transforms of so many points have more threads, with so many numbers each.
+_FEW_POINTS, _FEW_NUMBERS = range(101, 1025), 10
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,18 @@ class Plan:
     halves: BlockShape | None = None
     pair: tuple[BlockShape, BlockShape] | None = None
 
+    @property
+    def few(self) -> BlockShape | None:
+        """The shape of a single pass for so few transforms that all their threads run at once."""
+        if self.whole is None or self.is_convolution or self.points not in _FEW_POINTS:
+            return self.whole
+        return shape_of(self.points, most=_FEW_NUMBERS) or self.whole
+
     def shape(self, name: ShapeName) -> BlockShape | None:
         """Return one of the shapes by its name."""
         first, second = self.pair or (None, None)
-        return {"whole": self.whole, "halves": self.halves, "first": first, "second": second}[name]
+        shapes = {"whole": self.whole, "few": self.few, "halves": self.halves}
+        return {**shapes, "first": first, "second": second}[name]
 
 
 @cache
@@ -137,13 +147,15 @@ def path(load: Load, store: Store, *marks: Mark) -> str:
     return ", ".join((f"Load::{load}", *flags.values(), f"Store::{store}", y_is_chirped))
 
 
-def passes_of(length: int, load: Load, store: Store) -> tuple[Pass, ...]:
+def passes_of(length: int, load: Load, store: Store, are_few: bool = False) -> tuple[Pass, ...]:
     """Return the passes from x to y, in order."""
     plan = plan_of(length)
     if plan.halves is not None and store in ("PAIRS", "UNFOLDED"):
         return (Pass("halves", plan.halves, path(load, store)),)
     if plan.whole is not None:
         marks = ("X_CHIRPED", "CONVOLVED", "Y_CHIRPED") if plan.is_convolution else ()
+        if are_few and plan.few:
+            return (Pass("few", plan.few, path(load, store, *marks)),)
         return (Pass("whole", plan.whole, path(load, store, *marks)),)
     assert plan.pair is not None  # noqa: S101  # without a whole there is one
     first, second = plan.pair

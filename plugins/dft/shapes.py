@@ -14,11 +14,17 @@ Arrangement = Literal["ROWS", "COLUMNS", "ROWS_TO_COLUMNS"]
 SHORT = 8192
 #: The numbers that a block exchanges at most; beyond that, real and imaginary parts take turns.
 MOST_SHARED = 4736
-_MOST_RADIX = _MOST_NUMBERS = 20  # in the registers of a thread
+_MOST_NUMBERS = 20  # in the registers of a thread
+#: Those of a thread if that saves the fourth radix, or with a prime radix beyond the others.
+_MOST_OF_LONG = 32
+_LARGE = (23, 29, 31)
 _MOST_RADICES = 7
-_LEAST_LANES, _MOST_LANES = 8, 512
-#: The threads of a block; from so many lanes on it makes one transform, and waits for no other.
-_THREADS, _ALONE = 128, 64
+_MOST_LANES = 512
+#: The threads of a block whose transforms have more than a warp, and of one in which they do not;
+#: the latter has more where its transforms would have fewer points than these, which short ones do.
+_THREADS, _WARP, _LEAST_POINTS, _LEAST_OF_SHORT = 128, 32, 128, 192
+#: The most points of a transform that few threads take, and of one for which one thread does.
+_SHORTEST, _ALONE = 20, 15
 #: The neighbouring transforms of a block whose elements are apart in memory, for whole sectors;
 #: those of a long transform, where more would take turns in shared memory.
 _COLUMNS, _LONG_COLUMNS, _LONG = 16, 4, 1024
@@ -62,57 +68,80 @@ class BlockShape:
 
 @cache
 def shape_of(
-    points: int, is_symmetric: bool = False, has_most_lanes: bool = False
+    points: int,
+    is_symmetric: bool = False,
+    has_most_lanes: bool = False,
+    most: int = _MOST_NUMBERS,
 ) -> BlockShape | None:
     """Return the best shape for transforms of so many points; None if there is none.
 
-    It has enough threads to read whole sectors of memory, if that can be. Then it has the fewest
-    radices, then as many threads as divide the points, then the fewest idle threads, then the
-    smallest radices (of more than three, their sum), then the fewest threads, or the most with
+    It has enough threads to read whole sectors of memory, if that can be; one thread suffices for
+    few points. Then it has the fewest radices, then as many threads as divide the points, then the
+    fewest idle threads, then the smallest radices, then the fewest threads, or the most with
     ``has_most_lanes``, then the larger radices first, which leaves the fewest gaps in shared
-    memory. With ``is_symmetric`` the first radix is also the last one.
+    memory, but large primes last. With ``is_symmetric`` the first radix is also the last one. A
+    thread has at most ``most`` numbers, or those of a large prime; with fewer than usual it is for
+    few transforms. Unless they are as usual, radices are compared by their sum.
     """
     if points > SHORT:
         return None
-    found = []
+    found, is_usual = [], most == _MOST_NUMBERS
     for count in range(1, _MOST_RADICES + 1):
         found += [
             (
-                *(max(_LEAST_LANES - lanes, 0), count, points % lanes != 0),
-                *(_work(radices, lanes), sum(radices) if count > 3 else max(radices)),
-                *(-lanes if has_most_lanes else lanes, [-radix for radix in radices]),
+                *(max(_least_lanes(radices) - lanes, 0), count),
+                points % lanes != 0 and max(radices) not in _LARGE,
+                *(_work(radices, lanes), max(radices) if is_usual else sum(radices)),
+                *(
+                    -lanes if has_most_lanes else lanes,
+                    [0 if radix in _LARGE else -radix for radix in radices],
+                ),
+                radices,
             )
-            for radices in _radices(points, count)
+            for radices in _radices(points, count, most)
             if not is_symmetric or radices[0] == radices[-1]
-            for lanes in _lanes(radices)
+            for lanes in _lanes(radices, most)
         ]
         if found and min(found)[0] == 0:
             break
     if not found:
         return None
-    *_, lanes, negated = min(found)
-    return _shape(abs(lanes), tuple(-radix for radix in negated))
+    *_, lanes, _, radices = min(found)
+    if len(radices) > 3 and is_usual and not is_symmetric:
+        fewer = shape_of(points, False, has_most_lanes, _MOST_OF_LONG)
+        if fewer and len(fewer.radices) <= 3:
+            return fewer
+    return _shape(abs(lanes), radices, most < _MOST_NUMBERS)
 
 
-def _radices(points: int, count: int) -> Iterator[tuple[int, ...]]:
+def _radices(points: int, count: int, most: int) -> Iterator[tuple[int, ...]]:
     """Yield every list of so many radices with this product."""
+    radices = {*range(2, most + 1), *_LARGE}
     if count == 1:
-        if points <= _MOST_RADIX:
+        if points == 1 or points in radices:
             yield (points,)
         return
-    for radix in range(2, _MOST_RADIX + 1):
+    for radix in radices:
         if points % radix == 0:
-            for others in _radices(points // radix, count - 1):
+            for others in _radices(points // radix, count - 1, most):
                 yield radix, *others
 
 
-def _lanes(radices: tuple[int, ...]) -> Iterator[int]:
-    """Yield every number of threads whose registers are enough for a transform."""
+def _least_lanes(radices: tuple[int, ...]) -> int:
+    """Return how many threads of a transform read neighbours as fast as many do."""
     points = prod(radices)
-    for butterflies in range(1, _MOST_NUMBERS + 1):
+    if max(radices) in _LARGE:
+        return min(8, points // max(radices))
+    return 1 if points <= _ALONE else 4 if points <= _SHORTEST else 8
+
+
+def _lanes(radices: tuple[int, ...], most: int) -> Iterator[int]:
+    """Yield every number of threads whose registers are enough for a transform."""
+    points, most = prod(radices), _MOST_OF_LONG if max(radices) in _LARGE else most
+    for butterflies in range(1, most + 1):
         lanes = -(-points // radices[0] // butterflies)
         numbers = max(-(-points // radix // lanes) * radix for radix in radices)
-        if lanes <= _MOST_LANES and numbers <= _MOST_NUMBERS:
+        if lanes <= _MOST_LANES and numbers <= most:
             yield lanes
 
 
@@ -122,10 +151,14 @@ def _work(radices: tuple[int, ...], lanes: int) -> int:
     return sum(-(-points // radix // lanes) * radix * lanes for radix in radices)
 
 
-def _shape(lanes: int, radices: tuple[int, ...]) -> BlockShape:
+def _shape(lanes: int, radices: tuple[int, ...], is_few: bool) -> BlockShape:
     points = prod(radices)
     columns = _COLUMNS if points < _LONG else _LONG_COLUMNS
     while columns > 1 and (columns * points > 2 * MOST_SHARED * 8 // 9 or columns * lanes > 1024):
         columns //= 2
-    rows = 1 if lanes >= _ALONE else max(1, _THREADS // lanes)
+    shares = _WARP < lanes < 2 * _WARP and not is_few
+    rows = max(1, (_THREADS if shares else _WARP) // lanes)
+    least = _LEAST_OF_SHORT if points <= _SHORTEST else _LEAST_POINTS
+    while rows * points < least and rows * lanes < _THREADS:
+        rows *= 2
     return BlockShape(lanes, rows, columns, radices)

@@ -1,31 +1,20 @@
-// Short rows go through shared memory as they lie in memory, so that neighbouring threads read and write neighbours there.
+// Short rows of y go through shared memory as they lie in memory, so that neighbouring threads write neighbours there.
 
 #pragma once
 
 #include "elements.cuh"
 
-// Return whether x goes through shared memory: a row's threads would read less than a sector.
-__device__ constexpr bool is_staged(Load load, int lanes) {
-    return load != Load::MIRRORED && lanes < 4;
-}
-
-// Return whether y does: half a spectrum's rows begin anywhere in a sector.
+// Return whether y goes through shared memory: a row's threads would write less than a sector, and half a spectrum's rows begin
+// anywhere in one.
 __device__ constexpr bool is_staged(Store store, int lanes) {
     return store != Store::WORKSPACE && lanes < (store == Store::UNFOLDED ? 32 : 4);
 }
 
 // Return how many numbers of a row are an element, which is read or written at once.
-__device__ constexpr int elements_each(Load load) { return load == Load::PAIRS ? 2 : 1; }
 __device__ constexpr int elements_each(Store store) { return store == Store::PAIRS ? 2 : 1; }
 
 // Return the most elements of a row.
-__device__ constexpr int most_elements(Load load, int points) { return load == Load::FOLDED ? points + 1 : points; }
 __device__ constexpr int most_elements(Store store, int points) { return store == Store::UNFOLDED ? points + 1 : points; }
-
-__device__ constexpr int most_of(int a, int b, int c) {
-    const int d = a > b ? a : b;
-    return c > d ? c : d;
-}
 
 // Copy neighbours: each thread reads all of its elements, at most MOST, before it writes the first.
 template <int MOST, int THREADS, typename Element>
@@ -49,19 +38,6 @@ template <bool IS_USED_, int MOST, int LANES, int PER_BLOCK> struct Staging {
     static constexpr int FLOATS = IS_USED ? 2 * MOST * PER_BLOCK : 0, EACH = (MOST + LANES - 1) / LANES;
 
     __device__ static __forceinline__ bool fits(int elements) { return IS_USED && elements <= MOST; }
-
-    // Bring `rows` rows from `first` on into shared memory, if they fit; return whether they do.
-    template <Load LOAD, typename T>
-    __device__ static __forceinline__ bool read(float* shared, const T* x, long long first, int rows, int size) {
-        if constexpr (IS_USED) {
-            const int elements = size / elements_each(LOAD);
-            if (!fits(elements) || size % elements_each(LOAD) != 0) return false;
-            move<LOAD == Load::REAL>(reinterpret_cast<T*>(shared), 0, x, first * elements, rows * elements);
-            __syncthreads();
-            return true;
-        }
-        return false;
-    }
 
     // Write the rows in shared memory to y.
     template <Store STORE, typename T>

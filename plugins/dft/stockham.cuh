@@ -164,11 +164,15 @@ template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> str
             if constexpr (DONE > 1) {
                 // Later butterflies turn the factors of the first one, if all lanes turn them equally.
                 constexpr int TURN = DONE % LANES == 0 ? DONE / LANES : 1;
-                const unsigned inner = (lane + (TURN > 1 ? 0 : j * LANES)) % DONE;
+                constexpr bool ARE_SAME = TURN > 1 || LANES % DONE == 0;
+                // They are apart by constants, so that the compiler reads many at once, ahead of the exchange.
+                const float2* const stored = TWIDDLES<R, DONE>.of + (lane + (ARE_SAME ? 0 : j * LANES)) % DONE;
+                float2 factors[R];
 #pragma unroll
                 for (int q = 1; q < R; ++q) {
-                    const float2 factor = TWIDDLES<R, DONE>.of[q * DONE + inner];
-                    own[q] = own[q] * (TURN > 1 ? turned<R * TURN>(factor, q * j) : factor);
+                    const int rest = q % 4;
+                    factors[q] = q < 4 || rest == 0 ? stored[q * DONE] : factors[q - rest] * factors[rest];
+                    own[q] = own[q] * (TURN > 1 ? turned<R * TURN>(factors[q], q * j) : factors[q]);
                 }
             }
             butterfly(own);

@@ -8,7 +8,7 @@ from pluginkit import float32
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, PluginkitError
 from pluginkit.kernels.compile import compile_launches
-from pluginkit.plugins.dft import Dft
+from pluginkit.plugins.dft import Dft, launches
 from pluginkit.plugins.dft.plan import LONGEST, passes_of, plan_of
 from pluginkit.plugins.dft.shapes import SHORT, shape_of
 from pluginkit.testing import run_kernels
@@ -31,6 +31,12 @@ def complex_of(x):
     return x[..., 0].astype(np.float64) + 1j * x[..., 1]
 
 
+@pytest.fixture
+def many(monkeypatch):
+    """Take the launches of batches that do not run at once."""
+    monkeypatch.setattr(launches, "_FEW_THREADS", 0)
+
+
 #: Lengths of each radix in both directions, and longer ones, which take the same steps in either,
 #: in one of them.
 FORWARD = (
@@ -39,18 +45,20 @@ FORWARD = (
     *(97, 2053),  # by a convolution in one pass
     4099,  # and in two
 )
-INVERSE = (*(343, 2048, 4802), 9000, *(23, 1023))
+INVERSE = (*(343, 2048, 4802), 9000, *(37, 1003))
 
 
 @pytest.mark.parametrize(
     ("inverse", "length"),
     [
-        *product([False, True], [1, 2, 3, 4, 5, 7, 8, 9, 11, 19]),
+        *product([False, True], [1, 2, 3, 4, 5, 7, 8, 9, 11, 19, 46, 360]),
         *((False, length) for length in FORWARD),
         *((True, length) for length in INVERSE),
     ],
 )
-def test_transforms_of_every_length_are_numpys(length, inverse):
+def test_transforms_of_every_length_are_numpys(length, inverse, monkeypatch):
+    if inverse:  # as of batches that do not run at once
+        monkeypatch.setattr(launches, "_FEW_THREADS", 0)
     x = np.random.default_rng(length).normal(size=(2, length, 2)).astype(np.float32)
     expected = (np.fft.ifft if inverse else np.fft.fft)(complex_of(x))
     error = np.abs(complex_of(on_machine(x, inverse=inverse)) - expected).max()
@@ -67,7 +75,7 @@ def test_definition_by_hand():
 @pytest.mark.parametrize("onesided", [False, True])
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("size", [4, 7, 11])  # padded, as it is, and cut off
-def test_short_rows_of_more_than_a_block(size, parts, onesided):
+def test_short_rows_of_more_than_a_block(size, parts, onesided, many):
     x = np.random.default_rng(1).normal(size=(130, size, parts)).astype(np.float32)
     plugin = Dft(length=7, inverse=onesided and parts == 2, onesided=onesided)
     run = run_kernels(plugin, [x])
@@ -76,7 +84,7 @@ def test_short_rows_of_more_than_a_block(size, parts, onesided):
     np.testing.assert_allclose(run.outputs[0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("length", [24, 23, 512])  # of 512 the parts take turns
+@pytest.mark.parametrize("length", [24, 37, 512])  # of 512 the parts take turns
 def test_a_batch_along_other_axes(length):
     x = np.random.default_rng(1).normal(size=(3, length, 5, 2)) * length**-0.5
     run = run_kernels(Dft(length=length, axis=1), [x.astype(np.float32)])
@@ -85,9 +93,12 @@ def test_a_batch_along_other_axes(length):
     np.testing.assert_allclose(complex_of(run.outputs[0]), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("length", [8, 9, 46])  # in pairs, or not, or by a convolution
 @pytest.mark.parametrize("axis", [1, 2])
-def test_half_a_spectrum_gives_the_signal_back(length, axis):
+@pytest.mark.parametrize(
+    ("length", "few_threads"), [(8, 0), (8, 2**16), (9, 2**16), (37, 2**16)]
+)  # in pairs, or not, or by a convolution
+def test_half_a_spectrum_gives_the_signal_back(length, axis, few_threads, monkeypatch):
+    monkeypatch.setattr(launches, "_FEW_THREADS", few_threads)
     shape = (2, length, 3, 1) if axis == 1 else (2, 3, length, 1)
     x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     half = run_kernels(Dft(length=length, axis=axis, onesided=True), [x])
@@ -102,7 +113,7 @@ def test_half_a_spectrum_gives_the_signal_back(length, axis):
 
 @pytest.mark.parametrize("size", [12, 17, 18, 21])
 @pytest.mark.parametrize("onesided", [False, True])
-def test_real_numbers_in_pairs_are_cut_off_or_padded(size, onesided):
+def test_real_numbers_in_pairs_are_cut_off_or_padded(size, onesided, many):
     x = np.random.default_rng(1).normal(size=(3, size, 1)).astype(np.float32)
     run = run_kernels(Dft(length=18, onesided=onesided), [x])
     assert not run.findings
@@ -110,14 +121,14 @@ def test_real_numbers_in_pairs_are_cut_off_or_padded(size, onesided):
     np.testing.assert_allclose(complex_of(run.outputs[0]), expected, atol=1e-5)
 
 
-def test_the_ends_of_half_a_spectrum_have_no_imaginary_parts():
+def test_the_ends_of_half_a_spectrum_have_no_imaginary_parts(many):
     half = np.random.default_rng(1).normal(size=(2, 9, 2)).astype(np.float32)
     run = run_kernels(Dft(length=16, onesided=True, inverse=True), [half])
     np.testing.assert_allclose(run.outputs[0][..., 0], np.fft.irfft(complex_of(half)), atol=1e-6)
 
 
 @pytest.mark.parametrize("place", [0, 8])
-def test_an_infinite_imaginary_part_of_the_ends_counts(place):
+def test_an_infinite_imaginary_part_of_the_ends_counts(place, many):
     half = np.ones((2, 9, 2), np.float32)
     half[1, place, 1] = np.inf
     run = run_kernels(Dft(length=16, onesided=True, inverse=True), [half])
@@ -125,7 +136,7 @@ def test_an_infinite_imaginary_part_of_the_ends_counts(place):
     assert np.isnan(run.outputs[0][1]).all()
 
 
-@pytest.mark.parametrize("length", [12, 23, 8232])
+@pytest.mark.parametrize("length", [12, 37, 8232])
 @pytest.mark.parametrize("lost", [np.nan, np.inf])
 def test_a_number_that_is_not_finite_takes_its_transform_along(length, lost):
     x = np.ones((2, length, 2), np.float32)
@@ -148,7 +159,7 @@ def test_every_length_has_passes_of_short_transforms():
             assert each.shape.points <= SHORT, length
 
 
-@pytest.mark.parametrize(("length", "launches"), [(23, 1), (4093, 1), (4099, 3), (1_000_003, 3)])
+@pytest.mark.parametrize(("length", "launches"), [(37, 1), (4093, 1), (4099, 3), (1_000_003, 3)])
 def test_a_convolution_has_no_launch_for_its_chirp_alone(length, launches):
     assert plan_of(length).is_convolution
     assert len(passes_of(length, "COMPLEX", "COMPLEX")) == launches
@@ -158,7 +169,9 @@ def test_shapes_read_whole_sectors_with_few_radices():
     assert shape_of(400).radices == (20, 20)
     assert shape_of(2048, is_symmetric=True).radices == (16, 8, 16)
     assert shape_of(64).lanes == 8
-    assert shape_of(23) is None
+    assert shape_of(23).radices == (23,)
+    assert shape_of(184).radices == (8, 23)
+    assert shape_of(37) is None
     assert shape_of(2 * SHORT) is None
 
 
@@ -193,13 +206,14 @@ def test_only_the_ends_of_a_symmetric_shape_are_the_same():
     assert len(between) == 2  # in place of the three that are the same from both ends
 
 
-def test_more_than_three_radices_have_the_smallest_sum():
-    assert sorted(shape_of(8192).radices) == [8, 8, 8, 16]
+def test_more_numbers_in_a_thread_save_the_fourth_radix():
+    assert shape_of(8192).radices == (32, 16, 16)
+    assert len(shape_of(4802).radices) == 4  # 2 * 7**4
 
 
 def test_registers_suffice_for_the_blocks_that_shall_run_at_once():
     plugin = Dft(length=1000, onesided=True)  # 100 threads a block, which take four warps
-    inputs = calls.describe_inputs(plugin, [(4, 1000, 1)], [float32])
+    inputs = calls.describe_inputs(plugin, [(4096, 1000, 1)], [float32])
     outputs = calls.describe_outputs(plugin, inputs)
     (compiled,) = compile_launches(plugin, inputs, outputs, QUICK)
     blocks = int(re.search(rb"minnctapersm (\d+)", compiled.ptx)[1])
