@@ -54,6 +54,10 @@ HOSTILE: dict[str, Case] = {
     "1000 real": ((4096, 1000, 1), {"length": 1000, "onesided": True}),
     "4096 points": ((4096, 4096, 2), {"length": 4096}),
     "3^11": ((16, 177_147, 2), {"length": 177_147}),
+    "23 points": ((91_180, 23, 2), {"length": 23}),
+    "16 points": ((131_072, 16, 2), {"length": 16}),
+    "one of 3000": ((1, 3000, 2), {"length": 3000}),
+    "one real of 512": ((1, 512, 1), {"length": 512, "onesided": True}),
     "columns of 1000": ((8, 1000, 333, 2), {"length": 1000, "axis": 1}),
     "padded": ((4096, 300, 1), {"length": 512, "onesided": True}),
 }
