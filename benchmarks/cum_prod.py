@@ -45,6 +45,7 @@ HOSTILE: dict[str, Case] = {
     "columns of few": ((5, 1_000_003), 0),
     "inside, odd": ((33, 257, 129), 1),
     "one short vector": ((1000,), 0),
+    "rows of 19": ((11, 536, 19), 2),
 }
 #: What of the first axis is compared.
 SAMPLE = (slice(65_536),)

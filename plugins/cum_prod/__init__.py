@@ -10,6 +10,7 @@ from pluginkit import (
     FLOAT_TYPES,
     Case,
     CudaKernel,
+    Dim,
     Input,
     Output,
     Plugin,
@@ -25,6 +26,7 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.clear import DEFINES as CLEAR_DEFINES
 from pluginkit.plugins.cum_prod.launches import (
+    AT_ONCE,
     DEFINES,
     LANES,
     steps_of,
@@ -48,8 +50,8 @@ class CumProd(Plugin):
     Outputs:     y: x's shape and dtype.
     Attributes:  axis: int, default -1. exclusive: bool, default false; y then begins with 1.
                  reverse: bool, default false; the products then begin at the end.
-    Workspace:   8 bytes for each part of a row where rows are few and long, 16 for int64 where they
-                 are contiguous too; else none.
+    Workspace:   up to 200 kB, or 16 bytes for each 2048 elements of the longest 396 rows, 32 for
+                 int64; none for rows of up to 64.
     Tolerance:   float32 1e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y); rounding errors
                  grow with the root of a row's length. Integers are exact.
     Errors:      PK126 x has no such axis.
@@ -72,8 +74,8 @@ class CumProd(Plugin):
     )
     column_kernel = CudaKernel(
         "columns.cu",
-        "cum_prod_of_columns<{T}, {IS_VECTOR}>",
-        {"IS_VECTOR": (False, True)},
+        "cum_prod_of_columns<{T}, {IS_VECTOR}, {AT_ONCE}>",
+        {"IS_VECTOR": (False, True), "AT_ONCE": AT_ONCE},
         defines=DEFINES,
     )
     clear_kernel = CudaKernel("../_cuda/clear.cu", "clear", defines=CLEAR_DEFINES)
@@ -93,7 +95,7 @@ class CumProd(Plugin):
         """Check that x has the axis."""
         x.axis(self.axis)
 
-    def workspace_bytes(self, x: TensorDesc) -> int:
+    def workspace_bytes(self, x: TensorDesc) -> Dim:
         """Return room for the products of parts of rows."""
         return workspace_bytes(self, x)
 

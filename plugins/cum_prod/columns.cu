@@ -1,43 +1,49 @@
-// CumProd where rows are short and not contiguous: a thread takes one, or as many adjacent ones as a vector has elements.
+// CumProd where rows are short and not contiguous: a thread takes one, or as many adjacent ones as a vector has elements, and
+// AT_ONCE elements of each at once.
 
 #include "../_cuda/vectors.cuh"
 #include "rows.cuh"
 
 using pluginkit::THREADS;  // from launches.py
 
-template <typename T, bool IS_VECTOR>
+template <typename T, bool IS_VECTOR, int AT_ONCE>
 __global__ void __launch_bounds__(THREADS)
     cum_prod_of_columns(T* __restrict__ y, const T* __restrict__ x, long long rows, long long size, long long inner,
                         bool is_exclusive, bool is_reverse) {
     constexpr int WIDE = IS_VECTOR ? sizeof(uint4) / sizeof(T) : 1;
-    constexpr int AT_ONCE = IS_VECTOR ? ITEMS / 2 : ITEMS;  // loads that wait for memory together
     using Values = Vector<T, WIDE>;
     const long long number = 1LL * blockIdx.x * THREADS + threadIdx.x;
     if (number >= rows / WIDE) return;
-    const longlong2 at = divided(number, inner / WIDE);
+    longlong2 at = {0, number};  // along the first axis
+    if (rows > inner) at = divided(number, inner / WIDE);
     const long long step = is_reverse ? -inner : inner;
-    long long place = (at.x * size + (is_reverse ? size - 1 : 0)) * inner + at.y * WIDE;
+    const long long place = (at.x * size + (is_reverse ? size - 1 : 0)) * inner + at.y * WIDE;
+    const T* from = x + place;
+    T* to = y + place;
     Product<T> before[WIDE];
 #pragma unroll
     for (int k = 0; k < WIDE; ++k) before[k] = one<T>();
-    for (long long left = size; left > 0; left -= AT_ONCE, place += AT_ONCE * step) {
-        Values loaded[AT_ONCE];
+    for (long long left = size; left > 0; left -= AT_ONCE) {
+        const int count = static_cast<int>(min(left, static_cast<long long>(AT_ONCE)));
+        Values values[AT_ONCE];
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i) {
-            if (i < left) loaded[i] = Values::read(x + place + i * step);
+        for (int i = 0; i < AT_ONCE; ++i, from += step) {
+            if (i < count) values[i] = Values::read(from);
         }
 #pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i) {
-            if (i >= left) break;
-            Values results;
+        for (int k = 0; k < WIDE; ++k) {
+            Pack<T, AT_ONCE> pack;
 #pragma unroll
-            for (int k = 0; k < WIDE; ++k) {
-                const auto element = static_cast<typename Product<T>::Plain>(loaded[i].element[k]);
-                const Product<T> after = before[k].times(product_of<T>(element)).normalised();
-                results.element[k] = static_cast<T>((is_exclusive ? before[k] : after).value());
-                before[k] = after;
-            }
-            results.write(y + place + i * step);
+            for (int i = 0; i < AT_ONCE; ++i) pack.value[i] = i < count ? values[i].element[k] : static_cast<T>(1.0f);
+            const Run<T, AT_ONCE> run(pack);
+            const Pack<T, AT_ONCE> results = run.results(before[k], is_exclusive);
+            before[k] = before[k].times(run.all()).normalised();
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; ++i) values[i].element[k] = results.value[i];
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i, to += step) {
+            if (i < count) values[i].write(to);
         }
     }
 }

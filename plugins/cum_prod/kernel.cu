@@ -10,7 +10,7 @@ __global__ void __launch_bounds__(THREADS)
                       bool is_reverse) {
     __shared__ Stage<T> stages[THREADS / 32];
     const int lane = threadIdx.x % 32, own_rows = 32 / LANES;
-    const long long first = (static_cast<long long>(blockIdx.x) * THREADS + threadIdx.x - lane) / LANES;  // of the warp
+    const long long first = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x - lane) / LANES;  // of the warp
     const long long number = first + lane / LANES;
     if (first >= rows) return;
     const bool is_row = number < rows;  // lanes of no row take part, with the elements of the last one

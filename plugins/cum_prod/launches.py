@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pluginkit import (
     Copy,
+    Dim,
     Launch,
     Step,
     TensorDesc,
@@ -32,8 +33,13 @@ LANES = (2, 4, 8, 16, 32)
 #: vector of so many bytes has elements, if there are at least so many rows, or one.
 _SHORT, _VECTOR_BYTES, _MANY_ROWS = 64, 16, 2**19
 _THREADS = 256
-#: The adjacent rows of a block whose elements are not contiguous.
+#: How many of them it loads and multiplies at once: all of fewer, or each time that many.
+AT_ONCE = (2, 4, 6, _ITEMS)
+#: With fewer lanes than this, blocks of fewer threads are on more multiprocessors.
+_MANY_LANES, _FEW_THREADS = 2**17, 64
+#: The adjacent rows of a block whose elements are not contiguous, and how many it takes of each.
 _ROWS = 32
+_PART = _THREADS // _ROWS * _ITEMS
 #: With this many blocks a large GPU is busy; fewer rows are shared.
 _BUSY_BLOCKS = 792
 #: So many blocks run at once on any GPU, and so few tiles multiply what those before them publish.
@@ -67,8 +73,8 @@ def _grid(rows: int, size: int, inner: int) -> tuple[int, int]:
     """Return how many blocks there are beside each other, and how many share rows."""
     if inner == 1:
         return rows, 1
-    blocks, tile = known(ceil_div(rows, _ROWS)), _THREADS // _ROWS * _ITEMS
-    return blocks, known(dim_max(1, dim_min(_BUSY_BLOCKS // dim_max(blocks, 1), size // tile)))
+    blocks = known(ceil_div(rows, _ROWS))
+    return blocks, known(dim_max(1, dim_min(_BUSY_BLOCKS // dim_max(blocks, 1), size // _PART)))
 
 
 def _tiles(x: TensorDesc, rows: int, size: int, inner: int) -> tuple[bool, int]:
@@ -82,16 +88,14 @@ def _tiles(x: TensorDesc, rows: int, size: int, inner: int) -> tuple[bool, int]:
     return is_large, known(ceil_div(size if size % _ITEMS == 0 else size + _ITEMS, of_tile))
 
 
-def workspace_bytes(plugin: CumProd, x: TensorDesc) -> int:
-    """Return room for the products of tiles, or of each part where blocks share rows."""
-    rows, size, inner = _sizes(plugin, x)
-    if _lanes(size, inner):
-        return 0
-    if tiles := _tiles(x, rows, size, inner)[1]:
-        words = rows * tiles * (2 if tiles > _FEW else 1) * (2 if x.dtype is int64 else 1)
-        return _PRODUCT_BYTES * (1 + words)
-    parts = _grid(rows, size, inner)[1]
-    return rows * parts * _PRODUCT_BYTES if parts > 1 else 0
+def workspace_bytes(plugin: CumProd, x: TensorDesc) -> Dim:
+    """Return room for the products of tiles or parts of these rows, and of any fewer or shorter."""
+    axis = x.axis(plugin.axis)
+    rows, size = product(x.shape[:axis]) * product(x.shape[axis + 1 :]), x.shape[axis]
+    tiles = dim_min(rows, _BUSY_BLOCKS // 2) * ceil_div(size + _ITEMS, _THREADS * _ITEMS)
+    parts = dim_min(rows * ceil_div(size, _PART), _BUSY_BLOCKS * _ROWS)
+    products: Dim = dim_max(2 * tiles * (2 if x.dtype is int64 else 1), parts)
+    return dim_min(1, size // (_SHORT + 1)) * _PRODUCT_BYTES * (1 + products)
 
 
 def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace) -> Sequence[Step]:
@@ -106,21 +110,24 @@ def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace
         vector = _VECTOR_BYTES // x.dtype.itemsize
         is_vector = rows >= _MANY_ROWS and inner % vector == 0
         blocks = ceil_div(rows, _THREADS * (vector if is_vector else 1))
+        at_once = next((each for each in AT_ONCE if size <= each), _ITEMS)
         return (
             Launch(
                 plugin.column_kernel,
                 blocks,
                 _THREADS,
                 (y, x, *sizes, *directions),
-                constants={"IS_VECTOR": is_vector},
+                constants={"IS_VECTOR": is_vector, "AT_ONCE": at_once},
             ),
         )
     if lanes:
-        blocks, whole = ceil_div(rows * lanes, _THREADS), (y, x, *sizes[:2], *directions)
-        return (Launch(plugin.lane_kernel, blocks, _THREADS, whole, constants={"LANES": lanes}),)
+        threads = _THREADS if rows * lanes >= _MANY_LANES else _FEW_THREADS
+        blocks, whole = ceil_div(rows * lanes, threads), (y, x, *sizes[:2], *directions)
+        return (Launch(plugin.lane_kernel, blocks, threads, whole, constants={"LANES": lanes}),)
     is_large, tiles = _tiles(x, rows, size, inner)
     if tiles:
-        cleared = workspace.first(workspace_bytes(plugin, x))
+        words = rows * tiles * (2 if tiles > _FEW else 1) * (2 if x.dtype is int64 else 1)
+        cleared = workspace.first((1 + words) * _PRODUCT_BYTES)
         blocks = rows * (tiles + 1 if tiles > _FEW else tiles)
         scan = Launch(
             plugin.tile_kernel,

@@ -109,26 +109,26 @@ template <typename T> __device__ __forceinline__ Product<T> product_of(typename 
 
 template <typename T> __device__ __forceinline__ Product<T> one() { return product_of<T>(1); }
 
-template <typename T> struct alignas(sizeof(T) * ITEMS) Pack {
-    T value[ITEMS];
+template <typename T, int COUNT = ITEMS> struct alignas(sizeof(T) * (COUNT == ITEMS ? ITEMS : 1)) Pack {
+    T value[COUNT];
 };
 
 // The elements of a thread, and their products without an exponent apart, of use where those are far from overflow.
-template <typename T> struct Run {
+template <typename T, int COUNT = ITEMS> struct Run {
     using Plain = typename Product<T>::Plain;
-    Pack<T> elements;
-    Plain products[ITEMS];
+    Pack<T, COUNT> elements;
+    Plain products[COUNT];
     bool is_plain = true;
 
-    __device__ __forceinline__ explicit Run(const Pack<T>& elements) : elements(elements) {
+    __device__ __forceinline__ explicit Run(const Pack<T, COUNT>& elements) : elements(elements) {
         products[0] = plain(0);
 #pragma unroll
-        for (int i = 1; i < ITEMS; ++i) products[i] = products[i - 1] * plain(i);
+        for (int i = 1; i < COUNT; ++i) products[i] = products[i - 1] * plain(i);
         if constexpr (!Product<T>::IS_WHOLE) {
             float sum = fabsf(plain(0));
 #pragma unroll
-            for (int i = 1; i < ITEMS; ++i) sum += fabsf(plain(i));
-            is_plain = sum <= FloatProduct::MOST_SUM && fabsf(products[ITEMS - 1]) >= FloatProduct::LEAST_PRODUCT;
+            for (int i = 1; i < COUNT; ++i) sum += fabsf(plain(i));
+            is_plain = sum <= FloatProduct::MOST_SUM && fabsf(products[COUNT - 1]) >= FloatProduct::LEAST_PRODUCT;
         }
     }
 
@@ -136,25 +136,25 @@ template <typename T> struct Run {
 
     // Return the product of all elements. It is not normalised, but may be multiplied by one that is.
     __device__ __forceinline__ Product<T> all() const {
-        if (is_plain) return Product<T>::of_plain(products[ITEMS - 1]);
+        if (is_plain) return Product<T>::of_plain(products[COUNT - 1]);
         Product<T> product = one<T>();
 #pragma unroll
-        for (int i = 0; i < ITEMS; ++i) product = product.times(product_of<T>(plain(i))).normalised();
+        for (int i = 0; i < COUNT; ++i) product = product.times(product_of<T>(plain(i))).normalised();
         return product;
     }
 
     // Return what y is, where `before` is the product of the elements before these.
-    __device__ __forceinline__ Pack<T> results(Product<T> before, bool is_exclusive) const {
-        Pack<T> y;
+    __device__ __forceinline__ Pack<T, COUNT> results(Product<T> before, bool is_exclusive) const {
+        Pack<T, COUNT> y;
         if (is_plain) {
 #pragma unroll
-            for (int i = 0; i < ITEMS; ++i) {
+            for (int i = 0; i < COUNT; ++i) {
                 const Plain exclusive = i > 0 ? products[i - 1] : Plain{1};
                 y.value[i] = static_cast<T>(before.value(is_exclusive ? exclusive : products[i]));
             }
         } else {
 #pragma unroll
-            for (int i = 0; i < ITEMS; ++i) {
+            for (int i = 0; i < COUNT; ++i) {
                 const Product<T> after = before.times(product_of<T>(plain(i))).normalised();
                 y.value[i] = static_cast<T>((is_exclusive ? before : after).value());
                 before = after;

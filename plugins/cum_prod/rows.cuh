@@ -48,6 +48,12 @@ template <bool DOWN> struct Row {
         return first + (is_reverse ? size - ITEMS - begin : begin);
     }
 
+    // Return which element of the span is the i-th from `begin` on, or any where there is none.
+    __device__ __forceinline__ int staged(long long begin, const Span& span, int i) const {
+        const int first = static_cast<int>(place(begin) - span.lowest);
+        return min(max(is_reverse ? first - i : first + i, 0), 32 * ITEMS - 1);
+    }
+
     // Load the elements from `begin` on; those that are not there are 1.
     template <typename T>
     __device__ __forceinline__ Pack<T> load(const T* __restrict__ x, long long begin, const Span& span, Stage<T>& stage) const {
@@ -61,20 +67,28 @@ template <bool DOWN> struct Row {
             for (int i = 0; i < ITEMS; ++i) pack.value[i] = stored.value[is_reverse ? ITEMS - 1 - i : i];
             return pack;
         }
-        if (!DOWN) {
-            __syncwarp();
+        if constexpr (!DOWN) {
+            T loaded[ITEMS];
 #pragma unroll
             for (int i = 0; i < ITEMS; ++i) {
                 const int at = i * 32 + threadIdx.x % 32;
-                if (at < span.count) stage.at(at) = x[span.lowest + at];
+                loaded[i] = at < span.count ? x[span.lowest + at] : static_cast<T>(1.0f);
             }
             __syncwarp();
-        }
 #pragma unroll
-        for (int i = 0; i < ITEMS; ++i) {
-            if (begin + i >= size) continue;
-            const long long at = place(begin + i);
-            pack.value[i] = DOWN ? x[at] : stage.at(static_cast<int>(at - span.lowest));
+            for (int i = 0; i < ITEMS; ++i) stage.at(i * 32 + threadIdx.x % 32) = loaded[i];
+            __syncwarp();
+        }
+        const int count = static_cast<int>(min(size - begin, static_cast<long long>(ITEMS)));
+        const T* from = x + place(begin);
+#pragma unroll
+        for (int i = 0; i < ITEMS; ++i, from += is_reverse ? -inner : inner) {
+            if constexpr (DOWN) {
+                if (i < count) pack.value[i] = *from;
+            } else {  // all are read, so that none waits for another
+                const T value = stage.at(staged(begin, span, i));
+                if (i < count) pack.value[i] = value;
+            }
         }
         return pack;
     }
@@ -90,12 +104,13 @@ template <bool DOWN> struct Row {
             *reinterpret_cast<Pack<T>*>(y + lowest_place(begin)) = stored;
             return;
         }
-        __syncwarp();
+        const int count = static_cast<int>(min(size - begin, static_cast<long long>(ITEMS)));
+        T* to = y + place(begin);
+        if (!DOWN) __syncwarp();
 #pragma unroll
-        for (int i = 0; i < ITEMS; ++i) {
-            if (begin + i >= size) continue;
-            const long long at = place(begin + i);
-            (DOWN ? y[at] : stage.at(static_cast<int>(at - span.lowest))) = pack.value[i];
+        for (int i = 0; i < ITEMS; ++i, to += is_reverse ? -inner : inner) {
+            T* const target = DOWN ? to : &stage.at(staged(begin, span, i));
+            if (i < count) *target = pack.value[i];
         }
         if (DOWN) return;
         __syncwarp();

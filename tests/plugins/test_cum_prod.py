@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pluginkit import Launch, float32
+from pluginkit import Launch, Workspace, float32
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import dtype_from_numpy
 from pluginkit.errors import PluginkitError
@@ -122,6 +122,18 @@ def test_one_block_finds_what_is_before_each_of_many_tiles(dtype):
     run = run_kernels(CumProd(), [x], seed=1)
     assert not run.findings
     np.testing.assert_array_equal(run.outputs[0], np.cumprod(x, 1, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ("axis", "fewer", "more"),
+    [(1, (1, 10**5), (4096, 10**5)), (0, (10**5, 64), (10**5, 65536)), (1, (9, 10**5), (9, 10**6))],
+)
+def test_fewer_or_shorter_rows_fit_into_the_workspace_of_more(axis, fewer, more):
+    plugin = CumProd(axis=axis)
+    described, largest = (calls.describe_inputs(plugin, [x], [float32]) for x in (fewer, more))
+    room = Workspace(calls.workspace_bytes(plugin, largest))
+    assert calls.workspace_bytes(plugin, described) <= room.nbytes
+    calls.steps_within(plugin, described, calls.describe_outputs(plugin, described), room)
 
 
 @pytest.mark.parametrize("axis", [2, -3])
