@@ -51,6 +51,10 @@ HOSTILE = {
     "64 states": Setting(1, 512, 1024, 64),
     "17 steps": Setting(8, 1536, 17),
     "Mamba 2, small heads": Setting(2, 512, 1000, 64, 32),
+    "two channels": Setting(1, 2, 428),
+    "short texts": Setting(1, 100, 100),
+    "4 states, short": Setting(10, 2000, 30, 4),
+    "one step of heads": Setting(1, 1024, 1, 1, 64),
 }
 #: The types of a case that is measured in others than float16.
 TYPES = {"130m": (float32, float16, bfloat16), "odd": (float32, float16)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from pluginkit import (
     FLOAT_TYPES,
     Case,
     CudaKernel,
+    Dim,
     Input,
     InputError,
     Launch,
@@ -24,7 +25,14 @@ from pluginkit import (
     known,
 )
 from pluginkit.plugins.selective_scan.cases import selective_scan_cases
-from pluginkit.plugins.selective_scan.launches import CHOICES, DEFINES, MOST_STATES, launch_of
+from pluginkit.plugins.selective_scan.launches import (
+    CHOICES,
+    DEFINES,
+    MOST_STATES,
+    WALK_CHOICES,
+    launches_of,
+    workspace_bytes,
+)
 from pluginkit.plugins.selective_scan.reference import selective_scan
 
 
@@ -46,7 +54,7 @@ class SelectiveScan(Plugin):
                  initial_state: (N, C, S) float32; absent: 0.
     Outputs:     out: (N, C, T), dtype of u. last_state: (N, C, S) float32.
     Attributes:  delta_softplus: bool, default False: whether the step is a softplus.
-    Workspace:   none.
+    Workspace:   up to 10 MB, for the states at the ends of parts of long times.
     Tolerance:   float32 5e-5, float16 4e-3, bfloat16 3.2e-2, relative to max(1, out).
     Errors:      PK124 inputs do not fit each other. shapes: heads, groups or states do not.
     Source:      selective_scan_fn and mamba_chunk_scan_combined of mamba_ssm.
@@ -69,15 +77,28 @@ class SelectiveScan(Plugin):
     out = Output("T", like="u")
     last_state = Output(float32, shape=("N", "C", "S"))
 
+    part_kernel = CudaKernel(
+        "kernel.cu",
+        "ends_of_parts<{T}, {LANES_STATES}, {IS_SCALAR}, {IS_COMPACT}>",
+        WALK_CHOICES,
+        defines=DEFINES,
+    )
     kernel = CudaKernel(
         "kernel.cu",
-        "selective_scan<{T}, {LANES}, {STATES}, {IS_SCALAR}, {IS_COMPACT}>",
+        "selective_scan<{T}, {LANES_STATES}, {IS_SCALAR}, {IS_COMPACT}>",
+        WALK_CHOICES,
+        defines=DEFINES,
+        overlaps=True,
+    )
+    lane_kernel = CudaKernel(
+        "lanes.cu",
+        "scan_in_lanes<{T}, {LANES_STATES}, {IS_SCALAR}, {IS_COMPACT}>",
         CHOICES,
         defines=DEFINES,
     )
     step_kernel = CudaKernel(
         "few_steps.cu",
-        "few_steps<{T}, {LANES}, {STATES}, {IS_SCALAR}, {IS_COMPACT}>",
+        "few_steps<{T}, {LANES_STATES}, {IS_SCALAR}, {IS_COMPACT}>",
         CHOICES,
         defines=DEFINES,
     )
@@ -98,9 +119,13 @@ class SelectiveScan(Plugin):
                 code="shapes",
             )
 
-    def launches(self, *tensors: Any) -> Launch:
-        """Return one launch; launches.py gives channels and time to warps."""
-        return launch_of(self, *tensors)
+    def workspace_bytes(self, u: TensorDesc, *others: TensorDesc) -> Dim:
+        """Return room for the states at the ends of parts of the time."""
+        return workspace_bytes(u)
+
+    def launches(self, *tensors: Any) -> Sequence[Launch]:
+        """Return one launch, or two where blocks share time; launches.py says which."""
+        return launches_of(self, *tensors)
 
     def reference(self, *arrays: Any) -> tuple[np.ndarray, ...]:
         """Compute the same in numpy; see reference.py."""

@@ -3,32 +3,21 @@
 // Afterwards each lane holds what its states add to TIME outputs, and the lanes exchange these until each has the sums
 // of its own steps.
 //
-// Where channels are too few for a GPU, several warps share a channel's time: all but the last first compute only the
-// state at the end of their part, from a state of 0, and how much remains of the state before. With these each warp
+// Where that leaves a GPU idle, warps share a channel's time: ends_of_parts computes for all parts but the last only the
+// state at their end, from a state of 0, and how much remains of the state before. With these each warp of selective_scan
 // starts from the right state.
 
+#include "../_cuda/overlap.cuh"
 #include "scan.cuh"
 
-using pluginkit::FEWEST_TIME, pluginkit::MOST_WARPS;  // from launches.py
-
-constexpr int QUAD = 4;
+using pluginkit::FEWEST_TIME, pluginkit::PART_WARPS, pluginkit::QUAD;  // from launches.py
 
 // How many steps in time the lanes of a channel load at once.
 template <int LANES> constexpr int TIME = LANES > FEWEST_TIME ? LANES : FEWEST_TIME;
-// The most warps of a block: lanes with many states need many registers.
-template <int STATES> constexpr int WARPS = STATES == 4 ? MOST_WARPS : MOST_WARPS / 2;
-
 // One step in time: delta, or how much of the state remains where that is the same for all states, and delta * u.
 struct Step {
     float delta, input;
 };
-
-// Return how much remains after several steps. It is never 0 unless one step leaves nothing, so that an infinite state
-// stays infinite as it would step by step.
-__device__ __forceinline__ float decay_over(float exponent) {
-    const float kept = exp2_of(exponent);
-    return isinf(exponent) ? kept : fmaxf(kept, 1.17549435e-38f);
-}
 
 // Sum the elements over the lanes of the channel, so that the first ones are the sums of the lane's own steps.
 template <int HALF, int MASK, int TIME> __device__ __forceinline__ void exchange(float (&sums)[TIME], int lane) {
@@ -51,17 +40,75 @@ template <typename T, int OWN> struct Tile {
     Pack<T, OWN> u, delta, z;
 };
 
-// What a lane reads of its channel, and the states that it holds.
+// What the kernels read of all channels; z, delta_bias and what one of them does not read may be null.
+template <typename T> struct Tensors {
+    const T *u, *delta;
+    const float* a;
+    const T *b, *c, *z;
+    const float* delta_bias;
+};
+
+// What a lane reads of its channel in its part of the time, and the states that it holds.
 // IS_COMPACT says that every lane holds STATES states.
 template <typename T, int LANES, int STATES, bool IS_COMPACT> struct Channel {
-    static constexpr int TIME = ::TIME<LANES>, OWN = TIME / LANES, QUADS = TIME / QUAD;
+    static constexpr int TIME = ::TIME<LANES>, OWN = TIME / LANES, QUADS = TIME / QUAD, CHANNELS = 32 / LANES;
+    // The steps of the channels of a warp; one more than TIME, so that channels are in different banks.
+    using Steps = Step[CHANNELS][TIME + 1];
     const T *u, *delta, *z, *b, *c;          // z may be null
+    long long row;                           // the channel among those of all items
+    int head, part, begin, end;              // which part of the time
+    bool is_there;                           // whether its outputs are written
     float decay[STATES];                     // A * log2(e)
-    float bias, skip;                        // delta_bias and D, or 0
-    int lane, count, stride;                 // how many states it holds, and how far apart rows are
+    float bias, skip = 0.0f;                 // delta_bias and D, or 0
+    int lane, first_state, count, stride;    // how many states it holds, from which on, and how far apart rows are
     bool has_softplus, is_wide;              // whether packs of steps are aligned
-    float state[STATES];
-    float deltas;  // the sum of those steps that this lane has loaded
+    float state[STATES] = {};
+    float deltas = 0.0f;  // the sum of those steps that this lane has loaded
+
+    __device__ __forceinline__ Channel(const Tensors<T>& all, long long rows, const Sizes& sizes, int parts, bool has_softplus)
+        : has_softplus(has_softplus) {
+        const int warp = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32, in_warp = threadIdx.x % 32;
+        const long long wanted = 1LL * (warp / parts) * CHANNELS + in_warp / LANES;
+        is_there = wanted < rows;
+        row = is_there ? wanted : rows - 1;  // others compute the last again
+        const longlong2 of_item = divided(row, sizes.channels);
+        const int channel = static_cast<int>(of_item.y), matrix = channel / (sizes.channels / sizes.groups);
+        head = channel / (sizes.channels / sizes.heads);
+        lane = in_warp % LANES;
+        first_state = lane * STATES;
+        count = min(max(sizes.states - first_state, 0), STATES);
+        stride = sizes.groups * sizes.states;
+        is_wide = sizes.length % OWN == 0;
+        u = all.u + row * sizes.length;
+        delta = all.delta + (of_item.x * sizes.heads + head) * sizes.length;
+        z = all.z == nullptr ? nullptr : all.z + row * sizes.length;
+        const long long first = of_item.x * sizes.length * stride + matrix * sizes.states + (count > 0 ? first_state : 0);
+        b = all.b + first;
+        c = all.c + first;
+        bias = all.delta_bias == nullptr ? 0.0f : all.delta_bias[head];
+#pragma unroll
+        for (int s = 0; s < STATES; ++s) {
+            decay[s] = all.a[1LL * head * sizes.decays + min(first_state + s, sizes.decays - 1)] * LOG2_E;
+        }
+        const int tiles = (sizes.length + TIME - 1) / TIME, most = (tiles + parts - 1) / parts * TIME;
+        part = warp % parts;
+        begin = min(part * most, sizes.length);
+        end = min(begin + most, sizes.length);
+    }
+
+    // Return the sum of the steps that all lanes of the channel have loaded.
+    __device__ __forceinline__ float all_deltas() const {
+        float sum = deltas;
+#pragma unroll
+        for (int half = LANES / 2; half > 0; half /= 2) sum += __shfl_xor_sync(~0u, sum, half);
+        return sum;
+    }
+
+    // Go on over steps of this sum, after which a state of 0 would be as `ends` says, in every `stride`-th place.
+    __device__ __forceinline__ void pass(float (&state)[STATES], float deltas, const float* ends, int stride) const {
+#pragma unroll
+        for (int s = 0; s < STATES; ++s) state[s] = decay_over(deltas * decay[s]) * state[s] + ends[s * stride];
+    }
 
     // Load the rows of four steps. Those from `end` on are not used, and hold anything; IS_INSIDE says that none is.
     template <bool WRITES, bool IS_INSIDE> __device__ __forceinline__ Rows<T, STATES> load_rows(int time, int end) const {
@@ -91,14 +138,8 @@ template <typename T, int LANES, int STATES, bool IS_COMPACT> struct Channel {
 
     // Load the lane's own steps of a row, zeros from `end` on.
     __device__ __forceinline__ Pack<T, OWN> load_own(const T* __restrict__ row, int start, int end) const {
-        Pack<T, OWN> pack = {};
         const int time = start + lane * OWN;
-        if (is_wide && time + OWN <= end) return *reinterpret_cast<const Pack<T, OWN>*>(row + time);
-#pragma unroll
-        for (int i = 0; i < OWN; ++i) {
-            if (time + i < end) pack.value[i] = row[time + i];
-        }
-        return pack;
+        return load_pack<OWN>(row + time, end - time, is_wide);
     }
 
     template <bool WRITES> __device__ __forceinline__ Tile<T, OWN> load(int start, int end) const {
@@ -133,14 +174,7 @@ template <typename T, int LANES, int STATES, bool IS_COMPACT> struct Channel {
             }
             pack.value[i] = static_cast<T>(y);
         }
-        if (is_wide && time + OWN <= end) {
-            *reinterpret_cast<Pack<T, OWN>*>(out + time) = pack;
-        } else {
-#pragma unroll
-            for (int i = 0; i < OWN; ++i) {
-                if (time + i < end) out[time + i] = pack.value[i];
-            }
-        }
+        store_pack(out + time, pack, end - time, is_wide);
     }
 
     // Take TIME steps, of which IS_WHOLE says that none lies beyond `end`: without branches the steps overlap.
@@ -183,9 +217,10 @@ template <typename T, int LANES, int STATES, bool IS_COMPACT> struct Channel {
         }
     }
 
-    // Walk from time `begin` to `end`. With WRITES write outputs to `out`, or nothing if it is null.
+    // Walk through the part. With WRITES write outputs to `out`, or nothing if it is null.
     template <bool IS_SCALAR, bool WRITES>
-    __device__ __forceinline__ void walk(Step* steps, T* __restrict__ out, int begin, int end) {
+    __device__ __forceinline__ void walk(Steps& of_warp, T* __restrict__ out) {
+        Step* const steps = of_warp[threadIdx.x % 32 / LANES];
         // What comes next is loaded before what is there is used.
         Tile<T, OWN> next = load<WRITES>(begin, end);
         Rows<T, STATES> next_rows = load_rows<WRITES, false>(begin, end);
@@ -201,78 +236,89 @@ template <typename T, int LANES, int STATES, bool IS_COMPACT> struct Channel {
     }
 };
 
+// What the workspace has of each warp: the states at the end of its part, from a state of 0, and the sum of its steps.
+template <int STATES> struct Ends {
+    Pack<float, STATES>* states;
+    float* deltas;
+
+    __device__ __forceinline__ Ends(float* workspace, long long warps)
+        : states(reinterpret_cast<Pack<float, STATES>*>(workspace)), deltas(workspace + 32 * STATES * warps) {}
+
+    // Go on over the parts of some warps, and return the sum of their steps.
+    template <typename Own>
+    __device__ __forceinline__ float pass(const Own& own, float (&state)[STATES], long long from, long long to) const {
+        float sum = 0.0f;
+#pragma unroll 4
+        for (long long at = from * 32 + threadIdx.x % 32; at < to * 32; at += 32) {
+            const Pack<float, STATES> ends = states[at];
+            const float passed = deltas[at];
+            own.pass(state, passed, ends.value, 1);
+            sum += passed;
+        }
+        return sum;
+    }
+};
+
 template <typename T, int LANES, int STATES, bool IS_SCALAR, bool IS_COMPACT>
-__global__ void __launch_bounds__(32 * WARPS<STATES>)
+__global__ void __launch_bounds__(32 * PART_WARPS)
+    ends_of_parts(float* __restrict__ workspace, const T* __restrict__ u, const T* __restrict__ delta,
+                  const float* __restrict__ a, const T* __restrict__ b, const float* __restrict__ delta_bias, long long rows,
+                  Sizes sizes, int parts, bool has_softplus) {
+    using Own = Channel<T, LANES, STATES, IS_COMPACT>;
+    __shared__ typename Own::Steps steps[PART_WARPS];
+    let_next_launch_begin();
+    Own own({u, delta, a, b, nullptr, nullptr, delta_bias}, rows, sizes, parts, has_softplus);
+    if (own.part == parts - 1) return;
+    own.template walk<IS_SCALAR, false>(steps[threadIdx.x / 32], nullptr);
+    const Ends<STATES> ends(workspace, 1LL * gridDim.x * PART_WARPS);
+    const long long place = 1LL * blockIdx.x * 32 * PART_WARPS + threadIdx.x;
+    ends.deltas[place] = own.all_deltas();
+    Pack<float, STATES> states;
+#pragma unroll
+    for (int s = 0; s < STATES; ++s) states.value[s] = own.state[s];
+    ends.states[place] = states;
+}
+
+// `workspace` has what ends_of_parts writes, which is not __restrict__: the compiler could read it before it waits for that
+// launch. Parts are as many as some blocks have warps, or 1.
+template <typename T, int LANES, int STATES, bool IS_SCALAR, bool IS_COMPACT>
+__global__ void __launch_bounds__(32 * PART_WARPS, STATES == 4 ? 2 : 1)
     selective_scan(T* __restrict__ out, float* __restrict__ last_state, const T* __restrict__ u,
                    const T* __restrict__ delta, const float* __restrict__ a, const T* __restrict__ b,
                    const T* __restrict__ c, const float* __restrict__ d, const T* __restrict__ z,
-                   const float* __restrict__ delta_bias, const float* __restrict__ initial_state, long long rows,
-                   Sizes sizes, int parts, bool has_softplus) {
-    constexpr int CHANNELS = 32 / LANES;
-    // One more than TIME, so that channels are in different banks.
-    __shared__ Step steps[WARPS<STATES>][CHANNELS][TIME<LANES> + 1];
-    __shared__ float ends[WARPS<STATES>][32 * STATES], deltas[WARPS<STATES>][CHANNELS];
-    const int warp = threadIdx.x / 32, part = warp % parts, in_warp = threadIdx.x % 32, group = in_warp / LANES;
-    const int warps = blockDim.x / 32;
-    const long long wanted = (1LL * blockIdx.x * (warps / parts) + warp / parts) * CHANNELS + group;
-    const bool is_there = wanted < rows;
-    const long long row = is_there ? wanted : rows - 1, item = row / sizes.channels;  // others compute the last again
-    const int channel = static_cast<int>(row % sizes.channels), head = channel / (sizes.channels / sizes.heads);
-    const int matrix = channel / (sizes.channels / sizes.groups);
-
-    Channel<T, LANES, STATES, IS_COMPACT> own;
-    own.lane = in_warp % LANES;
-    own.has_softplus = has_softplus;
-    own.stride = sizes.groups * sizes.states;
-    own.is_wide = sizes.length % (TIME<LANES> / LANES) == 0;
-    own.u = u + row * sizes.length;
-    own.delta = delta + (item * sizes.heads + head) * sizes.length;
-    own.z = z == nullptr ? nullptr : z + row * sizes.length;
-    const int first_state = own.lane * STATES;
-    own.count = min(max(sizes.states - first_state, 0), STATES);
-    const long long first_row =
-        item * sizes.length * own.stride + matrix * sizes.states + (own.count > 0 ? first_state : 0);
-    own.b = b + first_row;
-    own.c = c + first_row;
-    own.bias = delta_bias == nullptr ? 0.0f : delta_bias[head];
-    own.skip = d == nullptr ? 0.0f : d[head];
-    own.deltas = 0.0f;
+                   const float* __restrict__ delta_bias, const float* __restrict__ initial_state, float* workspace,
+                   long long rows, Sizes sizes, int parts, bool has_softplus) {
+    using Own = Channel<T, LANES, STATES, IS_COMPACT>;
+    __shared__ typename Own::Steps steps[PART_WARPS];
+    __shared__ float ends[PART_WARPS][32 * STATES], deltas[PART_WARPS][32];
+    const int warps = blockDim.x / 32, warp = threadIdx.x / 32, in_warp = threadIdx.x % 32;
+    Own own({u, delta, a, b, c, z, delta_bias}, rows, sizes, parts, has_softplus);
+    own.skip = d == nullptr ? 0.0f : d[own.head];
     float first[STATES];
 #pragma unroll
     for (int s = 0; s < STATES; ++s) {
-        const int state = min(first_state + s, sizes.states - 1);
-        own.decay[s] = a[1LL * head * sizes.decays + min(state, sizes.decays - 1)] * LOG2_E;
-        first[s] = initial_state == nullptr ? 0.0f : initial_state[row * sizes.states + state];
-        own.state[s] = 0.0f;
+        const int state = min(own.first_state + s, sizes.states - 1);
+        first[s] = initial_state == nullptr ? 0.0f : initial_state[own.row * sizes.states + state];
     }
-    constexpr int AT_ONCE = TIME<LANES>;
-    const int tiles = (sizes.length + AT_ONCE - 1) / AT_ONCE, most = (tiles + parts - 1) / parts * AT_ONCE;
-    const int begin = min(part * most, sizes.length), end = min(begin + most, sizes.length);
-    Step* const my_steps = steps[warp][group];
+    wait_for_earlier_launches();
     if (parts > 1) {
-        if (part < parts - 1) own.template walk<IS_SCALAR, false>(my_steps, nullptr, begin, end);
+        // Each warp goes over some of the parts before the block, then over all of these, and over those of the block.
+        const Ends<STATES> all(workspace, 1LL * gridDim.x * warps);
+        const long long block = 1LL * blockIdx.x * warps, blocks = (own.part - warp) / warps;
+        const long long from = block - (warps - warp) * blocks;
+        deltas[warp][in_warp] = all.pass(own, own.state, from, from + blocks);
 #pragma unroll
         for (int s = 0; s < STATES; ++s) ends[warp][s * 32 + in_warp] = own.state[s];
-#pragma unroll
-        for (int half = LANES / 2; half > 0; half /= 2) {
-            own.deltas += __shfl_xor_sync(~0u, own.deltas, half);
-        }
-        if (own.lane == 0) deltas[warp][group] = own.deltas;
         __syncthreads();
-        for (int before = warp - part; before < warp; ++before) {
-            const float passed = deltas[before][group];
-#pragma unroll
-            for (int s = 0; s < STATES; ++s) {
-                first[s] = decay_over(passed * own.decay[s]) * first[s] + ends[before][s * 32 + in_warp];
-            }
-        }
+        for (int i = 0; i < warps; ++i) own.pass(first, deltas[i][in_warp], ends[i] + in_warp, 32);
+        all.pass(own, first, block, block + warp);
     }
 #pragma unroll
     for (int s = 0; s < STATES; ++s) own.state[s] = first[s];
-    own.template walk<IS_SCALAR, true>(my_steps, is_there ? out + row * sizes.length : nullptr, begin, end);
-    if (part != parts - 1 || !is_there) return;
+    own.template walk<IS_SCALAR, true>(steps[warp], own.is_there ? out + own.row * sizes.length : nullptr);
+    if (own.part != parts - 1 || !own.is_there) return;
 #pragma unroll
     for (int s = 0; s < STATES; ++s) {
-        if (s < own.count) last_state[row * sizes.states + first_state + s] = own.state[s];
+        if (s < own.count) last_state[own.row * sizes.states + own.first_state + s] = own.state[s];
     }
 }

@@ -114,13 +114,37 @@ def test_groups_whose_rows_lanes_hold_whole_or_in_part(groups, states, length):
     assert last.shape == (1, 16, states)
 
 
-@pytest.mark.parametrize("length", [33, 48, 127])
-@pytest.mark.parametrize("columns", [None, 1])
-def test_warps_that_share_time_compute_the_same(length, columns, monkeypatch):
+@pytest.mark.parametrize("length", [5, 65, 300])
+@pytest.mark.parametrize("busy", [8, 1056], ids=["many channels", "few"])
+@pytest.mark.parametrize(
+    ("states", "columns", "groups"),
+    [(1, None, 1), (3, 1, 3), (4, None, 1), (16, None, 1), (20, 1, 3), (64, None, 1)],
+)
+def test_lanes_that_take_time_compute_the_same(length, busy, states, columns, groups, monkeypatch):
+    monkeypatch.setattr(launches, "_BUSY_WARPS", busy)
+    sizes = {"channels": 3, "heads": 3, "groups": groups, "states": states, "columns": columns}
+    arrays = inputs_of(**sizes, length=length, items=2)
+    both(*arrays, delta_softplus=True)
+
+
+def test_an_infinite_weight_of_a_state_makes_an_infinite_output():
+    arrays = inputs_of(states=16, length=40)
+    arrays[8] = None
+    arrays[4][0, [0, 20], 0, 3] = np.inf
+    y, _ = both(*arrays, delta_softplus=True)
+    assert np.isinf(y[0, :, [0, 20]]).all()
+
+
+@pytest.mark.parametrize("length", [64, 97])
+@pytest.mark.parametrize(("states", "columns"), [(5, None), (5, 1), (40, None)])
+def test_warps_that_share_time_compute_the_same(length, states, columns, monkeypatch):
     """As for long texts of few channels."""
-    monkeypatch.setattr(launches, "_FEWEST_STEPS", 1)
-    arrays = inputs_of(channels=3, heads=3, length=length, columns=columns, items=2)
-    assert launches._parts(2, length, launches._MOST_WARPS) == launches._MOST_WARPS
+    monkeypatch.setattr(launches, "_LONG", 64)
+    monkeypatch.setattr(launches, "_FEW_CHANNELS", 0)
+    monkeypatch.setattr(launches, "_FEWEST_STEPS", 4)
+    sizes = {"channels": 3, "heads": 3, "states": states, "columns": columns}
+    arrays = inputs_of(**sizes, length=length, items=2)
+    assert launches._parts(1, length) >= 16
     both(*arrays, delta_softplus=True)
 
 
