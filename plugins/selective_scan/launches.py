@@ -39,7 +39,7 @@ _BUSY_WARPS = 1056
 _LONG, _FEWEST_STEPS = 512, 8
 #: Up to so many steps, channels are taken without tiles of time, in blocks of so many threads; with
 #: fewer lanes than that, blocks of fewer threads are on more multiprocessors.
-_FEW_STEPS, _THREADS, _MANY_LANES, _FEW_THREADS = 4, 256, 2**16, 128
+_FEW_STEPS, _THREADS, _MANY_LANES, _FEW_THREADS = 6, 256, 2**16, 128
 #: The steps whose rows are loaded at once, which a group takes where lanes take time; the most
 #: warps of such a block, and of a channel at least, if it is long enough.
 _QUAD, _LANE_WARPS, _FEWEST_WARPS = 4, 8, 2
