@@ -1,7 +1,9 @@
 // ResizedArgMax: a block takes one map, or with few maps a part of one, keeps the map in shared memory if it fits, and
 // computes every pixel of the resized map to find the largest. A thread takes a few columns of a strip of rows and goes
 // down them: of the four rows of the map that a pixel reads, interpolated along the row, the next pixel below reads most
-// again. The largest pixels of parts are compared by a second kernel.
+// again. The largest pixels of parts are compared by a second kernel, which is ready when the first one ends.
+
+#include "../_cuda/overlap.cuh"
 
 using pluginkit::COLUMNS, pluginkit::KEPT, pluginkit::LARGEST, pluginkit::THREADS, pluginkit::WARP;  // from __init__.py
 
@@ -49,16 +51,24 @@ struct Column {
     }
 };
 
-// The largest pixel so far and its position; of equal pixels the first.
-struct Best {
-    float value;
-    long long place;
+// The largest pixel so far and its position; of equal pixels the first, and before any pixel the last position.
+struct alignas(8) Best {
+    float value = -__int_as_float(0x7f800000);
+    unsigned place = ~0u;
 
-    __device__ __forceinline__ void take(float other, long long other_place) {
-        if (other_place < 0) return;
+    __device__ __forceinline__ void take(float other, unsigned other_place) {
         const float seen = isnan(value) ? -__int_as_float(0x7f800000) : value;
         const float given = isnan(other) ? -__int_as_float(0x7f800000) : other;
-        if (place < 0 || given > seen || (given == seen && other_place < place)) value = other, place = other_place;
+        if (given > seen || (given == seen && other_place < place)) value = other, place = other_place;
+    }
+
+    // Take those of the other lanes of a warp.
+    __device__ __forceinline__ void take_of_warp() {
+#pragma unroll
+        for (int step = WARP / 2; step > 0; step /= 2) {
+            const float other = __shfl_xor_sync(~0u, value, step);
+            take(other, __shfl_xor_sync(~0u, place, step));
+        }
     }
 };
 
@@ -71,10 +81,58 @@ struct Found {
     long long *rows, *columns;
     float* largest;
 
-    __device__ __forceinline__ void put(long long map, const Best& best, int width) const {
+    __device__ __forceinline__ void put(long long map, const Best& best, unsigned width) const {
         rows[map] = best.place / width;
         columns[map] = best.place % width;
         largest[map] = best.value;
+    }
+};
+
+// A strip of rows of the resized map.
+struct Strip {
+    const float* source;
+    int map_height, map_width, top, bottom, width;
+    float scale_y, scale_x, a;
+
+    // Go down columns from `left` on, which are `across` apart.
+    template <int COUNT> __device__ __forceinline__ void search(Best& best, int left, int across) const {
+        Column columns[COUNT];
+#pragma unroll
+        for (int c = 0; c < COUNT; ++c) {
+            const Taps taps = taps_of(min(left + c * across, width - 1), scale_x, a);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                columns[c].at[i] = inside(taps.first + i - 1, map_width);
+                columns[c].weight[i] = taps.weight[i];
+            }
+        }
+        int first = -4;  // no rows are at hand: that of a pixel is -1 or more
+        for (int y = top; y < bottom; ++y) {
+            const Taps taps = taps_of(y, scale_y, a);
+            if (taps.first == first + 1) {
+                const float* source_row = source + inside(taps.first + 2, map_height) * map_width;
+#pragma unroll
+                for (int c = 0; c < COUNT; ++c) {
+                    Column& column = columns[c];
+                    column.row[0] = column.row[1], column.row[1] = column.row[2], column.row[2] = column.row[3];
+                    column.read(3, source_row);
+                }
+            } else if (taps.first != first) {
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    const float* source_row = source + inside(taps.first + i - 1, map_height) * map_width;
+#pragma unroll
+                    for (int c = 0; c < COUNT; ++c) columns[c].read(i, source_row);
+                }
+            }
+            first = taps.first;
+#pragma unroll
+            for (int c = 0; c < COUNT; ++c) {
+                const int x = left + c * across;
+                const float value = weighted(columns[c].row, taps.weight);
+                if (x < width && !(value < best.value)) best.take(value, static_cast<unsigned>(y) * width + x);
+            }
+        }
     }
 };
 
@@ -85,71 +143,35 @@ __global__ void __launch_bounds__(THREADS)
                     float* __restrict__ largest, const float* __restrict__ maps, const long long* __restrict__ heights,
                     const long long* __restrict__ widths, int count, int map_height, int map_width, float a) {
     __shared__ float kept[KEPT];
-    __shared__ Best bests[THREADS];
+    __shared__ Best bests[THREADS / WARP];
+    if (IN_PARTS) let_next_launch_begin();
     const int pixels = map_height * map_width, item = blockIdx.x / count;
+    const int height = resized(heights[item]), width = resized(widths[item]);
     const float* map = maps + 1LL * blockIdx.x * pixels;
     const bool is_kept = pixels <= KEPT;
     if (is_kept) {
         for (int i = threadIdx.x; i < pixels; i += THREADS) kept[i] = map[i];
     }
-    __syncthreads();
-    const float* source = is_kept ? kept : map;
-    const int height = resized(heights[item]), width = resized(widths[item]);
     const float scale_y = __fdiv_rn(static_cast<float>(height), static_cast<float>(map_height));
     const float scale_x = __fdiv_rn(static_cast<float>(width), static_cast<float>(map_width));
-    const int across = min((width - 1) / COLUMNS + 1, THREADS);  // threads for a row
-    const int strips = THREADS / across, own = threadIdx.x / across, strip = blockIdx.y * strips + own;
-    const int rows_of_strip = (height - 1) / (strips * gridDim.y) + 1, top = min(strip * rows_of_strip, height);
+    const bool are_few = height <= THREADS * gridDim.y / width;  // pixels, so that each has a thread
+    const int each = are_few ? 1 : COLUMNS, across = min((width - 1) / each + 1, THREADS);  // threads for a row
+    const int strips = THREADS / across, own = threadIdx.x / across, number = blockIdx.y * strips + own;
+    const int rows_of_strip = (height - 1) / (strips * gridDim.y) + 1, top = min(number * rows_of_strip, height);
     const int bottom = own < strips ? min(top + rows_of_strip, height) : top;
-    Best best = {-__int_as_float(0x7f800000), -1};
-    for (int left = threadIdx.x % across; left < width; left += across * COLUMNS) {
-        Column columns_at[COLUMNS];
-#pragma unroll
-        for (int c = 0; c < COLUMNS; ++c) {
-            const Taps taps = taps_of(min(left + c * across, width - 1), scale_x, a);
-#pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                columns_at[c].at[i] = inside(taps.first + i - 1, map_width);
-                columns_at[c].weight[i] = taps.weight[i];
-            }
-        }
-        int first = -4;  // no rows are at hand: that of a pixel is -1 or more
-        for (int y = top; y < bottom; ++y) {
-            const Taps taps = taps_of(y, scale_y, a);
-            if (taps.first == first + 1) {
-                const float* source_row = source + inside(taps.first + 2, map_height) * map_width;
-#pragma unroll
-                for (int c = 0; c < COLUMNS; ++c) {
-                    Column& column = columns_at[c];
-                    column.row[0] = column.row[1], column.row[1] = column.row[2], column.row[2] = column.row[3];
-                    column.read(3, source_row);
-                }
-            } else if (taps.first != first) {
-#pragma unroll
-                for (int i = 0; i < 4; ++i) {
-                    const float* source_row = source + inside(taps.first + i - 1, map_height) * map_width;
-#pragma unroll
-                    for (int c = 0; c < COLUMNS; ++c) columns_at[c].read(i, source_row);
-                }
-            }
-            first = taps.first;
-#pragma unroll
-            for (int c = 0; c < COLUMNS; ++c) {
-                const int x = left + c * across;
-                const float value = weighted(columns_at[c].row, taps.weight);
-                if (x < width && !(value < best.value)) best.take(value, 1LL * y * width + x);
-            }
-        }
+    __syncthreads();
+    const Strip strip = {is_kept ? kept : map, map_height, map_width, top, bottom, width, scale_y, scale_x, a};
+    Best best;
+    for (int left = threadIdx.x % across; left < width && top < bottom; left += across * each) {
+        if (are_few) strip.search<1>(best, left, across);
+        else strip.search<COLUMNS>(best, left, across);
     }
-    bests[threadIdx.x] = best;
-    for (int step = THREADS / 2; step > 0; step /= 2) {
-        __syncthreads();
-        if (threadIdx.x < step) {
-            const Best other = bests[threadIdx.x + step];
-            best.take(other.value, other.place);
-            bests[threadIdx.x] = best;
-        }
-    }
+    best.take_of_warp();
+    if (threadIdx.x % WARP == 0) bests[threadIdx.x / WARP] = best;
+    __syncthreads();
+    if (threadIdx.x >= WARP) return;
+    best = threadIdx.x < THREADS / WARP ? bests[threadIdx.x] : Best{};
+    best.take_of_warp();
     if (threadIdx.x > 0) return;
     if (IN_PARTS) {
         parts[1LL * blockIdx.x * gridDim.y + blockIdx.y] = best;
@@ -161,16 +183,14 @@ __global__ void __launch_bounds__(THREADS)
 // A warp compares the parts of a map.
 __global__ void __launch_bounds__(WARP)
     largest_of_parts(long long* __restrict__ rows, long long* __restrict__ columns, float* __restrict__ largest,
-                     const Best* __restrict__ parts, const long long* __restrict__ widths, int count, int number) {
-    Best best = {-__int_as_float(0x7f800000), -1};
+                     const Best* parts, const long long* __restrict__ widths, int count, int number) {
+    const int width = resized(widths[blockIdx.x / count]);
+    wait_for_earlier_launches();
+    Best best;
     for (int part = threadIdx.x; part < number; part += WARP) {
         const Best other = parts[1LL * blockIdx.x * number + part];
         best.take(other.value, other.place);
     }
-#pragma unroll
-    for (int step = WARP / 2; step > 0; step /= 2) {
-        const float value = __shfl_xor_sync(~0u, best.value, step);
-        best.take(value, __shfl_xor_sync(~0u, best.place, step));
-    }
-    if (threadIdx.x == 0) Found{rows, columns, largest}.put(blockIdx.x, best, resized(widths[blockIdx.x / count]));
+    best.take_of_warp();
+    if (threadIdx.x == 0) Found{rows, columns, largest}.put(blockIdx.x, best, width);
 }

@@ -8,8 +8,10 @@ from pluginkit import TensorDesc, ceil_div, dim_max, dim_min, known, product, wh
 _ENOUGH = 512
 #: The fewest parts that are worth a second launch, the most of a map, and the pixels for each.
 _FEWEST, _MOST, _PIXELS = 3, 132, 24
-#: What is found in all parts: a value and its place, 16 bytes each.
-PARTS_BYTES = _ENOUGH * 16
+#: The most pixels of a map that is not divided.
+_SMALL = 256
+#: What is found in all parts: a value and its place, 8 bytes each.
+PARTS_BYTES = _ENOUGH * 8
 
 
 def parts_of(maps: TensorDesc) -> int:
@@ -17,4 +19,4 @@ def parts_of(maps: TensorDesc) -> int:
     wanted = known(_ENOUGH // dim_max(product(maps.shape[:2]), 1))
     pixels = known(maps.shape[2]) * known(maps.shape[3])
     parts = known(dim_min(wanted, _MOST, ceil_div(pixels, _PIXELS)))
-    return where(parts < _FEWEST, 1, parts)
+    return where(pixels <= _SMALL, 1, where(parts < _FEWEST, 1, parts))

@@ -65,11 +65,29 @@ def test_the_first_of_equal_pixels_counts_and_nan_is_below_all():
         assert largest[0, 1] == 5
 
 
+def described(maps):
+    plugin, sizes = ResizedArgMax(), np.ones(len(maps), np.int64)
+    inputs = calls.describe_arrays(plugin, [maps, sizes, sizes])
+    return inputs, calls.describe_outputs(plugin, inputs)
+
+
+@pytest.mark.parametrize("size", [(9, 7), (40, 30)])
+def test_a_thread_takes_one_pixel_of_few_and_columns_of_many(size):
+    maps = np.random.default_rng(2).normal(size=(3, 1, 11, 8)).astype(np.float32)
+    (step,) = calls.steps(ResizedArgMax(), *described(maps))
+    assert step.grid == (3, 1)
+    sizes = [[each] * 3 for each in size]
+    for got, expected in zip(on_machine(maps, *sizes), reference(maps, *sizes), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
 def test_parts_of_a_map_are_compared_as_the_whole():
     """Few maps are divided into parts, which different blocks take."""
     rng = np.random.default_rng(5)
-    maps = rng.normal(size=(2, 1, 13, 12)).astype(np.float32)
+    maps = rng.normal(size=(2, 1, 13, 20)).astype(np.float32)
     maps[1] = np.nan
+    steps = calls.steps(ResizedArgMax(), *described(maps))
+    assert [step.grid for step in steps] == [(2, 11), 2]
     for got, expected in zip(
         on_machine(maps, [37, 9], [20, 5]), reference(maps, [37, 9], [20, 5]), strict=True
     ):
