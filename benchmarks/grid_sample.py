@@ -39,6 +39,9 @@ HOSTILE: dict[str, Case] = {
     "enlarged": ((1, 3, 64, 64), (2048, 2048), "warped"),
     "13 channels": ((2, 13, 333, 333), (333, 333), "scattered"),
     "a large flow": ((1, 2, 2160, 3840), (2160, 3840), "warped"),
+    "one location": ((1, 6200, 4, 2), (1, 1), "scattered"),
+    "many tiny items": ((4000, 13, 7, 7), (3, 3), "warped"),
+    "136 locations": ((970, 16, 8, 4), (8, 17), "across"),
 }
 #: One item of the batch is small enough for the reference.
 SAMPLE = (slice(0, 1),)

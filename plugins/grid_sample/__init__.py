@@ -97,8 +97,8 @@ class GridSample(Plugin):
     sample_few = CudaKernel(
         "kernel.cu",
         "sample_few<{T1}, {T2}, Mode::{mode}, Padding::{padding_mode}, {align_corners}, {RUN}, "
-        "{OFFSET}>",
-        {"RUN": FEW_RUNS, "OFFSET": OFFSETS},
+        "{FLAT}, {OFFSET}>",
+        {"RUN": FEW_RUNS, "FLAT": (False, True), "OFFSET": OFFSETS},
         defines=DEFINES,
     )
     collect_pixels = CudaKernel(

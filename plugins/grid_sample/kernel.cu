@@ -5,6 +5,7 @@
 // the same time. Blocks are tiles of the output, so that adjacent rows share elements in the L1 cache; launches.py
 // chooses the sizes.
 
+#include "../_cuda/division.cuh"
 #include "taps.cuh"
 
 // How to read the elements. inside: all are inside x, so that those along the last axis are adjacent. anywhere: they
@@ -134,27 +135,37 @@ __global__ void __launch_bounds__(THREADS)
     }
 }
 
-// The same for two axes where there is so little to do that every instruction counts, or few channels: a thread takes one
-// location and RUN channels, of which there are `runs`, and has no loops. Of few locations a block takes many runs. Offset
+// The same for two axes where there is so little to do that every instruction counts, or few locations or channels: a
+// thread takes one location and RUN channels, of which there are `runs`, and has no loops. The launch grid's dimensions are
+// locations, runs and items; or it is FLAT, where blocks of few locations and runs would have many threads too many. Offset
 // holds the number of elements of x and of y.
-template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int RUN, typename Offset>
+template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int RUN, bool FLAT, typename Offset>
 __global__ void __launch_bounds__(THREADS)
     sample_few(T* __restrict__ y, const T* __restrict__ x, const Pack<G, 2>* __restrict__ grid, int height, int width,
-               Offset locations, int runs) {
-    const Offset location = blockIdx.x * blockDim.x + threadIdx.x;
-    const int run = blockIdx.y * blockDim.y + threadIdx.y;
-    if (location >= locations || run >= runs) return;
-    const Pack<G, 2> point = grid[blockIdx.z * locations + location];
+               Divisor locations, Divisor runs, long long items) {
+    const Offset step = static_cast<Offset>(locations.count);
+    Offset location = blockIdx.x * blockDim.x + threadIdx.x;
+    long long run = blockIdx.y * blockDim.y + threadIdx.y, item = blockIdx.z;
+    if constexpr (FLAT) {
+        run = 1LL * blockIdx.x * THREADS + threadIdx.x;
+        location = static_cast<Offset>(locations.split(run));
+        item = run;
+        run = runs.split(item);
+        if (item >= items) return;
+    } else {
+        if (location >= step || run >= runs.count) return;
+    }
+    const Pack<G, 2> point = grid[static_cast<Offset>(item) * step + location];
     Axis<MODE, Offset> axes[] = {
         axis_at<MODE, PADDING, ALIGN_CORNERS>(static_cast<float>(point.value[1]), height, static_cast<Offset>(width)),
         axis_at<MODE, PADDING, ALIGN_CORNERS>(static_cast<float>(point.value[0]), width, static_cast<Offset>(1)),
     };
-    const Offset first = (static_cast<Offset>(blockIdx.z) * runs + run) * RUN, pixels = static_cast<Offset>(height) * width;
+    const Offset first = static_cast<Offset>(item * runs.count + run) * RUN, pixels = static_cast<Offset>(height) * width;
 #pragma unroll
     for (int tap = 0; tap < TAPS<MODE>; ++tap) axes[0].offset[tap] += first * pixels;
     T values[RUN][NEIGHBOURS<MODE, 2>];
 #pragma unroll
     for (int c = 0; c < RUN; ++c) read<ELSEWHERE<PADDING>>(values[c], axes, x + c * pixels);
 #pragma unroll
-    for (int c = 0; c < RUN; ++c) y[(first + c) * locations + location] = combined(values[c], axes);
+    for (int c = 0; c < RUN; ++c) y[(first + c) * step + location] = combined(values[c], axes);
 }

@@ -17,6 +17,7 @@ from pluginkit import (
     Workspace,
     bfloat16,
     ceil_div,
+    dim_max,
     int32,
     int64,
     known,
@@ -24,6 +25,7 @@ from pluginkit import (
     product,
     where,
 )
+from pluginkit.plugins._cuda.division import divisor_of
 from pluginkit.plugins.grid_sample.pixel_copy import (
     SECTOR_BYTES,
     THREADS,
@@ -57,8 +59,13 @@ ENOUGH_BLOCKS = 512
 #: With at most so many output elements every instruction counts, and with at most so many channels,
 #: all of which a thread takes.
 FEW_ELEMENTS, FEW_CHANNELS = 2**21, 4
-#: The channels of a thread then, if there remain so many blocks.
-FEW_RUNS, _FEW_BLOCKS = (4, 3, 2, 1), 256
+#: At most so many locations of an item do not fill tiles; the second number where there may be a
+#: copy.
+FEW_LOCATIONS = 1024, 128
+#: The channels of a thread then, if there remain so many threads.
+FEW_RUNS, _FEW_THREADS = (4, 3, 2, 1), 2**16
+#: So many threads more than there is work for take longer than to divide by sizes.
+_SPARE = 2**18
 #: CUDA's limit of blocks along the second and third dimension of a grid.
 MAX_BLOCKS = 65535
 
@@ -114,32 +121,33 @@ def _are_few(plugin: GridSample, x: TensorDesc, y: TensorDesc, copy: PixelCopy) 
     if x.ndim != 4 or plugin.mode == "cubic":
         return False
     are_few_channels = known(x.shape[1]) <= FEW_CHANNELS and not copy.may_be_made
-    are_few_locations = known(product(y.shape[2:])) <= THREADS // 2
-    is_little = known(y.size) <= FEW_ELEMENTS or are_few_channels or are_few_locations
-    return is_little and max(x.shape[:2]) <= MAX_BLOCKS
+    are_few_locations = known(product(y.shape[2:])) <= FEW_LOCATIONS[copy.may_be_made]
+    return known(y.size) <= FEW_ELEMENTS or are_few_channels or are_few_locations
 
 
 def _few(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
     items, channels, height, width = map(known, x.shape)
     locations = known(product(y.shape[2:]))
+    wanted = (run for run in FEW_RUNS if channels % run == 0)
+    run = next((run for run in wanted if known(y.size) >= _FEW_THREADS * run), 1)
+    offset, runs = offset_type(x.size, y.size), channels // run
     columns = THREADS  # threads for locations, a power of two
     for power in range(THREADS.bit_length() - 2, -1, -1):
         columns = where(locations <= 2**power, 2**power, columns)
-    blocks = ceil_div(locations, columns)
-    runs = (run for run in FEW_RUNS if channels % run == 0)
-    run = next((run for run in runs if blocks * items * channels >= _FEW_BLOCKS * run), 1)
-    offset = offset_type(x.size, y.size)
+    across, down = ceil_div(locations, columns), ceil_div(runs, THREADS // columns)
+    spare = known((across * down * THREADS - locations * runs) * items)
+    is_flat = bool(known(dim_max(spare - _SPARE, items - MAX_BLOCKS, down - MAX_BLOCKS)) > 0)
     return Launch(
         plugin.sample_few,
-        grid=(blocks, ceil_div(channels // run, THREADS // columns), items),
-        block=(columns, THREADS // columns),
+        grid=ceil_div(locations * runs * items, THREADS) if is_flat else (across, down, items),
+        block=THREADS if is_flat else (columns, THREADS // columns),
         args=(
             *(y, x, grid),
             *map(int32, (height, width)),
-            offset(locations),
-            int32(channels // run),
+            *map(divisor_of, (locations, runs)),
+            int64(items),
         ),
-        constants={"RUN": run, "OFFSET": offset.cpp},
+        constants={"RUN": run, "FLAT": is_flat, "OFFSET": offset.cpp},
     )
 
 

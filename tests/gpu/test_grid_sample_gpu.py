@@ -38,10 +38,11 @@ PADDINGS = ("zeros", "border", "reflection")
 def way(request, monkeypatch):
     """How x is read: directly, by either kernel, from the copy, or directly after a look."""
     if request.param == "few":
-        monkeypatch.setattr(launches, "_FEW_BLOCKS", 4)
+        monkeypatch.setattr(launches, "_FEW_THREADS", 1024)
         return request.param
     monkeypatch.setattr(launches, "FEW_ELEMENTS", -1)
     monkeypatch.setattr(launches, "FEW_CHANNELS", 0)
+    monkeypatch.setattr(launches, "FEW_LOCATIONS", (0, 0))
     if request.param != "planes":
         monkeypatch.setattr(pixel_copy, "ENOUGH_ELEMENTS", 1)
         monkeypatch.setattr(pixel_copy, "ENOUGH_CHANNEL_BYTES", 1)

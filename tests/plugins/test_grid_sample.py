@@ -280,7 +280,7 @@ def on_a_cpu(plugin, arrays):
 @pytest.mark.parametrize(("channels", "run"), [(5, 1), (10, 2), (6, 3), (8, 4)])
 def test_kernels_for_few_and_for_many_elements_on_a_cpu(monkeypatch, dtype, reach, channels, run):
     """That for many has code for warps whose locations are all inside."""
-    monkeypatch.setattr(launches, "_FEW_BLOCKS", 1)
+    monkeypatch.setattr(launches, "_FEW_THREADS", 1)
     plugin, rng = GridSample(), np.random.default_rng(8)
     x = rng.normal(size=(2, channels, 7, 12)).astype(dtype.numpy)
     grid = rng.uniform(-reach, reach, (2, 8, 32, 2)).astype(dtype.numpy)
@@ -289,6 +289,7 @@ def test_kernels_for_few_and_for_many_elements_on_a_cpu(monkeypatch, dtype, reac
     few = on_a_cpu(plugin, [x, grid])
     monkeypatch.setattr(launches, "FEW_ELEMENTS", -1)
     monkeypatch.setattr(launches, "FEW_CHANNELS", 0)
+    monkeypatch.setattr(launches, "FEW_LOCATIONS", (0, 0))
     (launch,) = calls.steps(plugin, *described(plugin, x.shape, grid.shape, dtype))
     assert launch.kernel == plugin.kernel
     many = on_a_cpu(plugin, [x, grid])
@@ -297,31 +298,44 @@ def test_kernels_for_few_and_for_many_elements_on_a_cpu(monkeypatch, dtype, reac
         np.testing.assert_allclose(got.astype(float), expected.astype(float), atol=tolerance)
 
 
+@pytest.mark.parametrize("spare", [0, launches._SPARE])
 @pytest.mark.parametrize(
-    ("locations", "channels", "block", "grid"),
+    ("locations", "channels", "block", "grid", "blocks"),
     [
-        ((1, 1), 599, (1, 256), (1, 3, 2)),
-        ((3, 3), 70, (16, 16), (1, 5, 2)),
-        ((1, 65), 7, (128, 2), (1, 4, 2)),
-        ((1, 129), 2, (256, 1), (1, 2, 2)),
+        ((1, 1), 599, (1, 256), (1, 3, 2), 5),
+        ((3, 3), 70, (16, 16), (1, 5, 2), 5),
+        ((1, 65), 7, (128, 2), (1, 4, 2), 4),
+        ((1, 129), 2, (256, 1), (1, 2, 2), 3),
     ],
 )
-def test_a_block_takes_many_channels_of_few_locations(locations, channels, block, grid):
+def test_a_block_takes_many_channels_of_few_locations_or_items_too(
+    monkeypatch, locations, channels, block, grid, blocks, spare
+):
+    monkeypatch.setattr(launches, "_SPARE", spare)
     plugin, rng = GridSample(), np.random.default_rng(9)
     x = rng.normal(size=(2, channels, 7, 12)).astype(np.float32)
     points = rng.uniform(-1, 1, (2, *locations, 2)).astype(np.float32)
     (launch,) = calls.steps(plugin, *described(plugin, x.shape, points.shape, float32))
-    assert (launch.kernel, launch.block, launch.grid) == (plugin.sample_few, block, grid)
+    expected = (block, grid) if spare else (256, blocks)
+    assert (launch.kernel, launch.block, launch.grid) == (plugin.sample_few, *expected)
     got, expected = on_a_cpu(plugin, [x, points])
     np.testing.assert_allclose(got, expected, atol=GridSample.tolerance[float32])
 
 
-@pytest.mark.parametrize("x", [(2, 3, 70, 80), (1, 2**17, 1, 1), (1, 8, 2**11, 2**11)])
+@pytest.mark.parametrize("x", [(2, 3, 70, 80), (3, 2**17, 1, 1), (2**17, 3, 1, 1)])
 def test_few_elements_fit_a_grid_of_blocks(x):
     plugin = GridSample(mode="nearest")
-    (launch,) = calls.steps(plugin, *described(plugin, x, (x[0], 4, 4, 2), int8))
-    assert (launch.kernel == plugin.sample_few) == (max(x[:2]) <= MAX_BLOCKS)
-    assert max(launch.grid[1:]) <= MAX_BLOCKS
+    (launch,) = calls.steps(plugin, *described(plugin, x, (x[0], 1, 2, 2), int8))
+    assert launch.kernel == plugin.sample_few
+    assert launch.constants["FLAT"] == isinstance(launch.grid, int) == (x[0] > MAX_BLOCKS)
+
+
+@pytest.mark.parametrize(("out_sizes", "is_few"), [((33, 31), True), ((33, 32), False)])
+def test_few_locations_of_many_items_are_few(out_sizes, is_few):
+    plugin = GridSample()
+    arguments = described(plugin, (1000, 5, 8, 8), (1000, *out_sizes, 2), float32)
+    (launch,) = calls.steps(plugin, *arguments)
+    assert (launch.kernel == plugin.sample_few) == is_few
 
 
 @pytest.mark.parametrize(("channels", "run"), [(1, 1), (2, 2), (3, 3), (4, 4), (5, None)])
