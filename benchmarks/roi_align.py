@@ -38,6 +38,8 @@ HOSTILE: dict[str, Case] = {
     "1 x 1": ((2, 256, 50, 68), 4000, 1, 2, 5),
     "many samples": ((1, 64, 200, 200), 100, 7, 7, 140),
     "odd bins": ((2, 63, 101, 99), 777, 5, 2, 60),
+    "few tiny regions": ((2, 2, 19, 24), 174, 2, 0, 1),
+    "few wide regions": ((2, 8, 100, 100), 50, 4, 0, 60),
 }
 #: Some regions of all images are small enough for the reference.
 SAMPLE = (slice(0, 20),)

@@ -99,6 +99,12 @@ class RoiAlign(Plugin):
         defines=DEFINES,
     )
 
+    alone = CudaKernel(
+        "kernel.cu",
+        "roi_align_alone<{T}, pluginkit::Pooling::{mode}>",
+        defines=DEFINES,
+    )
+
     def check(self, X: TensorDesc, rois: TensorDesc, batch_indices: TensorDesc) -> None:  # noqa: N803  # ONNX's name
         """Check that X has pixels, and no more than float32 counts."""
         if min(X.shape[2:]) == 0 or max(X.shape[2:]) > 2**24:

@@ -2,6 +2,8 @@
 
 #pragma once
 
+using pluginkit::VISITED;  // from launches.py
+
 // A sample along one axis: the pixels before and after it, in elements, and their weights. Outside of x all are 0.
 struct Sample {
     int low, high;
@@ -26,8 +28,9 @@ struct Axis {
     }
 
     // Return the range of a bin's samples that may lie inside x, so that a huge region does not compute the samples
-    // outside. A region that ends before it begins has steps below 0.
+    // outside; of few samples all. A region that ends before it begins has steps below 0.
     __device__ __forceinline__ int2 inside(int bin) const {
+        if (samples <= VISITED) return {0, samples};
         const double step = static_cast<double>(bin_size) / samples, first = start + bin * static_cast<double>(bin_size);
         if (step == 0.0) return {0, samples};
         const double margin = 2.0 + (fabs(first) + fabs(static_cast<double>(bin_size))) * 0x1p-21 / fabs(step);

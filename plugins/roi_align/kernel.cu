@@ -7,6 +7,7 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "../_cuda/division.cuh"
 #include "columns.cuh"
 
 using pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
@@ -64,7 +65,7 @@ template <typename T, Pooling MODE, int CHANNELS> struct Bin {
         bool is_first = are_all;
         for (int i = over_y.x; i < over_y.y; ++i) {
             const Sample row = rows.sample(bin_y, i);
-#pragma unroll 1
+#pragma unroll (CHANNELS == 1 ? 2 : 1)
             for (int j = over_x.x; j < over_x.y; ++j) {
                 add(row, columns.sample(bin_x, j), is_first);
                 is_first = false;
@@ -185,4 +186,33 @@ __global__ void __launch_bounds__(THREADS, 4)
             }
         }
     }
+}
+
+template <typename T> struct alignas(4 * sizeof(T)) Roi {
+    T left, top, right, bottom;
+};
+
+// The same where there is little to do: a thread takes a bin of one channel of any region, and computes the positions of its
+// samples itself, so that it waits for no other.
+template <typename T, Pooling MODE>
+__global__ void __launch_bounds__(THREADS)
+    roi_align_alone(T* __restrict__ y, const T* __restrict__ x, const Roi<T>* __restrict__ rois,
+                    const long long* __restrict__ batch_indices, Sizes sizes, Divisor along_x, Divisor along_y, Divisor channels,
+                    int count, float scale, bool is_half_pixel) {
+    const int item = blockIdx.x * THREADS + threadIdx.x;
+    if (item >= count) return;
+    int region = item;
+    const int bin_x = along_x.split(region), bin_y = along_y.split(region), channel = channels.split(region);
+    const long long image = batch_indices[region];
+    const Roi<T> roi = rois[region];
+    const Axis rows = axis_of(static_cast<float>(roi.top), static_cast<float>(roi.bottom), scale, is_half_pixel, sizes.bins_y,
+                              sizes.sampling_ratio, sizes.height, sizes.width);
+    const Axis columns = axis_of(static_cast<float>(roi.left), static_cast<float>(roi.right), scale, is_half_pixel,
+                                 sizes.bins_x, sizes.sampling_ratio, sizes.width, 1);
+    const bool is_there = image >= 0 && image < sizes.images;
+    Bin<T, MODE, 1> own = {{x + (is_there ? image * sizes.channels + channel : 0) * sizes.height * sizes.width}};
+    if (is_there) own.take(rows, columns, bin_y, bin_x);
+    const float samples = static_cast<float>(rows.samples) * static_cast<float>(columns.samples);
+    const float result = MODE == Pooling::avg ? own.value[0] / fmaxf(samples, 1.0f) : own.value[0];
+    y[item] = static_cast<T>(is_there ? result : __int_as_float(0x7fffffff));
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pluginkit import Launch, TensorDesc, int32, known
+from pluginkit import Launch, Scalar, TensorDesc, ceil_div, int32, known
+from pluginkit.plugins._cuda.division import divisor_of
 
 if TYPE_CHECKING:
     from pluginkit.plugins.roi_align import RoiAlign
@@ -20,6 +21,12 @@ _THREADS, _FEWER_THREADS = 256, (64, 128)
 CHANNELS = (4, 2, 1)
 #: With more samples of a bin along an axis, those of a mean that share pixels are merged.
 _FEW_SAMPLES = 2
+#: So many samples of a bin along an axis are computed, whether they are inside x or not.
+_VISITED = 8
+#: Up to so many bins of channels, each of which a thread takes alone; of the second number where
+#: each is known to have so many samples that blocks merge them. With more samples along an axis, it
+#: is known.
+_FEW_BINS, _FEW_LARGE_BINS, _MANY_SAMPLES = 2**20, 2**15, 3
 #: Of bins with at least so many columns of pixels that are merged, a thread takes a column of one,
 #: in so many channels.
 _WIDE, _COLUMN_CHANNELS = 6, 4
@@ -34,6 +41,7 @@ DEFINES = {
     "THREADS": _THREADS,
     "WIDE": _WIDE,
     "COLUMN_CHANNELS": _COLUMN_CHANNELS,
+    "VISITED": _VISITED,
     "Pooling": Pooling,
 }
 
@@ -41,9 +49,11 @@ DEFINES = {
 def launch_of(
     plugin: RoiAlign, x: TensorDesc, rois: TensorDesc, batch_indices: TensorDesc, y: TensorDesc
 ) -> Launch:
-    """Return the launch: a block takes bins of one region, and channels of each."""
-    images, channels, height, width = map(known, x.shape)
-    regions = known(rois.shape[0])
+    """Return the launch: a block takes bins of one region and channels of each, or a thread one."""
+    is_many = plugin.sampling_ratio > _MANY_SAMPLES
+    if known(y.size) <= (_FEW_LARGE_BINS if is_many else _FEW_BINS):
+        return _alone(plugin, x, rois, batch_indices, y)
+    channels, regions = known(x.shape[1]), known(rois.shape[0])
     bins = plugin.output_height * plugin.output_width
     several, two, one = CHANNELS
     is_dense = not 0 < plugin.sampling_ratio <= _FEW_SAMPLES
@@ -55,17 +65,15 @@ def launch_of(
     threads = next((each for each in _FEWER_THREADS if work <= each), _THREADS)
     samples = plugin.sampling_ratio * max(plugin.output_height, plugin.output_width)
     blocks = min(-(-work // _THREADS), max(1, -(-most // regions))) if regions else 0
-    sizes = (images, channels, height, width, plugin.output_height, plugin.output_width)
-    is_half_pixel = plugin.coordinate_transformation_mode == "half_pixel"
     return Launch(
         plugin.kernel,
         (regions if y.size else 0, blocks),
         threads,
         (
             *(y, x, rois, batch_indices),
-            int32((*sizes, plugin.sampling_ratio)),
+            _sizes(plugin, x),
             plugin.spatial_scale,
-            is_half_pixel,
+            plugin.coordinate_transformation_mode == "half_pixel",
         ),
         constants={
             "CHANNELS": at_once,
@@ -73,3 +81,28 @@ def launch_of(
             "KEPT": KEPT if is_dense or samples > FEW_KEPT else FEW_KEPT,
         },
     )
+
+
+def _alone(
+    plugin: RoiAlign, x: TensorDesc, rois: TensorDesc, batch_indices: TensorDesc, y: TensorDesc
+) -> Launch:
+    """Return the launch with a thread for each bin of a channel."""
+    count = known(y.size)
+    return Launch(
+        plugin.alone,
+        ceil_div(count, _THREADS),
+        _THREADS,
+        (
+            *(y, x, rois, batch_indices),
+            _sizes(plugin, x),
+            *(divisor_of(size) for size in (y.shape[3], y.shape[2], y.shape[1])),
+            int32(count),
+            plugin.spatial_scale,
+            plugin.coordinate_transformation_mode == "half_pixel",
+        ),
+    )
+
+
+def _sizes(plugin: RoiAlign, x: TensorDesc) -> Scalar:
+    bins = plugin.output_height, plugin.output_width
+    return int32((*map(known, x.shape), *bins, plugin.sampling_ratio))

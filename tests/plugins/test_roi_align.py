@@ -22,6 +22,15 @@ def on_machine(x, rois, at, **attributes):
     return run.outputs[0]
 
 
+@pytest.fixture(params=["alone", "in blocks"])
+def way(request, monkeypatch):
+    """How bins are taken: each by a thread alone, or those of a region by a block."""
+    if request.param == "in blocks":
+        monkeypatch.setattr(launches, "_FEW_BINS", -1)
+        monkeypatch.setattr(launches, "_FEW_LARGE_BINS", -1)
+    return request.param
+
+
 def image_of(*shape):
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
@@ -52,7 +61,7 @@ def test_a_bin_of_one_sample_at_the_centre_of_a_pixel_is_that_pixel():
     np.testing.assert_array_equal(got[0], x[0, :, 1:3, 2:5])
 
 
-def test_the_edge_reaches_a_pixel_out_and_then_comes_zero():
+def test_the_edge_reaches_a_pixel_out_and_then_comes_zero(way):
     x = np.ones((1, 1, 4, 4), np.float32)
     one = {"sampling_ratio": 1} | LEGACY
     for compute in (reference, on_machine):
@@ -62,24 +71,33 @@ def test_the_edge_reaches_a_pixel_out_and_then_comes_zero():
 
 @pytest.mark.parametrize("mode", ["avg", "max"])
 @pytest.mark.parametrize("attributes", [{}, LEGACY], ids=str)
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf, 1e6])
+def test_coordinates_of_any_size_come_to_an_end(way, number, attributes, mode):
+    assert_that_it_ends(number, attributes | {"mode": mode})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["avg", "max"])
+@pytest.mark.parametrize("attributes", [{}, LEGACY], ids=str)
+@pytest.mark.parametrize("number", [1e9, -3e38])
 @pytest.mark.parametrize(
-    "number",
-    [
-        *(np.nan, np.inf, -np.inf, 1e6),
-        pytest.param(1e9, marks=pytest.mark.slow),
-        pytest.param(-3e38, marks=pytest.mark.slow),
-    ],
+    "bins", [pytest.param(-1, id="in blocks"), pytest.param(99, marks=pytest.mark.exhaustive)]
 )
-def test_coordinates_of_any_size_come_to_an_end(number, attributes, mode):
+def test_huge_coordinates_come_to_an_end(monkeypatch, bins, number, attributes, mode):
+    monkeypatch.setattr(launches, "_FEW_BINS", bins)
+    assert_that_it_ends(number, attributes | {"mode": mode})
+
+
+def assert_that_it_ends(number, attributes):
     rows = [[number, 1, 3, 3], [1, 1, number, 3], [1, -abs(number), 3, abs(number)], [number] * 4]
     given = (image_of(1, 2, 7, 7), *rois_of(*rows))
-    attributes = attributes | {"mode": mode, "output_width": 2}
+    attributes = attributes | {"output_width": 2}
     got, expected = (compute(*given, **attributes) for compute in (reference, on_machine))
     np.testing.assert_allclose(got, expected, atol=1e-5)
     assert np.isfinite(expected).all()
 
 
-def test_samples_of_a_huge_region_that_are_outside_are_counted_and_not_visited():
+def test_samples_of_a_huge_region_that_are_outside_are_counted_and_not_visited(way):
     x = np.ones((1, 1, 8, 8), np.float32)
     rois = rois_of([0, -4000, 8, 4008])
     expected = 9 / 8008  # from a pixel before the first centre to a pixel after the last one
@@ -90,7 +108,7 @@ def test_samples_of_a_huge_region_that_are_outside_are_counted_and_not_visited()
 
 
 @pytest.mark.parametrize("region", [(8.3, 8.7, 8.0, 3.4), (-0.5, -0.5, -0.5, -0.5)])
-def test_samples_of_a_region_that_ends_where_or_before_it_begins_are_taken(region):
+def test_samples_of_a_region_that_ends_where_or_before_it_begins_are_taken(way, region):
     given, attributes = (image_of(1, 1, 9, 11), *rois_of(region)), {"sampling_ratio": 23}
     got, expected = (
         compute(*given, **attributes, output_height=30) for compute in (on_machine, reference)
@@ -99,7 +117,7 @@ def test_samples_of_a_region_that_ends_where_or_before_it_begins_are_taken(regio
     assert np.abs(expected).max() > 0.1
 
 
-def test_an_image_that_is_not_there_gives_nan():
+def test_an_image_that_is_not_there_gives_nan(way):
     x, (rois, _) = image_of(2, 1, 4, 4), rois_of(*[[0, 0, 2, 2]] * 3)
     for compute in (reference, on_machine):
         got = compute(x, rois, np.array([-1, 2, 1]))
@@ -142,7 +160,7 @@ def test_attributes_out_of_range_are_refused(wrong):
 )
 def test_a_region_with_little_work_has_a_small_block(channels, attributes, threads, kept):
     plugin = RoiAlign(**attributes)
-    shapes = [(1, channels, 50, 50), (100, 4), (100,)]
+    shapes = [(1, channels, 50, 50), (10_000, 4), (10_000,)]
     inputs = calls.describe_inputs(plugin, shapes, [float32, float32, int64])
     (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
     assert (launch.block, launch.constants["KEPT"]) == (threads, kept)
@@ -157,6 +175,8 @@ def test_every_kernel_compiles(arch):
 @pytest.mark.parametrize("case", list(RoiAlign.cases()), ids=lambda case: case.name)
 def test_threads_that_take_several_channels_compute_the_same(case, monkeypatch):
     """As where there is work for every processor, and bins have few samples."""
+    monkeypatch.setattr(launches, "_FEW_BINS", -1)
+    monkeypatch.setattr(launches, "_FEW_LARGE_BINS", -1)
     monkeypatch.setattr(launches, "_BLOCKS", 0)
     monkeypatch.setattr(launches, "_FEW_SAMPLES", 100)
     x = case.inputs[0]
@@ -164,3 +184,11 @@ def test_threads_that_take_several_channels_compute_the_same(case, monkeypatch):
     given = (channels, *case.inputs[1:])
     got, expected = (compute(*given, **case.attributes) for compute in (on_machine, reference))
     np.testing.assert_allclose(got, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("case", list(RoiAlign.cases()), ids=lambda case: case.name)
+def test_every_way_to_take_bins_computes_the_same(way, case):
+    got, expected = (
+        compute(*case.inputs, **case.attributes) for compute in (on_machine, reference)
+    )
+    np.testing.assert_allclose(got, expected, atol=1e-5)
