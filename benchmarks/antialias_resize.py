@@ -43,6 +43,7 @@ HOSTILE: dict[str, Case] = {
     "nearly the same": ((4, 3, 1024, 1024), (1023, 1023), {}),
     "wide": ((1, 3, 16, 200_000), (8, 3000), {}),
     "enlarged 8 times": ((1, 3, 256, 256), (2048, 2048), {}),
+    "small images": ((256, 16, 32, 32), (24, 24), {}),
 }
 
 #: The cases that are measured in float16 and with the cubic filter, too.

@@ -101,8 +101,8 @@ class AntialiasResize(Plugin):
 
     plane_kernel = CudaKernel(
         "plane.cu",
-        "resize_plane<{T}, {STAGE}, pluginkit::Filter::{mode}, {VECTOR}>",
-        {**_STAGES, "VECTOR": VECTORS},
+        "resize_plane<{T}, {STAGE}, pluginkit::Filter::{mode}, {VECTOR}, {SEVERAL}>",
+        {**_STAGES, "VECTOR": VECTORS, "SEVERAL": (False, True)},
         defines=PLANE_DEFINES,
     )
     small_kernel = CudaKernel(

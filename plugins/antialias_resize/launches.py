@@ -45,8 +45,9 @@ _TAPS = 4
 _TILE_COLUMNS, _TILE_ROWS = 256, 16
 #: The rows that lie beside each other in shared memory.
 _QUAD = 4
-#: With this many tiles a large GPU is busy.
-_TILES = 528
+#: With this many tiles a large GPU is busy. So many blocks take tiles of several planes, if of so
+#: many that the weights count, which a block computes once.
+_TILES, _BLOCKS, _SEVERAL = 528, 1056, 4
 #: What a tile costs beside its elements, and an element of y beside those of x that go into it, if
 #: a thread takes it alone; both in such elements of x.
 _TILE_COST, _ELEMENT_COST = 8192, 10
@@ -227,6 +228,10 @@ def _plane(
         tiles = planes * across * known(ceil_div(a.resized, quads * _QUAD))
         quads = where(tiles < _TILES, fewer, quads)
     down = known(ceil_div(a.resized, quads * _QUAD))
+    quads = known(ceil_div(ceil_div(a.resized, down), _QUAD))  # as many in all tiles
+    each = planes * across * down // _BLOCKS
+    is_several = bool(each >= _SEVERAL)
+    groups = known(ceil_div(planes, each)) if is_several else planes
     taps, beyond = (
         2 * known(dim_max(ceil_div(2 * reach * side.size, 2 * side.resized - 1), reach)) + 2
         for side in (a, b)
@@ -245,12 +250,17 @@ def _plane(
     nbytes = (room * quads + room // 4) * 4 * _QUAD + quads * _QUAD * taps * 8
     return Launch(
         plugin.plane_kernel,
-        planes * across * down,
+        groups * across * down,
         _THREADS,
         (
             *(y, x, *axes),
-            int32((columns, quads, across, down, room, taps)),
+            int32((columns, quads, across, down, groups, room, taps)),
+            int64(planes),
         ),
         shared_bytes=nbytes,
-        constants={"STAGE": stage, "VECTOR": several if b.size % several == 0 else one},
+        constants={
+            "STAGE": stage,
+            "VECTOR": several if b.size % several == 0 else one,
+            "SEVERAL": is_several,
+        },
     )

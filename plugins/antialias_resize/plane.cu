@@ -1,6 +1,6 @@
-// AntialiasResize along the last two axes at once: a block takes a tile of a plane of y. Its rows are first summed over the rows
-// of x into shared memory, and then over the columns, so that nothing halfway is stored. There four rows of a column lie
-// beside each other and are read at once.
+// AntialiasResize along the last two axes at once: a block takes a tile of a plane of y, or of many. Its rows are first summed
+// over the rows of x into shared memory, and then over the columns, so that nothing halfway is stored. There four rows of a
+// column lie beside each other and are read at once.
 
 #include "window.cuh"
 
@@ -21,17 +21,18 @@ struct alignas(16) Taps {
 struct Tiles {
     int columns, quads;  // of a tile, four rows in a quad
     int across, down;    // tiles of a plane
+    int groups;          // of planes, each of which has blocks of its own
     int room, taps;      // columns of x in shared memory, and rows of x for a row, a multiple of TAPS
 };
 
 // Return the place of a quad in shared memory; the gap after every fourth column spreads columns over the banks.
 __device__ __forceinline__ int place(int column, int quad, int quads) { return column * quads + column / 4 + quad; }
 
-// VECTOR columns of x are read at once; it divides the size of a row.
-template <typename T, int STAGE, Filter FILTER, int VECTOR>
+// VECTOR columns of x are read at once; it divides the size of a row. A block takes its tile of SEVERAL planes, or of one.
+template <typename T, int STAGE, Filter FILTER, int VECTOR, bool SEVERAL>
 __global__ void __launch_bounds__(THREADS, 4)
     resize_plane(typename Pass<T, STAGE>::Out* __restrict__ y, const typename Pass<T, STAGE>::In* __restrict__ x, Axis vertical,
-                 Axis horizontal, Region vertical_region, Region horizontal_region, Values values, Tiles tiles) {
+                 Axis horizontal, Region vertical_region, Region horizontal_region, Values values, Tiles tiles, long long planes) {
     using In = typename Pass<T, STAGE>::In;
     using Out = typename Pass<T, STAGE>::Out;
     // The lanes of a warp read 8 vectors of four rows, or a row: so stored, four rows fill all banks.
@@ -42,7 +43,6 @@ __global__ void __launch_bounds__(THREADS, 4)
     __shared__ int first_column, last_column;
     Tap* table = reinterpret_cast<Tap*>(strip + place(tiles.room, 0, tiles.quads));
     const int tile_x = blockIdx.x % tiles.across, rest = blockIdx.x / tiles.across, tile_y = rest % tiles.down;
-    const long long plane = rest / tiles.down;
     const int tile_rows = tiles.quads * QUAD, top = tile_y * tile_rows, left = tile_x * tiles.columns;
     const int rows = min(tile_rows, vertical.resized - top), columns = min(tiles.columns, horizontal.resized - left);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
@@ -70,56 +70,61 @@ __global__ void __launch_bounds__(THREADS, 4)
     }
     __syncthreads();
     const int first = first_column, width = min(last_column - first + 1, tiles.room);
-    const In* source = x + plane * vertical.size * horizontal.size + first;
     const int warps_down = tile_rows / ROWS, warps_across = max(WARPS / warps_down, 1);
-    for (int row = warp % warps_down * ROWS + lane / ACROSS; row < tile_rows; row += WARPS * ROWS) {
-        const Tap* taps = table + row * tiles.taps;
-        const int count = counts[row];
-        for (int at = (warp / warps_down * ACROSS + lane % ACROSS) * VECTOR; at < width; at += warps_across * ACROSS * VECTOR) {
-            float sum[VECTOR] = {};
-            for (int begin = 0; begin < count; begin += TAPS) {
-                // All are read before one is used, so that the reads wait for memory together.
-                const Taps some = *reinterpret_cast<const Taps*>(taps + begin);
-                Vector<In, VECTOR> elements[TAPS];
+    const bool has_rows = warp < warps_down * warps_across;
+    const int first_row = has_rows ? warp % warps_down * ROWS + lane / ACROSS : tile_rows;
+    for (long long plane = rest / tiles.down; plane < planes; plane += tiles.groups) {
+        const In* source = x + plane * vertical.size * horizontal.size + first;
+        for (int row = first_row; row < tile_rows; row += WARPS * ROWS) {
+            const Tap* taps = table + row * tiles.taps;
+            const int count = counts[row];
+            for (int at = (warp / warps_down * ACROSS + lane % ACROSS) * VECTOR; at < width; at += warps_across * ACROSS * VECTOR) {
+                float sum[VECTOR] = {};
+                for (int begin = 0; begin < count; begin += TAPS) {
+                    // All are read before one is used, so that the reads wait for memory together.
+                    const Taps some = *reinterpret_cast<const Taps*>(taps + begin);
+                    Vector<In, VECTOR> elements[TAPS];
 #pragma unroll
-                for (int i = 0; i < TAPS; ++i) {
-                    const In* line = source + 1LL * some.tap[i].row * horizontal.size + at;
-                    if (begin + i < count) elements[i] = Vector<In, VECTOR>::read(line);
-                }
+                    for (int i = 0; i < TAPS; ++i) {
+                        const In* line = source + 1LL * some.tap[i].row * horizontal.size + at;
+                        if (begin + i < count) elements[i] = Vector<In, VECTOR>::read(line);
+                    }
 #pragma unroll
-                for (int i = 0; i < TAPS; ++i) {
-                    if (begin + i < count) {
+                    for (int i = 0; i < TAPS; ++i) {
+                        if (begin + i < count) {
 #pragma unroll
-                        for (int k = 0; k < VECTOR; ++k) {
-                            sum[k] += some.tap[i].weight * static_cast<float>(elements[i].element[k]);
+                            for (int k = 0; k < VECTOR; ++k) {
+                                sum[k] += some.tap[i].weight * static_cast<float>(elements[i].element[k]);
+                            }
                         }
                     }
                 }
-            }
 #pragma unroll
-            for (int k = 0; k < VECTOR; ++k) {
-                float4& quad = strip[place(at + k, row / QUAD, tiles.quads)];
-                reinterpret_cast<float*>(&quad)[row % QUAD] = sum[k];
+                for (int k = 0; k < VECTOR; ++k) {
+                    float4& quad = strip[place(at + k, row / QUAD, tiles.quads)];
+                    reinterpret_cast<float*>(&quad)[row % QUAD] = sum[k];
+                }
             }
         }
-    }
-    __syncthreads();
-    if (column >= columns) return;
-    for (int quad = threadIdx.x / tiles.columns; quad * QUAD < rows; quad += THREADS / tiles.columns) {
-        float sum[QUAD] = {}, weights = 0.0f;
-        for (int tap = own.begin; tap < own.end; ++tap) {
-            const float weight = own.weight<FILTER>(tap, values.a);
-            const int from = min(inside(tap, horizontal.size) - first, tiles.room - 1);
-            const float4 elements = strip[place(from, quad, tiles.quads)];
-            weights += weight;
-            sum[0] += weight * elements.x, sum[1] += weight * elements.y;
-            sum[2] += weight * elements.z, sum[3] += weight * elements.w;
-        }
-        const float share = share_of(weights);
-        Out* result = y + (plane * vertical.resized + top + quad * QUAD) * horizontal.resized + left + column;
+        __syncthreads();
+        for (int quad = threadIdx.x / tiles.columns; quad * QUAD < rows && column < columns; quad += THREADS / tiles.columns) {
+            float sum[QUAD] = {}, weights = 0.0f;
+            for (int tap = own.begin; tap < own.end; ++tap) {
+                const float weight = own.weight<FILTER>(tap, values.a);
+                const int from = min(inside(tap, horizontal.size) - first, tiles.room - 1);
+                const float4 elements = strip[place(from, quad, tiles.quads)];
+                weights += weight;
+                sum[0] += weight * elements.x, sum[1] += weight * elements.y;
+                sum[2] += weight * elements.z, sum[3] += weight * elements.w;
+            }
+            const float share = share_of(weights);
+            Out* result = y + (plane * vertical.resized + top + quad * QUAD) * horizontal.resized + left + column;
 #pragma unroll
-        for (int k = 0; k < QUAD; ++k) {
-            if (quad * QUAD + k < rows) result[1LL * k * horizontal.resized] = static_cast<Out>(sum[k] * share);
+            for (int k = 0; k < QUAD; ++k) {
+                if (quad * QUAD + k < rows) result[1LL * k * horizontal.resized] = static_cast<Out>(sum[k] * share);
+            }
         }
+        if (!SEVERAL) return;
+        __syncthreads();
     }
 }

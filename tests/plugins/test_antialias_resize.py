@@ -6,7 +6,7 @@ from pluginkit import float32, int64
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, PluginkitError
 from pluginkit.kernels.enqueue_steps import enqueue_steps
-from pluginkit.plugins.antialias_resize import AntialiasResize
+from pluginkit.plugins.antialias_resize import AntialiasResize, launches
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import (
     architectures,
@@ -93,6 +93,19 @@ def test_coordinates_are_those_of_onnxs_reference(mode, kernel, sizes):
     )
     got = on_machine(x, sizes, roi=roi, extrapolation_value=9.0, **attributes)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [48, 45])
+def test_a_block_takes_its_tile_of_several_planes(monkeypatch, size):
+    monkeypatch.setattr(launches, "_BLOCKS", 2)
+    monkeypatch.setattr(launches, "_TILES", 1)
+    x = np.random.default_rng(0).normal(size=(9, size, size)).astype(np.float32)
+    (y,) = calls.run_reference(AntialiasResize(), [x, np.array([24, 30])])
+    plugin, sizes = AntialiasResize(), np.array([24, 30], np.int64)
+    described = calls.describe_arrays(plugin, [x, sizes])
+    (launch,) = enqueue_steps(plugin, described, calls.describe_outputs(plugin, described)).launches
+    assert (launch.grid, launch.constants["SEVERAL"]) == (2, True)  # tiles of 12 rows
+    np.testing.assert_allclose(on_machine(x, [24, 30]), y, rtol=1e-5, atol=1e-5)
 
 
 def test_far_elements_have_exact_weights():
