@@ -31,6 +31,7 @@ from pluginkit.plugins.roi_align.launches import (
     DEFINES,
     FEW_KEPT,
     KEPT,
+    POWERS,
     Pooling,
     launch_of,
 )
@@ -101,7 +102,8 @@ class RoiAlign(Plugin):
 
     alone = CudaKernel(
         "kernel.cu",
-        "roi_align_alone<{T}, pluginkit::Pooling::{mode}>",
+        "roi_align_alone<{T}, pluginkit::Pooling::{mode}, {POWER}>",
+        {"POWER": POWERS},
         defines=DEFINES,
     )
 

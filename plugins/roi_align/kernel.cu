@@ -192,16 +192,32 @@ template <typename T> struct alignas(4 * sizeof(T)) Roi {
     T left, top, right, bottom;
 };
 
-// The same where there is little to do: a thread takes a bin of one channel of any region, and computes the positions of its
-// samples itself, so that it waits for no other.
+// Take every sample of a bin from number `first` on, in steps, over the rows.
 template <typename T, Pooling MODE>
+__device__ __forceinline__ void take_some(Bin<T, MODE, 1>& own, const Axis& rows, const Axis& columns, int bin_y, int bin_x,
+                                          int first, int step) {
+    const int2 over_y = rows.inside(bin_y), over_x = columns.inside(bin_x);
+    const int width = over_x.y - over_x.x, height = over_y.y - over_y.x;
+    const bool are_all = height == rows.samples && width == columns.samples;  // others count as 0
+    if (MODE == Pooling::max && are_all && height * 1LL * width > 0) own.value[0] = -__int_as_float(0x7f800000);
+    if (width <= 0) return;
+#pragma unroll 2
+    for (int i = over_y.x + first / width, j = first % width; i < over_y.y;) {
+        own.add(rows.sample(bin_y, i), columns.sample(bin_x, over_x.x + j), false);
+        for (j += step; j >= width; j -= width) ++i;
+    }
+}
+
+// The same where there is little to do: a thread takes a bin of one channel of any region, or 2^POWER adjacent threads share
+// its samples. They compute positions themselves, so that no thread waits for others.
+template <typename T, Pooling MODE, int POWER>
 __global__ void __launch_bounds__(THREADS)
     roi_align_alone(T* __restrict__ y, const T* __restrict__ x, const Roi<T>* __restrict__ rois,
                     const long long* __restrict__ batch_indices, Sizes sizes, Divisor along_x, Divisor along_y, Divisor channels,
                     int count, float scale, bool is_half_pixel) {
-    const int item = blockIdx.x * THREADS + threadIdx.x;
-    if (item >= count) return;
-    int region = item;
+    constexpr int SHARE = 1 << POWER;
+    const int item = (blockIdx.x * THREADS + threadIdx.x) >> POWER;
+    int region = min(item, count - 1);
     const int bin_x = along_x.split(region), bin_y = along_y.split(region), channel = channels.split(region);
     const long long image = batch_indices[region];
     const Roi<T> roi = rois[region];
@@ -211,7 +227,15 @@ __global__ void __launch_bounds__(THREADS)
                                  sizes.bins_x, sizes.sampling_ratio, sizes.width, 1);
     const bool is_there = image >= 0 && image < sizes.images;
     Bin<T, MODE, 1> own = {{x + (is_there ? image * sizes.channels + channel : 0) * sizes.height * sizes.width}};
-    if (is_there) own.take(rows, columns, bin_y, bin_x);
+    if (is_there) {
+        if constexpr (POWER > 0) take_some(own, rows, columns, bin_y, bin_x, threadIdx.x % SHARE, SHARE);
+        else own.take(rows, columns, bin_y, bin_x);
+    }
+#pragma unroll
+    for (int step = SHARE / 2; step > 0; step /= 2) {
+        own.value[0] = combined<MODE>(own.value[0], __shfl_xor_sync(~0u, own.value[0], step), false);
+    }
+    if (item >= count || threadIdx.x % SHARE > 0) return;
     const float samples = static_cast<float>(rows.samples) * static_cast<float>(columns.samples);
     const float result = MODE == Pooling::avg ? own.value[0] / fmaxf(samples, 1.0f) : own.value[0];
     y[item] = static_cast<T>(is_there ? result : __int_as_float(0x7fffffff));

@@ -22,9 +22,11 @@ def on_machine(x, rois, at, **attributes):
     return run.outputs[0]
 
 
-@pytest.fixture(params=["alone", "in blocks"])
+@pytest.fixture(params=["shared", "alone", "in blocks"])
 def way(request, monkeypatch):
-    """How bins are taken: each by a thread alone, or those of a region by a block."""
+    """How bins are taken: by threads that share each, by one, or those of a region by a block."""
+    if request.param == "alone":
+        monkeypatch.setattr(launches, "_SHARING", 0)
     if request.param == "in blocks":
         monkeypatch.setattr(launches, "_FEW_BINS", -1)
         monkeypatch.setattr(launches, "_FEW_LARGE_BINS", -1)
@@ -192,3 +194,15 @@ def test_every_way_to_take_bins_computes_the_same(way, case):
         compute(*case.inputs, **case.attributes) for compute in (on_machine, reference)
     )
     np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("regions", "samples", "power"),
+    [(10, 0, 3), (10, 1, 0), (10, 2, 2), (1000, 2, 2), (1000, 3, 2), (20_000, 3, 0)],
+)
+def test_threads_share_the_samples_of_few_bins(regions, samples, power):
+    plugin = RoiAlign(output_width=7, output_height=7, sampling_ratio=samples)
+    shapes = [(1, 1, 50, 50), (regions, 4), (regions,)]
+    inputs = calls.describe_inputs(plugin, shapes, [float32, float32, int64])
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert (launch.kernel, launch.constants["POWER"]) == (plugin.alone, power)
