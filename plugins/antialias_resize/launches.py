@@ -47,7 +47,7 @@ _TILE_COLUMNS, _TILE_ROWS = 256, 16
 _QUAD = 4
 #: With this many tiles a large GPU is busy. So many blocks take tiles of several planes, if of so
 #: many that the weights count, which a block computes once.
-_TILES, _BLOCKS, _SEVERAL = 528, 1056, 4
+_TILES, _BLOCKS, _SEVERAL = 528, 1056, 3
 #: What a tile costs beside its elements, and an element of y beside those of x that go into it, if
 #: a thread takes it alone; both in such elements of x.
 _TILE_COST, _ELEMENT_COST = 8192, 10
