@@ -42,6 +42,9 @@ HOSTILE: dict[str, Case] = {
     "one map": ((2, 64, 100, 168), 1, 1, 1, 1, 2),
     "many small images": ((64, 32, 14, 14), 64, 1, 1, 1, 2),
     "groups of 3": ((2, 96, 40, 40), 64, 32, 3, 1, 2),
+    "small depthwise": ((1, 32, 14, 14), 32, 32, 1, 1, 2),
+    "an offset for each channel": ((2, 32, 40, 40), 32, 32, 32, 1, 2),
+    "three channels of few pixels": ((1, 3, 14, 14), 32, 1, 1, 1, 2),
 }
 #: With more samples the plain kernel takes longer than all the rest of the benchmark.
 _MOST_SAMPLES = 10**9

@@ -25,7 +25,7 @@ from pluginkit import (
 )
 from pluginkit.plugins.deform_conv.arranged import CHUNK_DEFINES
 from pluginkit.plugins.deform_conv.cases import deform_conv_cases
-from pluginkit.plugins.deform_conv.launches import DEFINES, MAPS, launches_of
+from pluginkit.plugins.deform_conv.launches import CHANNELS, DEFINES, MAPS, launches_of
 from pluginkit.plugins.deform_conv.product import (
     NARROW_ROWS,
     PRODUCT_ROWS,
@@ -45,7 +45,7 @@ class DeformConv(Plugin):
     X is interpolated bilinearly between the centres of four pixels. Pixels outside count as 0, and
     so does a position that is NaN, or a pixel or more outside. Positions, samples and sums are
     computed in float32, and the result is rounded once. In 16 bits samples are rounded, too, where
-    tensor cores multiply them: in groups, or adjacent ones, with 4 channels or more that offsets
+    tensor cores multiply them: in groups, or adjacent ones, with 5 channels or more that offsets
     move together, unless each channel is a group. In float32 tensor cores multiply both parts of
     each number that tf32 holds, which is as exact as float32.
 
@@ -97,7 +97,9 @@ class DeformConv(Plugin):
     Y = Output("T", shape=("N", "M", "OH", "OW"))
 
     kernel = CudaKernel("kernel.cu", "deform_conv<{T}, {MAPS}>", {"MAPS": MAPS}, defines=DEFINES)
-    few = CudaKernel("kernel.cu", "deform_few<{T}>", defines=DEFINES)
+    separate = CudaKernel(
+        "kernel.cu", "deform_separate<{T}, {CHANNELS}>", {"CHANNELS": CHANNELS}, defines=DEFINES
+    )
     arrange = CudaKernel("arrange.cu", "arrange<{T}>", defines=CHUNK_DEFINES)
     product = CudaKernel(
         "product.cu",

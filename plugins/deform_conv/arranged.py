@@ -17,7 +17,10 @@ CHUNK_BYTES = 64
 #: The threads of a block.
 THREADS = 256
 #: With fewer channels that share their offsets, by their bytes, a chunk has too many zeros.
-LEAST_CHANNELS = {4: 12, 2: 4}
+LEAST_CHANNELS = {4: 12, 2: 5}
+#: With fewer, by their bytes, in a depthwise convolution, or fewer samples in all, copies of X cost
+#: more than they save.
+_LEAST_SEPARATE, _LEAST_SAMPLES = {4: 12, 2: 16}, 3 * 2**20
 #: How many blocks of channels may take turns at a tap; the last that divides them do.
 _RUNS = (2, 3, 5, 7, 4)
 #: How many groups may become one.
@@ -66,10 +69,14 @@ def segment_of(plugin: DeformConv, x: TensorDesc, w: TensorDesc) -> int:
 
 
 def segment_for(plugin: DeformConv, x: TensorDesc, w: TensorDesc, columns: int) -> int:
-    """Return the same, and 0 if there are too many pixels."""
-    images, _, height, width = map(known, x.shape)
+    """Return the same, and 0 if there are too many pixels, or too few in a depthwise one."""
+    images, channels, height, width = map(known, x.shape)
     is_large = known(dim_max(images * height * width, columns)) > _MOST
-    return where(is_large, 0, segment_of(plugin, x, w))
+    segment = where(is_large, 0, segment_of(plugin, x, w))
+    is_short = segment < _LEAST_SEPARATE[x.dtype.itemsize]
+    samples = where(is_short, -1, columns * channels * known(w.shape[2]) * known(w.shape[3]))
+    few = where(is_depthwise(plugin, w), samples, _LEAST_SAMPLES) < _LEAST_SAMPLES
+    return where(few, 0, segment)
 
 
 def is_depthwise(plugin: DeformConv, w: TensorDesc) -> bool:

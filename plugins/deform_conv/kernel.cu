@@ -1,17 +1,18 @@
 // DeformConv where few channels share their offsets; see product.cu for the others. A thread takes an output pixel of
-// several output channels of a group, and samples each channel and tap once for all of them. Where groups have few channels
-// and outputs, a thread takes an output pixel of several groups.
+// several output channels of a group, and samples each channel and tap once for all of them. Where channels are groups, a
+// thread takes an output pixel of several groups.
 
 #include "../_cuda/vectors.cuh"
 #include "places.cuh"
 
-using pluginkit::FEW_MAPS, pluginkit::TERMS, pluginkit::THREADS;  // from launches.py
+using pluginkit::TERMS, pluginkit::THREADS;  // from launches.py
 
 template <typename T, int MAPS>
 __global__ void __launch_bounds__(THREADS, MAPS == 32 ? 6 : 10)
     deform_conv(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
                 const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, int map_tiles, long long tiles) {
-    using Weights = Vector<float, 4>;
+    constexpr int WIDE = MAPS < 4 ? MAPS : 4;
+    using Weights = Vector<float, WIDE>;
     __shared__ alignas(sizeof(Weights)) float weights[TERMS][MAPS];
     const int taps = sizes.taps(), outputs = sizes.outputs(), part_depth = sizes.part_depth();
     const int depth = sizes.depth(), maps = sizes.maps_of_group(), terms = depth * taps;
@@ -56,10 +57,10 @@ __global__ void __launch_bounds__(THREADS, MAPS == 32 ? 6 : 10)
                 }
                 const float value = sampled(plane, sample);
 #pragma unroll
-                for (int m = 0; m < MAPS; m += 4) {
-                    const Weights four = Weights::read(&weights[term][m]);
+                for (int m = 0; m < MAPS; m += WIDE) {
+                    const Weights some = Weights::read(&weights[term][m]);
 #pragma unroll
-                    for (int i = 0; i < 4; ++i) sums[m + i] = fmaf(four.element[i], value, sums[m + i]);
+                    for (int i = 0; i < WIDE; ++i) sums[m + i] = fmaf(some.element[i], value, sums[m + i]);
                 }
                 ++channel, plane += area;
                 if (channel == end) channel = stop = begin, plane = first_plane;
@@ -75,51 +76,46 @@ __global__ void __launch_bounds__(THREADS, MAPS == 32 ? 6 : 10)
     }
 }
 
-// For groups of few channels and outputs: a thread takes an output pixel of FEW_MAPS output channels.
-template <typename T>
-__global__ void __launch_bounds__(THREADS)
-    deform_few(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
-               const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, int map_tiles, long long tiles) {
+// For groups of one channel and one output: a thread takes an output pixel of several channels that share their offsets.
+template <typename T, int CHANNELS>
+__global__ void __launch_bounds__(THREADS, CHANNELS == 4 ? 8 : 12)
+    deform_separate(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
+                    const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, int channel_tiles, long long tiles) {
     const int taps = sizes.taps(), outputs = sizes.outputs(), part_depth = sizes.part_depth();
-    const int depth = sizes.depth(), maps = sizes.maps_of_group();
     const long long area = sizes.area();
     const int pixel_tiles = (outputs + THREADS - 1) / THREADS;
     for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         long long rest = tile;
         const int output = static_cast<int>(rest % pixel_tiles) * THREADS + threadIdx.x;
         rest /= pixel_tiles;
-        const int first = static_cast<int>(rest % map_tiles) * FEW_MAPS;
-        const long long image = rest / map_tiles;
+        const int within = static_cast<int>(rest % channel_tiles) * CHANNELS;
+        rest /= channel_tiles;
+        const int part = static_cast<int>(rest % sizes.offset_groups), first = part * part_depth + within;
+        const int last = min(CHANNELS, part_depth - within) - 1;
+        const long long image = rest / sizes.offset_groups;
         if (output >= outputs) continue;
-        float sums[FEW_MAPS] = {};
+        const T* planes = x + (image * sizes.channels + first) * area;
+        const T* weights = w + 1LL * first * taps;
+        float sums[CHANNELS] = {};
         Taps at(sizes, 0, output);
+        Moved moved = moved_by(offset, mask, sizes, image, part, 0, output);
+        bool is_last;
         do {
-            // Channels of the same part share the place.
-            Sample sample;
-            int begin = 0, end = 0;
+            const Sample sample(moved, sizes, at.row, at.column);
+            const T* weight = weights + at.tap;
+            is_last = at.advance(sizes);
+            if (!is_last) moved = moved_by(offset, mask, sizes, image, part, at.tap, output);
 #pragma unroll
-            for (int m = 0; m < FEW_MAPS; ++m) {
-                const int map = first + m, channel_begin = map / maps * depth;
-                if (map >= sizes.maps) break;
-                for (int k = 0; k < depth; ++k) {
-                    const int channel = channel_begin + k;
-                    if (channel < begin || channel >= end) {
-                        const int part = channel / part_depth;
-                        begin = part * part_depth;
-                        end = begin + part_depth;
-                        sample = Sample(moved_by(offset, mask, sizes, image, part, at.tap, output), sizes, at.row, at.column);
-                    }
-                    const float weight = static_cast<float>(__ldg(w + (1LL * map * depth + k) * taps + at.tap));
-                    sums[m] = fmaf(weight, sampled(x + (image * sizes.channels + channel) * area, sample), sums[m]);
-                }
+            for (int k = 0; k < CHANNELS; ++k) {
+                const float value = sampled(planes + min(k, last) * area, sample);
+                sums[k] = fmaf(static_cast<float>(__ldg(weight + min(k, last) * taps)), value, sums[k]);
             }
-        } while (!at.advance(sizes));
+        } while (!is_last);
 #pragma unroll
-        for (int m = 0; m < FEW_MAPS; ++m) {
-            const int map = first + m;
-            if (map >= sizes.maps) break;
-            const float added = bias == nullptr ? 0.0f : static_cast<float>(bias[map]);
-            y[(image * sizes.maps + map) * outputs + output] = static_cast<T>(sums[m] + added);
+        for (int k = 0; k < CHANNELS; ++k) {
+            if (k > last) break;
+            const float added = bias == nullptr ? 0.0f : static_cast<float>(bias[first + k]);
+            y[(image * sizes.maps + first + k) * outputs + output] = static_cast<T>(sums[k] + added);
         }
     }
 }

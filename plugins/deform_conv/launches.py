@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, Workspace, int32, known
+from pluginkit import Launch, TensorDesc, Workspace, dim_min, int32, known, where
 from pluginkit.plugins.deform_conv.arranged import segment_for
 from pluginkit.plugins.deform_conv.product import product_launches
 
@@ -14,17 +14,21 @@ if TYPE_CHECKING:
 
 #: The threads of a block, which take an output pixel each.
 _THREADS = 128
-#: The output channels of a thread; fewer if a group has few channels.
-MAPS = (32, 16, 8)
+#: The output channels of a thread; fewer if a group has few channels, and up to _FEW_MAPS if a
+#: GPU would have fewer blocks than it runs at once.
+MAPS = (32, 16, 8, 4, 2, 1)
+_FEW_MAPS, _FEW_BLOCKS = 4, 128
 #: How many weights of each output channel are in shared memory at a time.
 _TERMS = 64
-#: The most channels and outputs of a group that are not worth a thread; those of a thread then.
-_FEW_CHANNELS, _FEW_OF_GROUP, _FEW_MAPS = 4, 2, 8
+#: The channels of a thread, where each is a group with an output channel of its own, and for how
+#: many blocks of one channel each.
+CHANNELS = (4, 2, 1)
+_CHANNEL_BLOCKS = {4: 2048, 2: 512}
 #: The most blocks of a launch; with more tiles each block takes several.
 _MOST_BLOCKS = 2**31 - 1
 
 #: The constants that the kernel shares with Python.
-DEFINES = {"FEW_MAPS": _FEW_MAPS, "TERMS": _TERMS, "THREADS": _THREADS}
+DEFINES = {"TERMS": _TERMS, "THREADS": _THREADS}
 
 
 def launches_of(
@@ -49,19 +53,35 @@ def launches_of(
     if segment > 0:
         return product_launches(plugin, (x, w, offset, bias, mask), sizes, y, workspace, segment)
     of_group = maps // plugin.group
-    constants: dict[str, int] = {}
-    if depth <= _FEW_CHANNELS and of_group <= _FEW_OF_GROUP:
-        kernel, groups, map_tiles = plugin.few, 1, -(-maps // _FEW_MAPS)
+    pixel_tiles = images * -(-out_height * out_width // _THREADS)
+    if where(depth == 1, of_group, 0) == 1:
+        part_depth = channels // plugin.offset_group
+        kernel, name = plugin.separate, "CHANNELS"
+        fitting = (
+            each
+            for each, blocks in _CHANNEL_BLOCKS.items()
+            if where(part_depth < each, 0, pixel_tiles * channels) >= blocks
+        )
+        count = next(fitting, 1)
+        of_each = -(-part_depth // count)
+        tiles = of_each * plugin.offset_group * pixel_tiles
     else:
-        kernel, groups = plugin.kernel, plugin.group
-        constants["MAPS"] = next((each for each in MAPS if 2 * of_group > each), MAPS[-1])
-        map_tiles = -(-of_group // constants["MAPS"])
-    tiles = map_tiles * groups * images * -(-out_height * out_width // _THREADS)
+        kernel, name = plugin.kernel, "MAPS"
+        count = next((each for each in MAPS if _suits(each, of_group, pixel_tiles, plugin)), 1)
+        of_each = -(-of_group // count)
+        tiles = of_each * plugin.group * pixel_tiles
     launch = Launch(
         kernel,
-        min(tiles, _MOST_BLOCKS) if y.size else 0,
+        where(y.size > 0, known(dim_min(tiles, _MOST_BLOCKS)), 0),
         _THREADS,
-        (y, x, w, offset, bias, mask, int32(sizes), int32(map_tiles), tiles),
-        constants=constants,
+        (y, x, w, offset, bias, mask, int32(sizes), int32(of_each), tiles),
+        constants={name: count},
     )
     return (launch,)
+
+
+def _suits(maps: int, of_group: int, pixel_tiles: int, plugin: DeformConv) -> bool:
+    """Whether a thread takes so many output channels, of which a group has ``of_group``."""
+    tiles = -(-of_group // maps) * plugin.group * pixel_tiles
+    enough = _FEW_BLOCKS if maps > _FEW_MAPS else 0
+    return where(2 * of_group > maps, tiles, -1) >= enough

@@ -92,10 +92,14 @@ struct Sample {
 };
 
 template <typename T> __device__ __forceinline__ float sampled(const T* channel, const Sample& sample) {
+    T pixels[4];  // which are all loaded before one is needed
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const int at = sample.corners[i].at;
+        pixels[i] = at >= 0 ? __ldg(channel + at) : static_cast<T>(0.0f);
+    }
     float sum = 0.0f;
 #pragma unroll
-    for (const Place& corner : sample.corners) {
-        if (corner.at >= 0) sum += corner.weight * static_cast<float>(__ldg(channel + corner.at));
-    }
+    for (int i = 0; i < 4; ++i) sum = fmaf(sample.corners[i].weight, static_cast<float>(pixels[i]), sum);
     return sum * sample.mask;
 }

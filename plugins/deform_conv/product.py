@@ -108,7 +108,7 @@ def product_bound(plugin: DeformConv, x: TensorDesc, w: TensorDesc) -> Dim:
     images, channels, height, width = x.shape
     maps, depth, taps_y, taps_x = w.shape
     itemsize = x.dtype.itemsize
-    waste = max(2, CHUNK_BYTES // (LEAST_CHANNELS[itemsize] * itemsize))
+    waste = max(2, -(-CHUNK_BYTES // (LEAST_CHANNELS[itemsize] * itemsize)))
     pixel_bytes = channels * itemsize * waste
     if all(isinstance(each, int) for each in (channels, maps, depth)):
         segment = segment_of(plugin, x, w)

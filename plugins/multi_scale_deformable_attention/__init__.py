@@ -29,10 +29,10 @@ from pluginkit.plugins.multi_scale_deformable_attention.cases import deformable_
 from pluginkit.plugins.multi_scale_deformable_attention.launches import (
     DEFINES,
     LANES,
+    MOST_HEADS,
     MOST_LEVELS,
-    MOST_PARTS,
+    SHARES,
     launch_of,
-    parts_of,
 )
 from pluginkit.plugins.multi_scale_deformable_attention.reference import deformable_attention
 
@@ -57,7 +57,7 @@ class MultiScaleDeformableAttention(Plugin):
     Workspace:   none.
     Tolerance:   float32 2e-5, float16 2e-3, bfloat16 1.6e-2, relative to max(1, output).
     Errors:      PK124 inputs do not fit each other. size: an item of value has 2^31 elements, L * P
-                 is 2^20, L above 64, or M times the parts of D, of 8 channels or more, above 65535.
+                 is 2^20, L above 64, or M above 65535.
     Source:      ms_deform_attn of Deformable DETR, MultiscaleDeformableAttnPlugin_TRT of TensorRT,
                  MultiScaleDeformableAttention of mmcv; without its im2col_step.
     """
@@ -74,18 +74,18 @@ class MultiScaleDeformableAttention(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "deformable_attention<{T}, {S}, {IS_WIDE}, {LANES}, {IS_SHARED}>",
-        {"IS_WIDE": (True, False), "LANES": LANES, "IS_SHARED": (True, False)},
+        "deformable_attention<{T}, {S}, {IS_WIDE}, {LANES}, {SHARES}>",
+        {"IS_WIDE": (True, False), "LANES": LANES, "SHARES": SHARES},
         defines=DEFINES,
     )
 
     def check(self, value: TensorDesc, *others: TensorDesc) -> None:
         """Check that a launch holds the sizes."""
         _, pixels, heads, channels = map(known, value.shape)
-        if pixels * heads * channels >= 2**31 or heads * parts_of(value) > MOST_PARTS:
+        if pixels * heads * channels >= 2**31 or heads > MOST_HEADS:
             raise InputError(
-                f"{value}; expected fewer than 2^31 elements of an item, and up to {MOST_PARTS} "
-                "parts of heads.",
+                f"{value}; expected fewer than 2^31 elements of an item, and up to {MOST_HEADS} "
+                "heads.",
                 code="size",
             )
         levels, points = map(known, others[3].shape[3:])

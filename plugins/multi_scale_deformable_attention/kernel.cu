@@ -1,20 +1,25 @@
-// MultiScaleDeformableAttention: LANES adjacent lanes of a warp take one head of one query, and each lane a pack of its
-// channels. A block takes the same head of adjacent queries, which often read the same pixels.
+// MultiScaleDeformableAttention: a lane takes a pack of the channels of a row, which is one head of one query. A block takes the
+// same head of adjacent queries, which often read the same pixels; its packs are shared out to lanes one after the other.
 //
-// The lanes of a warp first share out the samples: each computes the four pixels and weights of some samples and leaves
-// them in shared memory. Then all lanes read them and gather their channels. Where queries are few, a warp takes one head
-// of one query (IS_SHARED): groups of LANES lanes gather some of the samples each, many at once, and add up their sums.
+// The lanes of a warp first share out the samples of its rows: each computes the four pixels and weights of some samples and
+// leaves them in shared memory. Then all lanes read them and gather their channels. Where packs are few, SHARES lanes gather
+// some of the samples of a pack each, and add up their sums.
 
+#include "../_cuda/division.cuh"
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
-using pluginkit::AT_ONCE, pluginkit::MOST_LEVELS, pluginkit::SAMPLES, pluginkit::THREADS;  // from launches.py
+using pluginkit::MOST_LEVELS, pluginkit::SAMPLES, pluginkit::THREADS;  // from launches.py
 
 constexpr int WARPS = THREADS / 32;
 constexpr int OUTSIDE = -1;
 
 struct Sizes {
-    int queries, pixels, heads, channels, levels, points;
+    int pixels, heads, channels, levels, points;
+};
+
+struct Divisors {
+    Divisor queries, packs, points;
 };
 
 // Where the pixels around a location are, in elements of an item of value, and their weights. What lies outside has
@@ -97,34 +102,51 @@ __device__ __forceinline__ void add_samples(float (&sum)[N], const T* __restrict
     }
 }
 
-template <typename T, typename S, bool IS_WIDE, int LANES, bool IS_SHARED>
+// LANES is the number of packs of a row, or 0.
+template <typename T, typename S, bool IS_WIDE, int LANES, int SHARES>
 __global__ void __launch_bounds__(THREADS, 4)
     deformable_attention(T* __restrict__ output, const T* __restrict__ value, const S* __restrict__ spatial_shapes,
                          const S* __restrict__ level_start_index, const T* __restrict__ sampling_loc,
-                         const T* __restrict__ attn_weight, long long rows, Sizes sizes, int parts, int row_turns) {
-    constexpr int N = IS_WIDE ? 16 / sizeof(T) : 1, SHARES = IS_SHARED ? 32 / LANES : 1;
-    constexpr int GROUP = LANES * SHARES, WARP_ROWS = 32 / GROUP, KEPT = SAMPLES * SHARES;
-    const int turns = IS_SHARED || !IS_WIDE ? 1 : row_turns;
-    // An odd number of samples, so that the rows of a warp are in different banks.
-    __shared__ Sample kept[WARPS][WARP_ROWS][KEPT + 1];
-    __shared__ Level levels[IS_SHARED ? 1 : MOST_LEVELS];
-    const int samples = sizes.levels * sizes.points;
+                         const T* __restrict__ attn_weight, long long rows, Sizes sizes, Divisors divisors,
+                         int row_turns) {
+    constexpr int N = IS_WIDE ? 16 / sizeof(T) : 1, UNITS = 32 / SHARES;
+    constexpr bool IS_BATCHED = SHARES > 1 || !IS_WIDE;
+    constexpr int AT_ONCE = IS_WIDE ? 2 : 4;
+    // The rows of a warp, if that is known, and how many samples of them are in shared memory at a time.
+    constexpr int ROWS = LANES > 0 ? UNITS / LANES : 0, KEPT = ROWS > 0 ? SAMPLES * SHARES : 0;
+    constexpr int SLOTS = ROWS > 0 ? ROWS * (KEPT + 1) : 64;
+    __shared__ Sample kept[WARPS][SLOTS];
+    __shared__ Level levels[SHARES > 1 ? 1 : MOST_LEVELS];
+    const int samples = sizes.levels * sizes.points, queries = static_cast<int>(divisors.queries.count);
     // Where each lane finds one sample or few, it reads levels together with locations, and waits for memory once.
-    const bool reads_levels = IS_SHARED || samples <= KEPT;
+    const bool reads_levels = SHARES > 1 || samples <= SAMPLES;
     if (!reads_levels) {
         for (int level = threadIdx.x; level < sizes.levels; level += THREADS) {
             levels[level] = level_at(spatial_shapes, level_start_index, level, sizes.pixels);
         }
         __syncthreads();
     }
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, group = lane / GROUP, share = lane % GROUP / LANES;
-    const int head = blockIdx.y / parts, channel = (blockIdx.y % parts * LANES + lane % LANES) * N;
-    const long long first_row = (1LL * blockIdx.x * WARPS + warp) * WARP_ROWS * turns;
+    const int turns = IS_BATCHED ? 1 : row_turns;
+    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, share = lane / UNITS, head = blockIdx.y;
+    // The first row of the warp, and which of its packs other warps have.
+    long long first_row = 1LL * blockIdx.x * WARPS + warp;
+    int row_of_warp = lane % UNITS, channel = 0, warp_rows = ROWS;
+    if constexpr (ROWS > 0) {
+        first_row *= ROWS * turns, channel = row_of_warp % LANES * N, row_of_warp /= LANES;
+    } else {
+        first_row *= UNITS * turns;
+        const int before = static_cast<int>(divisors.packs.split(first_row));
+        row_of_warp += before, channel = divisors.packs.split(row_of_warp) * N;
+        warp_rows = before + UNITS - 1, divisors.packs.split(warp_rows), ++warp_rows;
+    }
     const int stride = sizes.heads * sizes.channels;
-    const float of_a_point = 1.0f / static_cast<float>(sizes.points), of_a_row = 1.0f / static_cast<float>(samples);
-    long long row = first_row + group;
-    int query = static_cast<int>(row % sizes.queries), left = samples;
-    const T* source = value + row / sizes.queries * sizes.pixels * stride + 1LL * head * sizes.channels + channel;
+    // An odd number of samples, so that the rows of a warp are in different banks.
+    const int most = ROWS > 0 ? KEPT : SLOTS / warp_rows - 1 | 1, at_a_time = turns > 1 ? turns * samples : min(most, samples);
+    const int kept_of_row = at_a_time | 1;
+    long long row = first_row + row_of_warp;
+    long long item = row;
+    int query = static_cast<int>(divisors.queries.split(item)), left = samples;
+    const T* source = value + item * sizes.pixels * stride + 1LL * head * sizes.channels + channel;
     float sum[N] = {};
     const auto write = [&]() {
         Pack<T, N> result;
@@ -132,26 +154,29 @@ __global__ void __launch_bounds__(THREADS, 4)
         for (int i = 0; i < N; ++i) result.value[i] = static_cast<T>(sum[i]), sum[i] = 0.0f;
         *reinterpret_cast<Pack<T, N>*>(output + (row * sizes.heads + head) * sizes.channels + channel) = result;
     };
-    for (int begin = 0; begin < samples; begin += KEPT) {
-        const int count = turns > 1 ? turns * samples : min(KEPT, samples - begin);
+    for (int begin = 0; begin < samples; begin += at_a_time) {
+        const int count = turns > 1 ? at_a_time : min(at_a_time, samples - begin);
+        const float of_a_count = __fdividef(1.0f, static_cast<float>(count));
         __syncwarp();
-        for (int i = lane; i < WARP_ROWS * KEPT; i += 32) {
-            const int in_chunk = i % KEPT, turn = turns > 1 ? static_cast<int>((in_chunk + 0.5f) * of_a_row) : 0;
-            const int number = begin + in_chunk - turn * samples;
-            const long long at_row = first_row + turn * WARP_ROWS + i / KEPT;
-            if (at_row >= rows || in_chunk >= count) continue;
-            const int level = static_cast<int>((number + 0.5f) * of_a_point);  // number / points
-            const long long at = (at_row * sizes.heads + head) * samples + number;
-            const Pack<T, 2> location = reinterpret_cast<const Pack<T, 2>*>(sampling_loc)[at];
-            kept[warp][i / KEPT][in_chunk] = sample_at(
+        for (int i = lane; i < warp_rows * count; i += 32) {
+            const int at = ROWS == 1 ? 0 : static_cast<int>((i + 0.5f) * of_a_count), within = i - at * count;
+            const int turn = turns > 1 ? within / samples : 0;
+            const int number = begin + within - turn * samples;
+            const long long at_row = first_row + turn * warp_rows + at;
+            if (at_row >= rows) continue;
+            int level = number;
+            divisors.points.split(level);
+            const long long place = (at_row * sizes.heads + head) * samples + number;
+            const Pack<T, 2> location = reinterpret_cast<const Pack<T, 2>*>(sampling_loc)[place];
+            kept[warp][at * kept_of_row + within] = sample_at(
                 static_cast<float>(location.value[0]), static_cast<float>(location.value[1]),
-                static_cast<float>(attn_weight[at]),
+                static_cast<float>(attn_weight[place]),
                 reads_levels ? level_at(spatial_shapes, level_start_index, level, sizes.pixels) : levels[level], stride);
         }
         __syncwarp();
-        if (row >= rows || channel >= sizes.channels) continue;
-        const Sample* own = kept[warp][group];
-        if constexpr (IS_SHARED) {
+        if (row >= rows) continue;
+        const Sample* own = kept[warp] + row_of_warp * kept_of_row;
+        if constexpr (IS_BATCHED) {
             for (int first = share; first < count; first += AT_ONCE * SHARES) {
                 Sample some[AT_ONCE];
 #pragma unroll
@@ -174,16 +199,16 @@ __global__ void __launch_bounds__(THREADS, 4)
                 }
                 if (turns == 1 || --left > 0) continue;
                 write();
-                row += WARP_ROWS, query += WARP_ROWS, left = samples;
+                row += warp_rows, query += warp_rows, left = samples;
                 if (row >= rows) break;
-                for (; query >= sizes.queries; query -= sizes.queries) source += 1LL * sizes.pixels * stride;
+                for (; query >= queries; query -= queries) source += 1LL * sizes.pixels * stride;
             }
         }
     }
 #pragma unroll
-    for (int step = LANES; step < GROUP; step *= 2) {
+    for (int step = UNITS; step < 32; step *= 2) {
 #pragma unroll
         for (int i = 0; i < N; ++i) sum[i] += __shfl_xor_sync(~0u, sum[i], step);
     }
-    if (turns == 1 && row < rows && channel < sizes.channels && share == 0) write();
+    if (turns == 1 && row < rows && share == 0) write();
 }

@@ -5,43 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit import Launch, TensorDesc, dim_max, dim_min, int32, int64, known, where
+from pluginkit.plugins._cuda.division import divisor_numbers
 
 if TYPE_CHECKING:
     from pluginkit.plugins.multi_scale_deformable_attention import MultiScaleDeformableAttention
 
 _THREADS, _WARP = 256, 32
-#: How many samples of each row are in shared memory at a time.
+#: How many samples of a row are in shared memory for each lane that shares them.
 _SAMPLES = 8
-#: How many lanes take a row, which is one head of one query. More channels are several parts.
-LANES = (4, 8)
-#: With fewer threads a warp takes one row, and its lanes share the samples.
+#: How many packs a row may have that the kernel is compiled for, and 0 for any other number.
+LANES = (0, 4, 8)
+#: How many lanes share the samples of a pack.
+SHARES = (8, 4, 2, 1)
+#: With fewer threads lanes share the samples, if there is one for each.
 _FEW_THREADS = 2**16
 #: With this many threads a GPU is busy: a warp takes more rows instead, if these have few
 #: samples and lanes read many bytes at once.
 _MANY_THREADS = 2**17
-#: How many samples such a lane reads at once.
-_AT_ONCE = 4
 #: The bytes that a lane reads at once where channels are a multiple of them.
 _WIDE_BYTES = 16
 
-#: The most heads times parts of a launch, which are blocks along y.
-MOST_PARTS = 65535
+#: The most heads of a launch, which are blocks along y.
+MOST_HEADS = 65535
 
 #: The most levels, whose sizes a block keeps in shared memory.
 MOST_LEVELS = 64
 
 #: The constants that the kernel shares with Python.
 DEFINES = {
-    "AT_ONCE": _AT_ONCE,
     "MOST_LEVELS": MOST_LEVELS,
     "SAMPLES": _SAMPLES,
     "THREADS": _THREADS,
 }
-
-
-def parts_of(value: TensorDesc) -> int:
-    """Return into how many parts the channels of a head are split."""
-    return -(-_packs(value)[1] // _lanes(value))
 
 
 def _packs(value: TensorDesc) -> tuple[bool, int]:
@@ -52,9 +47,16 @@ def _packs(value: TensorDesc) -> tuple[bool, int]:
     return True, channels * itemsize // _WIDE_BYTES
 
 
-def _lanes(value: TensorDesc) -> int:
-    few, many = LANES
-    return few if _packs(value)[1] <= few else many
+def _lanes(packs: int) -> int:
+    return 4 if packs == 4 else 8 if packs == 8 else 0
+
+
+def _shares(threads: int, samples: int, lanes: int) -> int:
+    for shares in SHARES:
+        is_needed = threads * shares < 2 * _FEW_THREADS and shares <= samples
+        if is_needed and lanes * shares <= _WARP:
+            return shares
+    return 1
 
 
 def launch_of(
@@ -69,24 +71,26 @@ def launch_of(
     """Return the launch: a block takes one head of adjacent queries."""
     _, pixels, heads, channels = map(known, value.shape)
     items, queries, _, levels, points = map(known, attn_weight.shape)
-    lanes, parts = _lanes(value), parts_of(value)
-    rows = items * queries
-    is_shared = bool(rows * heads * parts * lanes < _FEW_THREADS)
-    row_lanes = _WARP if is_shared else lanes
-    samples = levels * points
-    few = dim_min(
-        -(-rows * heads * parts * lanes // _MANY_THREADS), _SAMPLES // known(dim_max(samples, 1))
-    )
-    turns = where(samples > 0, known(dim_max(few, 1)), 1) if _packs(value)[0] else 1
+    is_wide, packs = _packs(value)
+    lanes = _lanes(packs)
+    rows, samples = items * queries, levels * points
+    threads = rows * heads * packs
+    shares = _shares(threads, samples, lanes)
+    turns = 1
+    if is_wide and shares == 1:
+        few = dim_min(-(-threads // _MANY_THREADS), _SAMPLES // known(dim_max(samples, 1)))
+        are_whole = where(lanes > 0, 1, packs == 16)  # rows end where a warp does
+        turns = where(are_whole, known(dim_max(few, 1)), 1)
     return Launch(
         plugin.kernel,
-        (-(-rows * row_lanes // (_THREADS * turns)) if output.size else 0, heads * parts),
+        (-(-rows * packs * shares // (_THREADS * turns)) if output.size else 0, heads),
         _THREADS,
         (
             *(output, value, spatial_shapes, level_start_index, sampling_loc, attn_weight),
             int64(rows),
-            int32((queries, pixels, heads, channels, levels, points)),
-            *(int32(parts), int32(turns)),
+            int32((pixels, heads, channels, levels, points)),
+            int64([each for count in (queries, packs, points) for each in divisor_numbers(count)]),
+            int32(turns),
         ),
-        constants={"IS_WIDE": _packs(value)[0], "LANES": lanes, "IS_SHARED": is_shared},
+        constants={"IS_WIDE": is_wide, "LANES": lanes, "SHARES": shares},
     )

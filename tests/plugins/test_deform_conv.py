@@ -5,7 +5,8 @@ from pluginkit import float16, float32
 from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
-from pluginkit.plugins.deform_conv import DeformConv, product
+from pluginkit.plugins.deform_conv import DeformConv, arranged, product
+from pluginkit.plugins.deform_conv import launches as launches_module
 from tests.onnx_node_tests import node_tests
 from tests.plugins.compilation import architectures, assert_kernels_compile, specialisations_of
 
@@ -116,8 +117,9 @@ WAYS = {
     ),
     "depthwise": ((2, 40, 3, 4), 40, (2, 2), {"group": 40, "offset_group": 2}, "depthwise"),
     "depthwise of many maps": ((1, 32, 3, 4), 160, (2, 2), {"group": 32}, "product"),
+    "depthwise of few channels": ((2, 6, 3, 4), 6, (2, 2), {"group": 6}, "separate"),
     "few channels": ((1, 3, 5, 4), 40, (2, 2), {}, "kernel"),
-    "groups of few channels": ((1, 9, 5, 4), 6, (2, 2), {"group": 3}, "few"),
+    "groups of few channels": ((1, 9, 5, 4), 6, (2, 2), {"group": 3}, "kernel"),
 }
 
 
@@ -151,12 +153,22 @@ def launches_for(arrays, attributes, dtype):
 
 
 @pytest.mark.parametrize("name", WAYS)
-def test_every_way_to_compute_agrees(name):
+def test_every_way_to_compute_agrees(monkeypatch, name):
+    monkeypatch.setattr(arranged, "_LEAST_SAMPLES", 0)
     arrays, (*_, attributes, kernel) = arrays_for(name), WAYS[name]
     for dtype in (float32, float16):
         assert_right(arrays, attributes, dtype)
     plugin, launches = launches_for(arrays, attributes, float16)
     assert getattr(plugin, kernel) in [each.kernel for each in launches]
+
+
+@pytest.mark.parametrize(("maps", "group"), [(20, 1), (9, 1), (10, 2), (3, 1), (9, 9), (9, 3)])
+def test_a_thread_takes_several_outputs(monkeypatch, maps, group):
+    monkeypatch.setattr(launches_module, "_FEW_BLOCKS", 0)
+    monkeypatch.setattr(launches_module, "_CHANNEL_BLOCKS", {4: 0, 2: 0})
+    shape, attributes = (1, 2 if group == 2 else 9 if group == 9 else 3, 3, 4), {"group": group}
+    monkeypatch.setitem(WAYS, "outputs", (shape, maps, (2, 2), attributes, ""))
+    assert_right(arrays_for("outputs"), attributes, float32)
 
 
 @pytest.mark.parametrize(("channels", "kernel"), [(11, "kernel"), (12, "narrow")])

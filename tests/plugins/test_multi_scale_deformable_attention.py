@@ -108,16 +108,38 @@ def test_many_queries_share_warps_and_few_have_their_own(queries):
 
 
 @pytest.mark.parametrize("points", [1, 3])
-@pytest.mark.parametrize("queries", [2, 37])
-def test_rows_of_few_samples_share_a_warp(monkeypatch, points, queries):
+@pytest.mark.parametrize(("queries", "channels"), [(2, 16), (37, 16), (19, 64)])
+def test_rows_of_few_samples_share_a_warp(monkeypatch, points, queries, channels):
     monkeypatch.setattr(launches, "_FEW_THREADS", 1)
     monkeypatch.setattr(launches, "_MANY_THREADS", 1)
     rng = np.random.default_rng(0)
-    value = rng.normal(size=(3, 4, 2, 20)).astype(np.float32)
+    value = rng.normal(size=(3, 4, 2, channels)).astype(np.float32)
     locations = (rng.integers(-16, 81, (3, queries, 2, 1, points, 2)) / 64).astype(np.float32)
     weights = rng.random((3, queries, 2, 1, points)).astype(np.float32)
     output = both(value, np.array([[2, 2]]), np.array([0]), locations, weights)
-    assert output.shape == (3, queries, 40)
+    assert output.shape == (3, queries, 2 * channels)
+
+
+@pytest.mark.parametrize("channels", [3, 20, 32, 35])
+@pytest.mark.parametrize("samples", [1, 3, 10])
+def test_lanes_share_samples(channels, samples):
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=(2, 4, 3, channels)).astype(np.float32)
+    locations = (rng.integers(-16, 81, (2, 5, 3, 1, samples, 2)) / 64).astype(np.float32)
+    weights = rng.random((2, 5, 3, 1, samples)).astype(np.float32)
+    output = both(value, np.array([[2, 2]]), np.array([0]), locations, weights)
+    assert output.shape == (2, 5, 3 * channels)
+
+
+@pytest.mark.parametrize("channels", [3, 20, 35])
+def test_rows_of_any_number_of_packs_follow_each_other(monkeypatch, channels):
+    monkeypatch.setattr(launches, "_FEW_THREADS", 1)
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=(2, 4, 2, channels)).astype(np.float32)
+    locations = (rng.integers(-16, 81, (2, 23, 2, 1, 12, 2)) / 64).astype(np.float32)
+    weights = rng.random((2, 23, 2, 1, 12)).astype(np.float32)
+    output = both(value, np.array([[2, 2]]), np.array([0]), locations, weights)
+    assert output.shape == (2, 23, 2 * channels)
 
 
 @pytest.mark.parametrize(
