@@ -78,7 +78,7 @@ __global__ void __launch_bounds__(THREADS, MAPS == 32 ? 6 : 10)
 
 // For groups of one channel and one output: a thread takes an output pixel of several channels that share their offsets.
 template <typename T, int CHANNELS>
-__global__ void __launch_bounds__(THREADS, CHANNELS == 1 ? 10 : 8)
+__global__ void __launch_bounds__(THREADS, CHANNELS == 4 ? 8 : 12)
     deform_separate(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
                     const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, int channel_tiles, long long tiles) {
     const int taps = sizes.taps(), outputs = sizes.outputs(), part_depth = sizes.part_depth();

@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(THREADS, 4)
     constexpr int AT_ONCE = IS_WIDE ? 2 : 4;
     // The rows of a warp, if that is known, and how many samples of them are in shared memory at a time.
     constexpr int ROWS = LANES > 0 ? UNITS / LANES : 0, KEPT = ROWS > 0 ? SAMPLES * SHARES : 0;
-    constexpr int SLOTS = ROWS > 0 ? ROWS * (KEPT + 1) : 64;
+    constexpr int SLOTS = ROWS > 0 ? ROWS * (KEPT + 1) : 96;
     __shared__ Sample kept[WARPS][SLOTS];
     __shared__ Level levels[SHARES > 1 ? 1 : MOST_LEVELS];
     const int samples = sizes.levels * sizes.points, queries = static_cast<int>(divisors.queries.count);
