@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pluginkit.ptx import floats
+from pluginkit.ptx.operations.packed import high, join, low
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
 from pluginkit.ptx.text.syntax import Instruction, Pair
 from pluginkit.ptx.types import DTYPES, Value, is_float
@@ -80,27 +81,41 @@ def _set_packed(instruction: Instruction, kind: str) -> Compute | None:
         return None
     compare = _typed(instruction, kind.removesuffix("x2"))
 
-    def both(a: Value, b: Value) -> tuple[Value, Value]:
-        u16, half = np.dtype("u2"), np.uint32(16)
-        low = compare(a.astype(u16), b.astype(u16))
-        return low, compare((a >> half).astype(u16), (b >> half).astype(u16))
+    return Compute(
+        lambda a, b: (compare(low(a), low(b)), compare(high(a), high(b))), (kind, kind), "pred"
+    )
 
-    return Compute(both, (kind, kind), "pred")
+
+#: What ``set`` gives where a comparison is true; of two numbers in a word for each of them.
+_TRUE = {
+    "u32": 0xFFFFFFFF, "s32": -1, "u16": 0xFFFF, "s16": -1, "f32": 1,
+    "f16": 0x3C00, "bf16": 0x3F80,
+}  # fmt: skip
 
 
 @describes("set")
 def set_value(instruction: Instruction) -> Compute | None:
-    """``set``: all ones, or 1.0, where a comparison is true."""
+    """``set``: all bits, or 1.0, where a comparison is true."""
     types = [each for each in instruction.modifiers if each in DTYPES]
-    if len(types) != 2 or instruction.one_of(("and", "or", "xor")) or "x" in types[1]:
+    if len(types) != 2 or instruction.one_of(("and", "or", "xor")):
         return None
     result, kind = types
-    if result not in ("u32", "s32", "f32"):
+    single = kind.removesuffix("x2")
+    is_packed = single != kind
+    of_one = ("u16" if result == "u32" else result.removesuffix("x2")) if is_packed else result
+    if of_one not in _TRUE or (is_packed and result not in (kind, "u32")):
         return None
-    compare = _typed(instruction, kind)
-    dtype = DTYPES[result]
-    true = dtype.type(1) if result == "f32" else np.uint32(0xFFFFFFFF).view(dtype)
-    return Compute(lambda a, b: np.where(compare(a, b), true, dtype.type(0)), (kind, kind), result)
+    compare, dtype = _typed(instruction, single), DTYPES[of_one]
+    true, false = dtype.type(_TRUE[of_one]), dtype.type(0)
+
+    def one(a: Value, b: Value) -> Value:
+        return np.where(compare(a, b), true, false)
+
+    if not is_packed:
+        return Compute(one, (kind, kind), result)
+    return Compute(
+        lambda a, b: join(one(low(a), low(b)), one(high(a), high(b))), (kind, kind), result
+    )
 
 
 @describes("selp")

@@ -1,11 +1,13 @@
-"""f16x2 and bf16x2: two numbers in a word, each computed by itself."""
+"""Two or four numbers in a word, each computed by itself: f16x2, bf16x2, u16x2, s16x2, bytes."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from pluginkit.ptx.operations import half
 from pluginkit.ptx.operations.registry import Compute, describes, type_of
 from pluginkit.ptx.text.syntax import Instruction
-from pluginkit.ptx.types import U16, U32, Value
+from pluginkit.ptx.types import S16, U8, U16, U32, ComputeFunction, Value
 
 _HALF = U32.type(16)
 
@@ -45,3 +47,40 @@ def arithmetic(instruction: Instruction) -> Compute | None:
         return join(function(*map(low, sources)), function(*map(high, sources)))
 
     return Compute(both, (kind,) * (len(instruction.operands) - 1), kind)
+
+
+@describes("add", "min", "max")
+def of_integers(instruction: Instruction) -> Compute | None:
+    """``add``, ``min`` and ``max`` of u16x2 and s16x2, the latter two with ``.relu``."""
+    kind = type_of(instruction)
+    if kind not in ("u16x2", "s16x2") or instruction.has("sat"):
+        return None
+    functions: dict[str, ComputeFunction] = {
+        "add": np.add, "min": np.minimum, "max": np.maximum,
+    }  # fmt: skip
+    function, dtype = functions[instruction.opcode], S16 if kind == "s16x2" else U16
+    relu = instruction.has("relu")
+
+    def one(a: Value, b: Value) -> Value:
+        result = function(a.view(dtype), b.view(dtype))
+        return (np.maximum(result, dtype.type(0)) if relu else result).view(U16)
+
+    return Compute(lambda a, b: join(one(low(a), low(b)), one(high(a), high(b))), (kind,) * 2, kind)
+
+
+@describes("vabsdiff4")
+def differences_of_bytes(instruction: Instruction) -> Compute | None:
+    """``vabsdiff4`` of unsigned bytes; with ``.add`` their sum, plus the third source."""
+    if instruction.modifiers[:3] != ("u32",) * 3 or not {*instruction.modifiers} <= {"u32", "add"}:
+        return None
+    is_sum = instruction.has("add")
+
+    def differences(a: Value, b: Value, c: Value) -> Value:
+        total = c if is_sum else U32.type(0)
+        for place in (0, 8, 16, 24):
+            one, other = ((each >> U32.type(place)).astype(U8) for each in (a, b))
+            far = (np.maximum(one, other) - np.minimum(one, other)).astype(U32)
+            total = total + far if is_sum else total | far << U32.type(place)
+        return total
+
+    return Compute(differences, ("u32",) * 3, "u32")

@@ -33,7 +33,7 @@ _MODIFIERS = {
     "satfinite", "sat", "relu", "NaN", "abs", "xorsign", "lo", "hi", "wide", "clamp", "wrap", "l",
     "r", "shiftamt", "f4e", "b4e", "rc8", "ecl", "ecr", "rc16", "and", "or", "xor",
     "eq", "ne", "lt", "le", "gt", "ge", "ls", "hs", "equ", "neu", "ltu", "leu", "gtu", "geu",
-    "num", "nan", "finite", "infinite", "number", "notanumber", "normal", "subnormal",
+    "num", "nan", "add", "finite", "infinite", "number", "notanumber", "normal", "subnormal",
 }  # fmt: skip
 
 Describe = Callable[[Instruction], Compute | None]

@@ -32,6 +32,7 @@ _STATEMENT = re.compile(
 )
 _LOC = re.compile(r"\.loc\s+(\d+)\s+(\d+)(?:[^\n]*inlined_at\s+(\d+)\s+(\d+))?")
 _INSTRUCTION = re.compile(r"(?:@(!?)([\w$%]+)\s+)?([a-z][\w]*)((?:[.:]+\w+)*)\s*(.*)", re.DOTALL)
+_DECLARED = re.compile(r"\.reg\s*\.(\w+)\s+(.+)", re.DOTALL)
 _REGISTERS = re.compile(r"([\w$%]+)(?:<(\d+)>)?")
 _USED_BYTES = re.compile(r'used_bytes_mask\s+(?:"\s*)?(\d+|0x[0-9a-fA-F]+)')
 
@@ -112,7 +113,7 @@ class BodyReader:
                 if len(self._function.code) > before:
                     pending.append((before, scope))
         if body[position:].strip():
-            raise KernelError("PK350", f"PTX: '{body[position:].strip()[:80]}' cannot be read.")
+            raise _unreadable(body[position:].strip())
         self._resolve_labels(pending)
 
     def _outer(self, scope: _Scope) -> _Scope:
@@ -147,14 +148,17 @@ class BodyReader:
             self._instruction(text, scope)
 
     def _declare_registers(self, text: str, scope: _Scope) -> None:
-        _, kind, names = text.split(None, 2)
+        match = _DECLARED.fullmatch(text)
+        if match is None:
+            raise _unreadable(text)
+        kind, names = match.groups()
         for name, count in _REGISTERS.findall(names):
             if count:
                 scope.prefixes[name] = int(count)
-                self._ranges[name + scope.suffix] = kind[1:]
+                self._ranges[name + scope.suffix] = kind
             else:
                 scope.registers.add(name)
-                self._function.registers[name + scope.suffix] = kind[1:]
+                self._function.registers[name + scope.suffix] = kind
 
     def _declare_variable(self, text: str, scope: _Scope) -> None:
         match = self._declaration.match(text)
@@ -168,7 +172,7 @@ class BodyReader:
     def _instruction(self, text: str, scope: _Scope) -> None:
         match = _INSTRUCTION.fullmatch(text)
         if match is None:
-            raise KernelError("PK350", f"PTX: '{text[:80]}' cannot be read.")
+            raise _unreadable(text)
         negated, guard, opcode, modifiers, rest = match.groups()
         predicate: Register | Negated | None = None
         if guard:
@@ -240,3 +244,7 @@ class BodyReader:
                         self._function.code[index] = instruction.with_operands(resolved)
                         break
                     each = each.outer
+
+
+def _unreadable(text: str) -> KernelError:
+    return KernelError("PK350", f"PTX: '{text[:80]}' cannot be read.")

@@ -1,5 +1,7 @@
 """Floating-point arithmetic and comparisons, by fractions."""
 
+from itertools import pairwise
+
 from tests.unit.ptx import exact_floats as exact
 from tests.unit.ptx.exact_floats import FORMATS, NAN, nan_of, with_flushing
 from tests.unit.ptx.instruction_case import InstructionCase, rows
@@ -242,11 +244,43 @@ def comparisons():
         "setp.eq.ftz.f32 {d}, {a}, {b};", ("f32", "f32"), "pred", rows(edges(form), edges(form)),
         lambda a, b: int(exact.compare(form, "eq", form.flushed(a), form.flushed(b))),
     )  # fmt: skip
+    yield from _sets()
     for name in ("finite", "infinite", "number", "notanumber", "normal", "subnormal"):
         yield InstructionCase(
             f"testp.{name}.f32 {{d}}, {{a}};", ("f32",), "pred", rows(edges(form)),
             lambda a, name=name: int(_has_property(form, name, a)),
         )  # fmt: skip
+
+
+def _sets():
+    """``set`` of 16-bit numbers: 1.0 or all bits, of two in a word for each."""
+    for kind, one in (("f16", 0x3C00), ("bf16", 0x3F80)):
+        form = FORMATS[kind]
+        words = tuple(a << 16 | b for a, b in pairwise(few(form)))
+        for result, true in ((kind, one), ("u16", 0xFFFF), ("s32", 0xFFFFFFFF), ("u32", 2**32 - 1)):
+            name = "ltu" if result == "u32" else "eq" if result == "s32" else "nan"
+
+            def expected(a, b, form=form, name=name, true=true):
+                return true if exact.compare(form, name, a, b) else 0
+
+            both = rows(few(form), few(form))
+            yield InstructionCase(
+                f"set.{name}.{result}.{kind} {{d}}, {{a}}, {{b}};", (kind,) * 2, result, both,
+                expected,
+            )  # fmt: skip
+        for result, true in ((f"{kind}x2", one), ("u32", 0xFFFF)):
+
+            def expected_of_two(a, b, form=form, true=true):
+                return sum(
+                    true << place
+                    for place in (0, 16)
+                    if exact.compare(form, "ge", a >> place & 0xFFFF, b >> place & 0xFFFF)
+                )
+
+            yield InstructionCase(
+                f"set.ge.{result}.{kind}x2 {{d}}, {{a}}, {{b}};", (f"{kind}x2",) * 2, result,
+                rows(words, words), expected_of_two,
+            )  # fmt: skip
 
 
 def _has_property(form, name, a):

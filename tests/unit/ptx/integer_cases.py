@@ -288,6 +288,37 @@ def words():
                 )  # fmt: skip
 
 
+def packed():
+    words = tuple(a << 16 | b for a, b in zip(_EDGES[16], reversed(_EDGES[16]), strict=True))
+    functions = {"add": lambda a, b: a + b, "min": min, "max": max}
+    for kind in ("u16", "s16"):
+        for opcode, function in functions.items():
+            for relu in (False, True) if kind == "s16" and opcode != "add" else (False,):
+
+                def both(a, b, kind=kind, function=function, relu=relu):
+                    parts = [function(_part(a, n, 16, kind), _part(b, n, 16, kind)) for n in (0, 1)]
+                    return sum(
+                        (max(x, 0) if relu else x) % 2**16 << 16 * n for n, x in enumerate(parts)
+                    )
+
+                suffix = ".relu" if relu else ""
+                yield case(
+                    f"{opcode}.{kind}x2{suffix} {{d}}, {{a}}, {{b}};", ("b32",) * 2, "b32", both,
+                    words, words,
+                )  # fmt: skip
+    for add in (False, True):
+
+        def differences(a, b, c, add=add):
+            parts = [abs(_part(a, n, 8, "u8") - _part(b, n, 8, "u8")) for n in range(4)]
+            return c + sum(parts) if add else sum(x << 8 * n for n, x in enumerate(parts))
+
+        suffix = ".add" if add else ""
+        yield case(
+            f"vabsdiff4.u32.u32.u32{suffix} {{d}}, {{a}}, {{b}}, {{c}};", ("u32",) * 3, "u32",
+            differences, _EDGES[32], _EDGES[32], (0, 7, 0xFFFFFFFF),
+        )  # fmt: skip
+
+
 def _part(word, index, size, kind):
     part = word >> (size * index) & ((1 << size) - 1)
     return signed(part, size) if kind[0] == "s" else part
@@ -385,6 +416,7 @@ def _narrows(to, source):
 def integer_cases():
     """Return every case of this file."""
     for group in (
-        arithmetic, widening, logic, fields, huge_fields, counts, words, comparisons, conversions,
+        arithmetic, widening, logic, fields, huge_fields, counts, words, packed, comparisons,
+        conversions,
     ):  # fmt: skip
         yield from group()

@@ -87,6 +87,25 @@ def test_numbers_of_eight_bits():
     assert out.view(np.float32).tolist() == sums.tolist()
 
 
+def test_functions_of_halves():
+    x = np.random.default_rng(6).normal(size=128).astype(np.float16) * 4
+    x[[0, 32]] = np.nan, 0.5
+    out, _ = run("logistic_of_halves", 1, 64, x.view(np.uint32), 64)
+    expected = 1 / (1 + np.exp(-x.astype(np.float32)))
+    expected[0] = 0
+    assert np.allclose(out.view(np.float16).astype(np.float32), expected, rtol=2**-9, atol=0)
+
+
+def test_packed_integers():
+    words = np.random.default_rng(8).integers(0, 2**32, 128, dtype=np.uint32)
+    out, _ = run("packed_integers", 1, 64, words, 128)
+    a, b = words[:64], words[64:]
+    greater = np.maximum(a.view(np.int16), b.view(np.int16)).view(np.uint32)
+    assert out[::2].tolist() == greater.tolist()
+    far = np.abs(a.view(np.uint8).astype(int) - b.view(np.uint8)).reshape(64, 4).sum(1)
+    assert out[1::2].tolist() == far.tolist()
+
+
 def test_a_sort_in_two_dynamic_arrays():
     out, _ = run("sort_pairs", 1, 256, IN[:250], 500, shared_bytes=256 * 6)
     assert out[:250].tolist() == sorted(IN[:250].tolist())

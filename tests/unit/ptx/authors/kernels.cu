@@ -300,3 +300,19 @@ extern "C" __global__ void eight_bits(unsigned* out, const unsigned* in, int n) 
     __nv_fp8_e4m3 one(__float2half(x[i])), other(__float2half(x[i + half_of]));
     ((float*)out)[i] = (float)one + (float)other;
 }
+
+// The logistic function of two halves at a time, and of those that are no numbers 0.
+extern "C" __global__ void logistic_of_halves(unsigned* out, const unsigned* in, int n) {
+    const half2 x = ((const half2*)in)[threadIdx.x], one = __float2half2_rn(1.0f);
+    const half2 y = h2rcp(__hadd2(one, h2exp(__hneg2(x))));
+    const half low = __hisnan(__low2half(x)) ? __float2half(0.0f) : __low2half(y);
+    const half high = hrcp(__hadd(__low2half(one), hexp(__hneg(__high2half(x)))));
+    ((half2*)out)[threadIdx.x] = __halves2half2(low, high);
+}
+
+// The greater of two 16-bit numbers, and the sum of the distances of bytes.
+extern "C" __global__ void packed_integers(unsigned* out, const unsigned* in, int n) {
+    const unsigned a = in[threadIdx.x], b = in[n / 2 + threadIdx.x];
+    out[2 * threadIdx.x] = __vmaxs2(a, b);
+    out[2 * threadIdx.x + 1] = __vsadu4(a, b);
+}
