@@ -124,7 +124,8 @@ def test_lanes_that_take_time_compute_the_same(length, busy, states, columns, gr
     monkeypatch.setattr(launches, "_BUSY_WARPS", busy)
     sizes = {"channels": 3, "heads": 3, "groups": groups, "states": states, "columns": columns}
     arrays = inputs_of(**sizes, length=length, items=2)
-    both(*arrays, delta_softplus=True)
+    y, _ = both(*arrays, delta_softplus=True)
+    assert y.shape == (2, 3, length)
 
 
 def test_an_infinite_weight_of_a_state_makes_an_infinite_output():
