@@ -24,6 +24,7 @@ from pluginkit.contract.tensors import TensorDesc
 from pluginkit.errors import KernelError
 from pluginkit.kernels.arguments import check_parameters, parameters
 from pluginkit.kernels.cuda_packages import need, numba_cuda
+from pluginkit.kernels.link import lacks_functions, linked_code, linked_ptx
 from pluginkit.kernels.nvrtc import compiled_program, entries, raise_compile_error
 from pluginkit.kernels.specialise import (
     CudaSpecialisation,
@@ -154,33 +155,43 @@ def compile_numba(wanted: NumbaSpecialisation, arch: str) -> Compiled:
 
     Errors:
         PK302: the file does not hold the function.  PK321: numba cannot type or lower it.
-        PK322: it uses what numba adds when it launches by itself, such as ``reshape``.
+        PK322: it calls a function that nothing defines.
     """
     ptx = numba_ptx(wanted, arch)
     ((symbol, sizes),) = entries(ptx).items()
-    return Compiled(_link(ptx, str(wanted), arch), (symbol,), (sizes,), ptx.encode())
+    return Compiled(linked_code(ptx, str(wanted), arch), (symbol,), (sizes,), ptx.encode())
 
 
 def numba_ptx(wanted: NumbaSpecialisation, arch: str, *, lineinfo: bool = False) -> str:
-    """A numba kernel's PTX, which says its source lines where ``lineinfo`` is set.
+    """Return a numba kernel's PTX, which says its source lines where ``lineinfo`` is set.
+
+    The CUDA C++ functions that numba calls, those of float16 for example, are inlined in it; it
+    then says no lines, since nvJitLink cannot merge numba's with those of CUDA C++.
 
     Errors:
-        PK302, PK321: as for :func:`compile_numba`.
+        PK302, PK321, PK322: as for :func:`compile_numba`.
     """
-    function = python_function(wanted.path, wanted.name)
-    cuda = numba_cuda()
+    function, cuda = python_function(wanted.path, wanted.name), numba_cuda()
     capability = divmod(int(arch), 10)
+    codes: list[Any] = []
     try:
         with _device_functions_for(capability):
-            ptx, _ = cuda.compile_ptx(
-                function, _numba_signature(wanted), cc=capability, device=False, lineinfo=lineinfo
-            )
+            given = (function, _numba_signature(wanted))
+            how = {"cc": capability, "device": False, "abi": "numba"}
+            ptx, _ = cuda.compile(*given, **how, output="ptx")
+            if lacks_functions(ptx):
+                codes, _ = cuda.compile_all(*given, **how, output="ltoir")
+            elif lineinfo:
+                ptx, _ = cuda.compile(*given, **how, output="ptx", lineinfo=True)
     except Exception as error:  # numba raises dozens of unrelated types; its text is the log
         log = str(error)
         if wanted.path.name not in log:  # of some errors numba does not know the line
             line = f"{wanted.path}:{function.__code__.co_firstlineno}, in {wanted.name}"
             log = f"{line}\n{log}"
         raise_compile_error("PK321", str(wanted), f"sm_{arch}", log, error)
+    if len(codes) > 1:  # what others define is an object with the code
+        ltoir = [getattr(each, "code", each) for each in codes]
+        ptx = linked_ptx(ltoir, str(wanted), arch)
     return _renumbered(str(ptx))
 
 
@@ -230,25 +241,6 @@ def _device_functions_for(capability: tuple[int, int]) -> Iterator[None]:
             yield
         finally:
             dispatcher.get_current_device = original
-
-
-def _link(ptx: str, name: str, arch: str) -> bytes:
-    nvjitlink = need("cuda.bindings.nvjitlink")
-    linker = nvjitlink.create(1, [f"-arch=sm_{arch}"])
-    try:
-        image = ptx.encode() + b"\0"
-        nvjitlink.add_data(linker, nvjitlink.InputType.PTX, image, len(image), "kernel.ptx")
-        nvjitlink.complete(linker)
-        cubin = bytearray(nvjitlink.get_linked_cubin_size(linker))
-        nvjitlink.get_linked_cubin(linker, cubin)
-        return bytes(cubin)
-    except nvjitlink.nvJitLinkError as error:
-        log = bytearray(nvjitlink.get_error_log_size(linker))
-        nvjitlink.get_error_log(linker, log)
-        text = log.rstrip(b"\0\n").decode(errors="replace") or str(error)
-        raise_compile_error("PK322", name, f"sm_{arch}", text, error)
-    finally:
-        nvjitlink.destroy(linker)
 
 
 @cache

@@ -9,7 +9,7 @@ from pluginkit.kernels.compile import Compiled, compile_numba
 from pluginkit.kernels.disk_cache import kept_code, version
 from pluginkit.kernels.specialise import NumbaSpecialisation
 
-_FORMAT = 2
+_FORMAT = 3
 _COMPILERS = ("numba", "numba-cuda", "llvmlite", "cuda-bindings", "nvidia-nvvm", "nvidia-nvjitlink")
 
 

@@ -23,7 +23,7 @@ from pluginkit.kernels.specialise import CudaSpecialisation, NumbaSpecialisation
 #: The compute capability that kernels are compiled for, with all that recent GPUs have.
 ARCHITECTURE = "90"
 
-_FORMAT = 1
+_FORMAT = 2
 _COMPILERS = ("cuda-bindings", "nvidia-cuda-nvrtc", "cupy-cuda13x")  # the last one brings CCCL
 
 _known: dict[Specialisation, PtxCode] = {}

@@ -16,3 +16,9 @@ def neighbour(y, x):
     i = cuda.grid(1)
     if i < y.size:
         y[i] = x[i + 1]
+
+
+def polynomial(y, x):
+    i = cuda.grid(1)
+    if i < x.size:
+        y[i] = x[i] * x[i] + x[i]

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pluginkit import Input, Launch, NumbaKernel, Output, Plugin, ceil_div, int32
+from pluginkit import Input, Launch, NumbaKernel, Output, Plugin, ceil_div, float16, int32
+from pluginkit.contract import calls
+from pluginkit.kernels.compile import compile_launches
 from pluginkit.testing import run_kernels
 
 FILE = Path(__file__).parent / "numba_shuffles.py"
@@ -41,6 +43,32 @@ class Neighbours(Plugin):
 
     def reference(self, x):
         return np.roll(x, -1)
+
+
+class Polynomial(Plugin):
+    """y = x * x + x"""
+
+    x = Input(float16)
+    y = Output(float16, like="x")
+    kernel = NumbaKernel("numba_shuffles.py", "polynomial")
+
+    def launches(self, x, y):
+        return Launch(self.kernel, ceil_div(x.size, 64), 64, (y, x))
+
+    def reference(self, x):
+        return x * x + x
+
+
+def test_the_cuda_functions_that_numba_calls_for_halves_are_linked() -> None:
+    x = np.linspace(-3, 3, 100).astype(np.float16)
+    run = run_kernels(Polynomial(), [x])
+    assert not run.findings
+    np.testing.assert_array_equal(run.outputs[0], Polynomial().reference(x))
+    inputs = calls.describe_inputs(Polynomial(), [x.shape], [float16])
+    described = inputs, calls.describe_outputs(Polynomial(), inputs)
+    (compiled,) = compile_launches(Polynomial(), *described, "80")
+    assert compiled.cubin.startswith(b"\x7fELF")
+    assert b".extern" not in compiled.ptx
 
 
 def test_shuffles_of_a_whole_warp() -> None:
