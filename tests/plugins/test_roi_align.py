@@ -160,7 +160,12 @@ def test_attributes_out_of_range_are_refused(wrong):
         (1, {"output_height": 7, "output_width": 7}, 64, 512),
     ],
 )
-def test_a_region_with_little_work_has_a_small_block(channels, attributes, threads, kept):
+def test_a_region_with_little_work_has_a_small_block(
+    channels, attributes, threads, kept, monkeypatch
+):
+    """As where there are too many bins for a thread each."""
+    monkeypatch.setattr(launches, "_FEW_BINS", -1)
+    monkeypatch.setattr(launches, "_FEW_LARGE_BINS", -1)
     plugin = RoiAlign(**attributes)
     shapes = [(1, channels, 50, 50), (10_000, 4), (10_000,)]
     inputs = calls.describe_inputs(plugin, shapes, [float32, float32, int64])
