@@ -79,8 +79,8 @@ def launch_of(
     turns = 1
     if is_wide and shares == 1:
         few = dim_min(-(-threads // _MANY_THREADS), _SAMPLES // known(dim_max(samples, 1)))
-        are_whole = where(lanes > 0, 1, packs == 16)  # rows end where a warp does
-        turns = where(are_whole, known(dim_max(few, 1)), 1)
+        more = known(dim_max(few, 1))  # if rows end where a warp does
+        turns = where(lanes > 0, more, where(packs == 16, more, 1))
     return Launch(
         plugin.kernel,
         (-(-rows * packs * shares // (_THREADS * turns)) if output.size else 0, heads),
