@@ -28,6 +28,7 @@ from pluginkit.ptx.text.syntax import (
     Register,
     Symbol,
     Vector,
+    items_of,
 )
 
 #: The instructions whose results are defined whatever their operands are.
@@ -164,10 +165,6 @@ def _is_generic(instruction: Instruction) -> bool:
     return not instruction.has("shared", "local", "param", "shared::cta")
 
 
-def _items(operand: Operand) -> tuple[Operand, ...]:
-    return operand.items if isinstance(operand, Vector) else (operand,)
-
-
 def _names(operands: Sequence[Operand]) -> frozenset[str]:
     return frozenset(name for each in operands for name in named_registers(each))
 
@@ -212,7 +209,7 @@ class _Undefined:
             return [one, self._use("undefined_store", step)] if step.sources & followed else [one]
         if _MEMORY in step.sources & followed and step.results & followed:
             loaded = one.operands[0]
-            vector = Vector(tuple(map(self._predicate, _items(loaded))))
+            vector = Vector(tuple(map(self._predicate, items_of(loaded))))
             load = Instruction("undefined_load", one.modifiers, (vector,), one.guard)
             return [one, load]
         found: list[Instruction] = []
@@ -236,7 +233,7 @@ class _Undefined:
         one = step.instruction
         operands: tuple[Operand, ...]
         if opcode == "undefined_store":
-            operands = tuple(map(self._predicate, _items(one.operands[1])))
+            operands = tuple(map(self._predicate, items_of(one.operands[1])))
             origins = self._unset & self._leading_to(set(step.sources & self.followed))
         else:
             operands = tuple(_predicate_of(name) for name in sorted(step.used & self.followed))

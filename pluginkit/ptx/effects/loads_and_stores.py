@@ -7,7 +7,7 @@ from pluginkit.ptx.code.guards import active_threads, guarded, values_at
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.effects.state_spaces import access_of, space_of
 from pluginkit.ptx.operations.registry import type_of
-from pluginkit.ptx.text.syntax import Address, Instruction, Operand, Symbol, Vector
+from pluginkit.ptx.text.syntax import Address, Instruction, Operand, Symbol, items_of
 from pluginkit.ptx.types import DTYPES
 
 
@@ -15,8 +15,7 @@ def load(slots: Slots, instruction: Instruction) -> Operation:
     """``ld``, ``ldu``: a scalar or a vector."""
     kind, space = type_of(instruction), space_of(instruction)
     target, source = instruction.operands[:2]
-    items = target.items if isinstance(target, Vector) else (target,)
-    puts = [slots.destination(item, kind, instruction) for item in items]
+    puts = [slots.destination(item, kind, instruction) for item in items_of(target)]
     if space == "param":
         parameter = _kernel_parameter(slots, source)
         if parameter is not None:
@@ -78,8 +77,7 @@ def store(slots: Slots, instruction: Instruction) -> Operation:
     access = access_of(slots, instruction, space)
     address, choose = slots.read_address(target, instruction), active_threads(slots, instruction)
     bits = f"b{8 * access.dtype.itemsize}"
-    items = source.items if isinstance(source, Vector) else (source,)
-    values = [slots.read(item, bits, instruction) for item in items]
+    values = [slots.read(item, bits, instruction) for item in items_of(source)]
     in_block = instruction.has("cta")
 
     def run(frame: Frame) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.effects.warp_operation import ALL_LANES, WarpOperation
-from pluginkit.ptx.text.syntax import Immediate, Instruction, Operand, Vector
+from pluginkit.ptx.text.syntax import Immediate, Instruction, items_of
 
 #: The types that sums may have, for each type of the factors.
 _SUMS = {
@@ -119,7 +119,7 @@ def _product(slots: Slots, instruction: Instruction) -> MatrixProduct:
         HeldMatrix(addend, rows, columns, is_sum=True),
         HeldMatrix(result, rows, columns, is_sum=True),
     )
-    puts, *given = (_items(operand) for operand in instruction.operands)
+    puts, *given = (items_of(operand) for operand in instruction.operands)
     sources = [
         slots.read(each, matrix.register, instruction)
         for matrix, registers in zip(held, given, strict=False)
@@ -145,7 +145,7 @@ def _access(slots: Slots, instruction: Instruction) -> MatrixAccess:
     sizes = {"a": (rows, inner), "b": (columns, inner)}.get(which, (rows, columns))
     held, is_along_rows = HeldMatrix(kind, *sizes, is_sum), instruction.has("row") != (which == "b")
     operands = list(instruction.operands)
-    registers = _items(operands.pop(1 if which == "d" else 0))
+    registers = items_of(operands.pop(1 if which == "d" else 0))
     if len(operands) < 2:
         operands.append(Immediate(str(sizes[1] if is_along_rows else sizes[0])))
     sources = [
@@ -170,7 +170,8 @@ def _rows(slots: Slots, instruction: Instruction) -> WarpOperation:
         slots.read(ALL_LANES, "b32", instruction),
         (slots.read_address(instruction.operands[1], instruction),),
         tuple(
-            slots.destination(each, "b32", instruction) for each in _items(instruction.operands[0])
+            slots.destination(each, "b32", instruction)
+            for each in items_of(instruction.operands[0])
         ),
     )
 
@@ -188,7 +189,3 @@ def _sizes_of(slots: Slots, instruction: Instruction, *factors: str) -> tuple[in
         raise slots.unsupported(instruction)
     rows, columns, inner = map(int, re.findall(r"\d+", shapes[0]))
     return rows, columns, inner
-
-
-def _items(operand: Operand) -> tuple[Operand, ...]:
-    return operand.items if isinstance(operand, Vector) else (operand,)

@@ -68,6 +68,11 @@ class UnparsedOperands:
 Operand = Register | Immediate | Symbol | Address | Vector | Negated | Pair | UnparsedOperands
 
 
+def items_of(operand: Operand) -> tuple[Operand, ...]:
+    """Return the operands in a vector, or the operand itself."""
+    return operand.items if isinstance(operand, Vector) else (operand,)
+
+
 @dataclass(frozen=True)
 class SourceLocation:
     """A line of the source, and the call that it was inlined at, if any."""
