@@ -261,6 +261,11 @@ def saturate(x: Value) -> Value:
     return np.where(x >= one, one, np.where(x > zero, x, zero))
 
 
+def relu(x: Value) -> Value:
+    """Replace negative numbers and -0 by +0; NaN stays."""
+    return np.where(x > 0, x, np.where(np.isnan(x), x, x.dtype.type(0)))
+
+
 def minimum(a: Value, b: Value) -> Value:
     """Return the smaller one, or the number where the other is NaN; -0 is below +0."""
     result = np.fmin(a, b)

@@ -136,6 +136,7 @@ def _float_to_float(instruction: Instruction, to: str, source: str) -> ComputeFu
     integral = _TO_INTEGRAL.get(instruction.one_of(tuple(_TO_INTEGRAL)))
     widen, narrow = _WIDEN[source], _narrow(to, mode)
     flushes, saturates = instruction.has("ftz"), instruction.has("sat")
+    prepare = _before(instruction)
     keeps_bits = to == source and not (integral or flushes or saturates)
     keeps_payload = "f64" in (to, source) and to != "bf16"
     only_widens = (to, source) == ("f32", "bf16") and not instruction.has("relu")
@@ -148,7 +149,7 @@ def _float_to_float(instruction: Instruction, to: str, source: str) -> ComputeFu
             x = integral(x)
         if saturates:
             x = floats.saturate(x)
-        result = narrow(_positive(x, instruction.has("relu")))
+        result = narrow(prepare(x))
         if keeps_payload:
             result = nans.converted(result, x, to)
         elif to == "f32" and not only_widens:
@@ -160,29 +161,34 @@ def _float_to_float(instruction: Instruction, to: str, source: str) -> ComputeFu
     return (lambda a: a) if keeps_bits else convert_to
 
 
+def _before(instruction: Instruction) -> ComputeFunction:
+    """Return what happens to a number before it is rounded."""
+    return floats.relu if instruction.has("relu") else lambda x: x
+
+
 def _pack(instruction: Instruction, to: str) -> Compute:
     """Describe the conversion of two f32 to one word; the first becomes the upper half."""
     mode = instruction.one_of(floats.ROUNDINGS, "rn")
     narrow: Callable[..., Value] = (
         floats.half_from_float if to == "f16x2" else floats.bf16_from_float
     )
-    relu = instruction.has("relu")
+    prepare = _before(instruction)
 
     def both(upper: Value, lower: Value) -> Value:
-        return join(*(narrow(_positive(x, relu), mode) for x in (lower, upper)))
+        return join(*(narrow(prepare(x), mode) for x in (lower, upper)))
 
     return Compute(both, ("f32", "f32"), to)
 
 
 def _pair(instruction: Instruction, to: str, source: str) -> Compute | None:
     """Describe conversions of pairs of 8-bit numbers: to f16x2, and from it or from two f32."""
-    relu = instruction.has("relu")
+    prepare = _before(instruction)
     if to == "f16x2":
         form = float8.FORMATS[source.removesuffix("x2")]
 
         def widened(register: Value) -> Value:
             upper, lower = (form.widened(bits) for bits in float8.parts(register))
-            return join(*(floats.half_from_float(_positive(x, relu)) for x in (lower, upper)))
+            return join(*(floats.half_from_float(prepare(x)) for x in (lower, upper)))
 
         return Compute(widened, (source,), to)
     if to not in ("e4m3x2", "e5m2x2") or source not in ("f32", "f16x2"):
@@ -192,14 +198,9 @@ def _pair(instruction: Instruction, to: str, source: str) -> Compute | None:
     def narrowed(*given: Value) -> Value:
         if len(given) == 1:
             given = tuple(floats.float32_from_half(part(given[0])) for part in (high, low))
-        return float8.pair(*(into.narrowed(_positive(x, relu)) for x in given))
+        return float8.pair(*(into.narrowed(prepare(x)) for x in given))
 
     return Compute(narrowed, ("f32", "f32") if source == "f32" else (source,), to)
-
-
-def _positive(x: Value, relu: bool) -> Value:
-    """Replace negative numbers by 0, if asked to; NaN stays."""
-    return np.where(x > 0, x, np.where(np.isnan(x), x, x.dtype.type(0))) if relu else x
 
 
 def _tf32(a: Value) -> Value:

@@ -43,15 +43,20 @@ class Float8:
         signed: Array = np.where(np.arange(256) < 128, number, -number).astype(F32)
         return signed
 
+    @cached_property
+    def _borders(self) -> Array:
+        """The numbers halfway between adjacent positive ones."""
+        positive = self._numbers[: self.largest + 1]
+        halfway: Array = (positive[:-1] + positive[1:]) / 2
+        return halfway
+
     def widened(self, bits: Value) -> Value:
         """Return the numbers of bytes, in float32."""
         return self._numbers[bits]
 
     def narrowed(self, x: Value) -> Value:
         """Return the bytes of float32 numbers, in 16 bits; NaN is 0x7F."""
-        positive = self._numbers[: self.largest + 1]
-        borders = (positive[:-1] + positive[1:]) / 2
-        magnitude = np.abs(x)
+        borders, magnitude = self._borders, np.abs(x)
         below = np.searchsorted(borders, magnitude)
         is_tie = borders[np.minimum(below, len(borders) - 1)] == magnitude
         nearest = below + (is_tie & (below % 2 == 1))

@@ -56,7 +56,7 @@ def function_of(instruction: Instruction, kind: str) -> ComputeFunction | None:
         if instruction.has("sat"):
             result = floats.saturate(result)
         if instruction.has("relu"):
-            result = np.where(result > 0, result, np.where(np.isnan(result), result, 0))
+            result = floats.relu(result)
         bits = narrow(result)
         return _flush_rounded(bits, result, kind) if flushes else bits
 
