@@ -72,12 +72,13 @@ template <int N> __device__ __forceinline__ void copy_floats(float* to, const fl
     }
 }
 
-// Sort the edges of a chunk, and reduce its long runs. `counts` becomes the number of each row's runs, and `runs` the first of
-// them; `touched` the number of rows with edges and then these, unless it is null; `keys` the rows of y of sorted edges, and `values` what these read; `partials` rows of `stride` floats.
+// Sort the edges of a chunk, and reduce its long runs. `counts` becomes the number of each row's runs, and `runs` the first
+// of them; `touched` the number of rows with edges and then these, unless it is null; `keys` the rows of y of sorted edges,
+// and `values` what these read; `partials` rows of `stride` floats.
 template <typename T, typename I, Aggregate A, int VECTOR, Weights W>
 __global__ void __launch_bounds__(CHUNK)
-    sort_chunks(int* counts, int* touched, unsigned* __restrict__ runs, unsigned* __restrict__ keys, EdgeValue<W>* __restrict__ values,
-                float* __restrict__ partials, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
+    sort_chunks(int* counts, int* touched, unsigned* __restrict__ runs, unsigned* __restrict__ keys,
+                EdgeValue<W>* __restrict__ values, float* __restrict__ partials, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
                 const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes,
                 int stride, int lanes_log2) {
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;

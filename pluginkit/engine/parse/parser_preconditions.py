@@ -130,13 +130,14 @@ def check_operators(model: onnx.ModelProto) -> None:
 
 def _refuse_foreign(model: onnx.ModelProto) -> None:
     for scope, node, problem in foreign_operators(model):
+        cause = onnxruntime_only(node)
         raise ModelError(
             "PK466",
             f"{describe(node)} {problem}; expected an operator of ONNX, or a plugin.",
             where=scope.path,
-            cause=onnxruntime_only(node),
+            cause=cause,
             fix="export the model again as the cause says."
-            if onnxruntime_only(node)
+            if cause
             else "if it is ONNX's, give the node the domain ''; if not, begin a plugin of another "
             "name, and its rewrite, with pluginkit new NAME --from MODEL:NODE.",
         )
