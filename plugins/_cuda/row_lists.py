@@ -52,6 +52,11 @@ DEFINES = {
     "FINISHING_BLOCK": _FINISHING_BLOCK,
 }
 
+#: The longest average list for which lists are used.
+LONGEST_AVERAGE = 16
+#: With at most so many bytes of updates, of data that stays in the L2 cache of a large GPU between
+#: a copy and the atomics, these are faster than lists where one reduces a vector.
+FEW_BYTES, CACHED_BYTES = 2**26, 2**25
 #: The elements of the longest row whose pieces the second dimension of a grid can count.
 MAX_ROW = 2**23
 _BLOCK = 256
@@ -63,6 +68,23 @@ _MOST_SHORT, _ENOUGH_THREADS = 8, 2**19
 _GRID_Y = 65535
 #: The most blocks that take rows of updates without a list.
 _LEFTOVER_BLOCKS = 528
+
+
+def are_few(updates: int, rows: int, nbytes: int) -> bool:
+    """Whether lists save less than they cost where an atomic operation reduces a vector.
+
+    That is so where most rows get no update, and where the cache holds data: atomics then read and
+    write it there.
+
+    Args:
+        updates: the rows of updates.
+        rows: the output rows.
+        nbytes: the bytes of a row.
+    """
+    is_cached = where(rows * nbytes <= CACHED_BYTES, 1, 0)
+    are_spread = where(updates <= 64 * rows, is_cached, 0)
+    is_cheap = where(updates * nbytes <= FEW_BYTES, are_spread, 0)
+    return is_cheap + where(4 * updates <= rows, 1, 0) > 0
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ from math import prod
 from typing import TYPE_CHECKING, Literal
 
 from pluginkit import DType, InputError, TensorDesc, known, where
+from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import (
     LIST_ITEMSIZE,
     MAX_LISTED,
@@ -73,11 +74,6 @@ MANY_UPDATES = 2**17
 #: With this many updates of single elements, blocks combine those that meet; with this many,
 #: and so many of one, where elements are few.
 MANY_ELEMENTS, MANY_OF_FEW, UPDATES_OF_ONE = 2**21, 2**17, 64
-#: With at most so many bytes of updates, of data that the cache of a large GPU holds, atomics on
-#: vectors are faster than lists.
-FEW_BYTES, CACHED_BYTES = 2**26, 2**25
-#: The longest average list for which lists are used there.
-LONGEST_AVERAGE = 16
 #: A block combines the updates of up to so many elements; with two places of updates, which are in
 #: shared memory as well, they fill every multiple of a KiB.
 COMBINED_CELLS = 2**12 - 2
@@ -186,15 +182,11 @@ class ScatterProblem:
 
     @property
     def suits_atomics(self) -> bool:
-        """Whether lists of rows save less than they cost; see ScatterND, which decides likewise."""
-        is_cached = self.data_size * self.itemsize <= CACHED_BYTES
-        are_few = self.updates_size * self.itemsize <= FEW_BYTES
-        are_spread = self.update_rows <= 64 * self.output_rows
-        are_long = self.update_rows > LONGEST_AVERAGE * self.output_rows
-        are_rare = 4 * self.update_rows <= self.output_rows
+        """Whether lists of rows save less than they cost."""
+        are_long = self.update_rows > row_lists.LONGEST_AVERAGE * self.output_rows
+        are_few = row_lists.are_few(self.update_rows, self.output_rows, self.inner * self.itemsize)
         is_vector = self.reduces_vectors and self.row_vector_bytes == VECTOR_BYTES
-        suits = is_cached and are_few and are_spread
-        return self.has_few_cells or (is_vector and (suits or are_long or are_rare))
+        return self.has_few_cells or (is_vector and (are_few or are_long))
 
     @property
     def row_vector_bytes(self) -> int:

@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 #: How many dimensions a tuple of indices can name.
 _MAX_DEPTH = 8
-#: The longest average list for which lists are used.
-_LONGEST_AVERAGE = 16
 #: The most rows of updates that a thread links.
 _LINKED = 4
 #: The constants that the kernels share with Python.
@@ -56,10 +54,6 @@ _LINKING_BLOCKS = 1056
 _FEW_VECTORS = 2**18
 #: With this many elements of updates three launches are faster than two.
 _MANY_UPDATES = 2**17
-#: With at most so many bytes of updates they are not, where a vector is reduced at once.
-_FEW_BYTES = 2**26
-#: The bytes of data that stay in the L2 cache of a large GPU between a copy and the atomics.
-_CACHED_BYTES = 2**25
 
 
 @dataclass(frozen=True)
@@ -112,22 +106,10 @@ class ScatteredRows:
             self.may_suit_lists,
             self.updates * self.inner >= _MANY_UPDATES,
             self.updates * self.nbytes >= LIST_ITEMSIZE * (self.count + self.updates),
-            self.updates <= _LONGEST_AVERAGE * self.count,
+            self.updates <= row_lists.LONGEST_AVERAGE * self.count,
             self.count + 2 * self.updates <= MAX_LISTED,
             self.inner <= MAX_ROW,
         )
-
-    @property
-    def are_few(self) -> bool:
-        """Whether lists save less than they cost where a vector is reduced at once.
-
-        That is so where most rows get no update, and where the cache holds data: atomics then read
-        and write it there.
-        """
-        is_cached = where(self.count * self.nbytes <= _CACHED_BYTES, 1, 0)
-        are_spread = where(self.updates <= 64 * self.count, is_cached, 0)
-        are_few = where(self.updates * self.nbytes <= _FEW_BYTES, are_spread, 0)
-        return are_few + where(4 * self.updates <= self.count, 1, 0) > 0
 
     @property
     def vector_bytes(self) -> int:
@@ -189,7 +171,7 @@ class ScatterNDCall:
         are_few = 0
         if reduction == "none" or (reduction == "add" and self.data.dtype.is_floating):
             is_vector = where(rows.nbytes % VECTOR_BYTES == 0, 1, 0)
-            are_few = where(rows.are_few, is_vector, 0)
+            are_few = where(row_lists.are_few(rows.updates, rows.count, rows.nbytes), is_vector, 0)
         return all_hold(rows.suit_lists, are_few == 0)
 
     def _few(self) -> Sequence[Step]:

@@ -78,9 +78,9 @@ template <int N> __device__ __forceinline__ void copy_floats(float* to, const fl
 template <typename T, typename I, Aggregate A, int VECTOR, Weights W>
 __global__ void __launch_bounds__(CHUNK)
     sort_chunks(int* counts, int* touched, unsigned* __restrict__ runs, unsigned* __restrict__ keys,
-                EdgeValue<W>* __restrict__ values, float* __restrict__ partials, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
-                const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes,
-                int stride, int lanes_log2) {
+                EdgeValue<W>* __restrict__ values, float* __restrict__ partials, const T* __restrict__ x,
+                const T* __restrict__ weights, Widths widths, const I* __restrict__ destinations,
+                const I* __restrict__ sources, int count, int rows, int nodes, int stride, int lanes_log2) {
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
     __shared__ unsigned exchanged[2][CHUNK], starts[CHUNK_WARPS], long_starts[CHUNK_WARPS];
     __shared__ int given[CHUNK], given_factor[W == Weights::none ? 1 : CHUNK];

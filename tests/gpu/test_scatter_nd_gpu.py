@@ -11,7 +11,8 @@ from pluginkit import FLOAT_TYPES, bfloat16, float16, float32, int8, int64
 from pluginkit.checking.trt_double.driver import drive
 from pluginkit.contract import calls
 from pluginkit.device.memory import CupyMemory
-from pluginkit.plugins.scatter_nd import ScatterND, launches
+from pluginkit.plugins._cuda import row_lists
+from pluginkit.plugins.scatter_nd import ScatterND
 from pluginkit.plugins.scatter_nd.launches import rows_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
@@ -46,7 +47,7 @@ FAR = (2**32, -(2**32), 2**40, 2**63 - 1, -(2**63))
 
 @pytest.fixture(autouse=True)
 def lists_suit_few_updates(monkeypatch):
-    monkeypatch.setattr(launches, "_FEW_BYTES", 2**17)
+    monkeypatch.setattr(row_lists, "FEW_BYTES", 2**17)
 
 
 class GuardedMemory(CupyMemory):

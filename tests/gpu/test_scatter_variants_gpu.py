@@ -9,6 +9,7 @@ from pluginkit import FLOAT_TYPES, bfloat16, float16, float32, int8, int32, int6
 from pluginkit.checking.trt_double.driver import drive
 from pluginkit.contract import calls
 from pluginkit.device.memory import CupyMemory
+from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins.scatter_elements import ScatterElements, combined_elements, variants
 from pluginkit.plugins.scatter_elements.variants import choose, problem_of
 
@@ -46,7 +47,7 @@ SHAPES = {
 
 @pytest.fixture(autouse=True)
 def few_updates_suit_rows(monkeypatch):
-    monkeypatch.setattr(variants, "FEW_BYTES", 0)
+    monkeypatch.setattr(row_lists, "FEW_BYTES", 0)
 
 
 def arrays_of(name, dtype, index_type, reduction, rng):

@@ -26,11 +26,9 @@ NODES, EDGES = 20, 700
 @pytest.fixture(autouse=True)
 def few_updates_suit_rows(monkeypatch):
     monkeypatch.setattr(variants, "MANY_UPDATES", 1)
-    monkeypatch.setattr(variants, "FEW_BYTES", 0)
-    monkeypatch.setattr(variants, "LONGEST_AVERAGE", EDGES)
     monkeypatch.setattr(scatter_nd_launches, "_MANY_UPDATES", 1)
-    monkeypatch.setattr(scatter_nd_launches, "_FEW_BYTES", 0)
-    monkeypatch.setattr(scatter_nd_launches, "_LONGEST_AVERAGE", EDGES)
+    monkeypatch.setattr(row_lists, "FEW_BYTES", 0)
+    monkeypatch.setattr(row_lists, "LONGEST_AVERAGE", EDGES)
 
 
 def assert_right(plugin, arrays):
