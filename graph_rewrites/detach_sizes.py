@@ -1,4 +1,4 @@
-"""Let sizes be computed from floating-point inputs."""
+"""Let sizes be computed from the values of inputs."""
 
 from __future__ import annotations
 
@@ -60,17 +60,33 @@ class DetachSizes(GraphRewrite):
 
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         scope = next(iter(main_and_bodies(graphs.model)))
-        return _detach(graphs, scope) if scope.opsets.get("", 1) >= 13 else []
+        if scope.opsets.get("", 1) < 13:
+            return []
+        stored = {tensor.name for tensor in scope.graph.initializer}
+        inputs = (each for each in scope.graph.input if each.name not in stored)
+        return _detach(graphs, scope, {each.name for each in inputs if self._detaches(each)})
+
+    def _detaches(self, value: onnx.ValueInfoProto) -> bool:
+        return value.type.tensor_type.elem_type not in _INTEGERS
 
 
-def _detach(graphs: Graphs, scope: Scope) -> list[Change]:
+class DetachIntegers(DetachSizes):
+    """Expand(x, size of integer inputs) -> Expand(x, CumSum(size)) along an axis of size 1.
+
+    TensorRT plans for a range of the values of such an input, which ``--shapes`` gives. Where it
+    does not, ``build`` begins again with this rewrite, unless it is left out by name: the size is
+    one that depends on data then, of any value.
+    """
+
+    opt_in = True
+
+    def _detaches(self, value: onnx.ValueInfoProto) -> bool:
+        return not super()._detaches(value)
+
+
+def _detach(graphs: Graphs, scope: Scope, inputs: set[str]) -> list[Change]:
     graph = graphs.model.graph
-    stored = {tensor.name for tensor in graph.initializer}
-    floating = {
-        each.name
-        for each in graph.input
-        if each.name not in stored and each.type.tensor_type.elem_type not in _INTEGERS
-    }
+    sources = set(inputs)
     makers: dict[str, onnx.NodeProto] = {}
     nodes: list[onnx.NodeProto] = []
     detached: dict[str, str] = {}
@@ -78,8 +94,8 @@ def _detach(graphs: Graphs, scope: Scope) -> list[Change]:
     for node in graph.node:
         copy = onnx.NodeProto.FromString(node.SerializeToString())
         for at in _SIZES.get(node.op_type, ()) if is_op(node, node.op_type) else ():
-            if at < len(copy.input) and copy.input[at] in floating:
-                made = _Detaching(graphs, scope, makers, floating, detached)
+            if at < len(copy.input) and copy.input[at] in sources:
+                made = _Detaching(graphs, scope, makers, sources, detached)
                 copy.input[at] = made.value(copy.input[at])
                 if node.op_type == "Resize":
                     copy.input[at] = made.positive(copy.input[at])
@@ -87,8 +103,8 @@ def _detach(graphs: Graphs, scope: Scope) -> list[Change]:
                 changes.append((place_of(scope, node), (*made.op_types, node.op_type)))
         nodes.append(copy)
         makers.update(dict.fromkeys(copy.output, copy))
-        if is_op(node, node.op_type) and node.op_type in _ON_HOST and floating & set(node.input):
-            floating |= set(node.output)
+        if is_op(node, node.op_type) and node.op_type in _ON_HOST and sources & set(node.input):
+            sources |= set(node.output)
     if changes:
         del graph.node[:]
         graph.node.extend(nodes)
@@ -103,13 +119,13 @@ class _Detaching:
         graphs: Graphs,
         scope: Scope,
         makers: dict[str, onnx.NodeProto],
-        floating: set[str],
+        sources: set[str],
         detached: dict[str, str],
     ) -> None:
         self._graphs = graphs
         self._scope = scope
         self._makers = makers
-        self._floating = floating
+        self._sources = sources
         self._detached = detached
         self.nodes: list[onnx.NodeProto] = []
 
@@ -127,7 +143,7 @@ class _Detaching:
         new = self._graphs.names.new_value(f"{name}_detached")
         self._detached[name] = new
         if maker is not None and is_op(maker, "Concat"):
-            parts = [self.value(part) if part in self._floating else part for part in maker.input]
+            parts = [self.value(part) if part in self._sources else part for part in maker.input]
             self.nodes.append(onnx.helper.make_node("Concat", parts, [new], axis=0))
             return new
         axes, axis, wide, summed = (

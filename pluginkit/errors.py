@@ -23,7 +23,12 @@ class PluginkitError(Exception):
         where: the file, node, callback or line where it happened.
         cause: why it happened, if the message cannot say so in one line.
         fix: what the user can do about it.
+
+    Attributes:
+        rewrite: the name of an opt-in rewrite with which a build may succeed.
     """
+
+    rewrite: str | None = None
 
     def __init__(
         self,
@@ -139,13 +144,7 @@ class ParseError(PluginkitError, RuntimeError):
 
 
 class BuildError(PluginkitError, RuntimeError):
-    """TensorRT did not build an engine.
-
-    Attributes:
-        rewrite: the name of an opt-in rewrite with which it may build.
-    """
-
-    rewrite: str | None = None
+    """TensorRT did not build an engine."""
 
 
 class RunError(PluginkitError, RuntimeError):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pluginkit import BuildOptions, build_engine
-from pluginkit.graph_rewrites.detach_sizes import DetachSizes
+from pluginkit.graph_rewrites.detach_sizes import DetachIntegers, DetachSizes
+from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.rewriting import run
 from tests.graph_rewrites.test_fold_known import model_of, op_types
@@ -39,9 +40,13 @@ FEEDS = {
 }
 
 
-def size_model(name):
+def size_model(name, *, of_integers=False):
     nodes, output = READERS[name]
-    return model_of(TEXT.replace("NODES", nodes).replace("OUTPUT", output))
+    text = TEXT.replace("NODES", nodes).replace("OUTPUT", output)
+    if of_integers:
+        text = text.replace("float[4] d", "int64[4] d")
+        text = text.replace("e = Exp(d) r = Round(e) c = Cast<to = 7>(r)", "c = Abs(d)")
+    return model_of(text)
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -54,12 +59,25 @@ def test_a_size_of_a_float_input_is_detached(name):
     assert rewrite_model(result.model, [DetachSizes]).applied == []
 
 
+@pytest.mark.parametrize("name", READERS)
+def test_a_size_of_integers_is_detached_where_that_is_asked_for(name):
+    model = size_model(name, of_integers=True)
+    asked = RewriteChoice(also=["DetachIntegers"])
+    result = rewrite_model(model, [DetachSizes, DetachIntegers], asked)
+    assert {each.rewrite for each in result.applied} == {"DetachIntegers"}
+    feeds = {**FEEDS, "d": np.array([2, -1, 3, 1])}
+    (expected,), (got,) = run(model, feeds)[:1], run(result.model, feeds)[:1]
+    np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(model, [DetachSizes, DetachIntegers]).applied == []
+
+
 @pytest.mark.trt
 @pytest.mark.slow
+@pytest.mark.parametrize("of_integers", [False, True])
 @pytest.mark.parametrize("name", READERS)
-def test_it_builds(name, tmp_path):
+def test_it_builds(name, of_integers, tmp_path):
     path = tmp_path / "m.onnx"
-    path.write_bytes(size_model(name).SerializeToString())
+    path.write_bytes(size_model(name, of_integers=of_integers).SerializeToString())
     options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
     built = build_engine(path, tmp_path / "m.plan", options=options)
     assert built.manifest.plugins == ()

@@ -28,7 +28,7 @@ from pluginkit.engine.parse.parse_model import parse_model
 from pluginkit.engine.parse.polygraphy_backend import bind_polygraphy, captured_log
 from pluginkit.engine.plan.manifest import manifest_path
 from pluginkit.engine.plan.output_files import check_target, write_together
-from pluginkit.errors import BuildError, ParseError
+from pluginkit.errors import BuildError, ParseError, PluginkitError, UsageError
 from pluginkit.onnx.inference.network_inputs import inputs_of
 from pluginkit.onnx.inference.shape_ranges import ShapeSpec
 from pluginkit.onnx.model.graphs import describe
@@ -99,7 +99,8 @@ def build_engine(
 ) -> BuildResult:
     """Rewrite a model where needed, build an engine, and save the plan with its manifest.
 
-    Where TensorRT's builder fails on what an opt-in rewrite takes, the build begins again with it.
+    Where TensorRT's builder fails on what an opt-in rewrite takes, or sizes follow from an input
+    whose values have no range, the build begins again with a rewrite for it.
     The plan is written whole or not at all. Ctrl-C ends the build with a KeyboardInterrupt.
 
     Args:
@@ -146,22 +147,27 @@ def build_engine(
     try:
         with collected_calls() as calls:
             engine = _build(flavour, source, shapes or {}, resolved, observer, verbose)
-    except BuildError as error:
+    except (BuildError, UsageError) as error:
         again = _with_helping_rewrite(choice, error, rewrites)
         if again is None:
             raise
-        observer.notice(f"{error.rewrite} is applied: without it TensorRT's builder fails.")
-        return build_engine(
-            path,
-            plan_path,
-            shapes=shapes,
-            options=options,
-            plugins=plugins,
-            rewrites=rewrites,
-            choice=again,
-            observer=observer,
-            verbose=verbose,
-        )
+        observer.notice(_why_again(error))
+        try:
+            return build_engine(
+                path,
+                plan_path,
+                shapes=shapes,
+                options=options,
+                plugins=plugins,
+                rewrites=rewrites,
+                choice=again,
+                observer=observer,
+                verbose=verbose,
+            )
+        except PluginkitError:
+            if isinstance(error, UsageError):  # which says what to give
+                raise error from None
+            raise
     manifest = manifest_of(engine, flavour, resolved, source.path, source.nodes, calls)
     text = manifest.to_json().encode()
     write_together({target: engine.plan, manifest_path(target): text})
@@ -175,8 +181,17 @@ def build_engine(
     )
 
 
+def _why_again(error: PluginkitError) -> str:
+    if isinstance(error, UsageError):
+        return (
+            f"{error.rewrite} is applied: {error.message} Sizes that follow from its values are "
+            f"found while the engine runs; to plan for them, {error.fix}"
+        )
+    return f"{error.rewrite} is applied: without it TensorRT's builder fails."
+
+
 def _with_helping_rewrite(
-    choice: RewriteChoice | None, error: BuildError, rewrites: Sequence[type[Rewrite]] | None
+    choice: RewriteChoice | None, error: PluginkitError, rewrites: Sequence[type[Rewrite]] | None
 ) -> RewriteChoice | None:
     """Return the choice with the rewrite that may help; None without one, or if it is decided."""
     from pluginkit.onnx.rewriting.rewrite_choice import RewriteChoice

@@ -153,10 +153,12 @@ def _value_range(one: NetworkInput, given: OpenRange | None) -> ShapeRange:
         count = one.value_count
         values = "one value" if count == 1 else f"{count} values joined by x"
         example = ",".join(text_from_shape([size] * count) for size in (1, 8, 64))
-        raise UsageError(
+        error = UsageError(
             "PK505",
             f"input {one} is a shape tensor, whose values need a range; none was given.",
             fix=f"add --shapes {one.name}:MIN,OPT,MAX with {values} in each, "
             f"as in --shapes {one.name}:{example}.",
         )
+        error.rewrite = "DetachIntegers"
+        raise error
     return ShapeRange(*given)  # type: ignore[arg-type]
