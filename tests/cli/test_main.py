@@ -294,13 +294,39 @@ def test_a_long_report_is_cut_short_and_says_so(capsys: Capture) -> None:
         for i in range(150)
     ]
     applied.append(AppliedRewrite("DropY", "main graph", "node", "y", ()))
-    print_report(RewriteResult(onnx.ModelProto(), applied, [], [], [], {}))
+    result = RewriteResult(onnx.ModelProto(), applied, [], [], [], {})
+    print_report(result)
     printed = capsys.readouterr().out
     assert "ReplaceX: 150 rewritten to X_PK" in printed
     assert "DropY: 1 rewritten to nothing" in printed
-    assert "node_99 " in printed
-    assert "node_100 " not in printed
-    assert "and 50 more" in printed
+    assert "node_9 " in printed
+    assert "node_10 " not in printed
+    assert "and 140 more" in printed
+    print_report(result, lists_all=True)
+    assert "node_149 " in capsys.readouterr().out
+
+
+def test_nodes_that_are_left_for_one_reason_are_one_line(capsys: Capture) -> None:
+    from pluginkit.cli.commands.rewrite import print_report
+    from pluginkit.onnx.rewriting.rewrite_model import RewriteResult
+    from pluginkit.onnx.rewriting.rewrite_outcomes import RefusedRewrite
+
+    reasons = ["TensorRT takes it", "it has no type", "TensorRT takes it"]
+    refused = [
+        RefusedRewrite("ReplaceX", "main graph", f"node_{i}", f"y_{i}", reason)
+        for i, reason in enumerate(reasons)
+    ]
+    result = RewriteResult(onnx.ModelProto(), [], refused, [], [], {})
+    print_report(result)
+    printed = capsys.readouterr().out
+    assert "ReplaceX: 3 left as they are" in printed
+    assert "node_0 and 1 more" in printed
+    assert "node_1 " in printed
+    assert "node_2 " not in printed
+    print_report(result, lists_all=True)
+    assert "node_2 " in capsys.readouterr().out
+    print_report(result, lists_left=False)
+    assert capsys.readouterr().out == "Nothing was rewritten.\n"
 
 
 def test_a_method_that_ends_the_process_is_told(monkeypatch, capsys) -> None:

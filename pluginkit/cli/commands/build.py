@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_result(result: BuildResult) -> None:
-    print_report(result.rewrite)
+    print_report(result.rewrite, lists_left=False)
     if result.precision is not None:
         print_precision(result.precision)
     print_plan(result)

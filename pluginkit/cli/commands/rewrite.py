@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.rewrite_outcomes import RefusedRewrite
 
 #: Nodes that a table lists; a model may have thousands.
-_SHOWN = 100
+_SHOWN = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
                 print_line(f"  not needed: {target} takes such nodes as they are")
             if rewrite.__name__ in result.opt_in:
                 print_line(f"  left out: it is opt-in; --with {rewrite.__name__} applies it")
-    print_report(result)
+    print_report(result, lists_all=args.explain or args.explain_all)
     if result.had_to_inline:
         print_line("Inlined local functions that TensorRT's parser would refuse or mistake.")
     if report is not None:
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
     elif is_changed:
         print_line(f"Dry run: {output} was not written.")
     elif args.output is not None:
-        print_line(f"Nothing was rewritten: {output} was not written.")
+        print_line(f"{output} was not written.")
     return 0
 
 
@@ -152,35 +152,51 @@ def report_of(result: RewriteResult) -> dict[str, object]:
     }
 
 
-def print_report(result: RewriteResult) -> None:
-    """Print what was rewritten and what was not, with the reasons."""
+def print_report(
+    result: RewriteResult, *, lists_left: bool = True, lists_all: bool = False
+) -> None:
+    """Print what was rewritten and what was not, with the reasons.
+
+    Args:
+        result: what the rewrites did.
+        lists_left: whether the nodes that were left are listed, as they are not where TensorRT has
+            taken them.
+        lists_all: whether every node has a line, also where there are many.
+    """
     from pluginkit.cli.terminal_output import print_line, print_table
 
     for rewrite, made in dict.fromkeys((one.rewrite, one.made) for one in result.applied):
         alike = [one for one in result.applied if (one.rewrite, one.made) == (rewrite, made)]
         title = f"{rewrite}: {len(alike)} rewritten to {', '.join(made) or 'nothing'}"
-        print_table(title, ("node", "in"), [(one.node, one.where) for one in alike[:_SHOWN]])
-        _print_rest(alike)
+        shown = alike if lists_all else alike[:_SHOWN]
+        print_table(title, ("node", "in"), [(one.node, one.where) for one in shown])
+        if len(alike) > len(shown):
+            print_line(f"  and {len(alike) - len(shown)} more, which --json lists.")
     for note in result.notes:
         print_line(f"Note: {note}")
-    _print_left(result.refused, "left as they are")
-    _print_left(result.mismatched, "that the pattern does not fit")
-    if not result.applied and not result.refused:
-        print_line("Nothing matched a rewrite.")
+    if lists_left:
+        _print_left(result.refused, "left as they are", lists_all)
+    _print_left(result.mismatched, "that the pattern does not fit", lists_all)
+    if not result.applied and not (lists_left and result.refused):
+        print_line("Nothing was rewritten.")
 
 
-def _print_left(refused: Sequence[RefusedRewrite], what: str) -> None:
+def _print_left(refused: Sequence[RefusedRewrite], what: str, lists_all: bool) -> None:
     from pluginkit.cli.terminal_output import print_table
 
     for rewrite in dict.fromkeys(one.rewrite for one in refused):
         left = [one for one in refused if one.rewrite == rewrite]
-        rows = [(one.node, one.where, one.reason) for one in left[:_SHOWN]]
-        print_table(f"{rewrite}: {len(left)} {what}", ("node", "in", "reason"), rows)
-        _print_rest(left)
+        title = f"{rewrite}: {len(left)} {what}"
+        if lists_all:
+            rows = [(one.node, one.where, one.reason) for one in left]
+            print_table(title, ("node", "in", "reason"), rows)
+            continue
+        nodes = {
+            one.reason: [each.node for each in left if each.reason == one.reason] for one in left
+        }
+        groups = [(_first_of(names), reason) for reason, names in nodes.items()]
+        print_table(title, ("nodes", "reason"), groups)
 
 
-def _print_rest(listed: Sequence[object]) -> None:
-    from pluginkit.cli.terminal_output import print_line
-
-    if len(listed) > _SHOWN:
-        print_line(f"  and {len(listed) - _SHOWN} more, which --json lists.")
+def _first_of(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
