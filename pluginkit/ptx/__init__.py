@@ -53,9 +53,9 @@ The machine misses some mistakes, and judges others differently than a GPU:
   that one that waits for a block of a later wave waits for ever. A GPU would run both at once if it
   has room; ``is_cooperative=True`` says that it does.
 - Up to 131,072 threads run at once. A block that waits for a later one beyond that waits for ever.
-- Of tensor cores ``mma.sync`` and ``wmma`` of float16, bfloat16, tf32, float64, and of integers and
-  floats of 8 bits are known, but not m8n8k4 of float16, sparse factors, fewer bits, and ``wgmma``.
-- Bulk copies, mbarriers, clusters, textures and deep recursion are unknown.
+- Of tensor cores ``mma.sync`` and ``wmma`` of float16, bfloat16, tf32, float64, of integers of 4
+  and 8 bits and floats of 8 bits are known, but not sparse factors, single bits, and ``wgmma``.
+- Copies by tensor maps, clusters, textures and deep recursion are unknown.
 
 The package needs only numpy, and the errors of pluginkit.
 """

@@ -12,8 +12,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from pluginkit.ptx.memory.bulk_copies import BulkCopies
 from pluginkit.ptx.memory.checked_memory import CheckedMemory
 from pluginkit.ptx.memory.machine_for_memory import MachineForMemory
+from pluginkit.ptx.memory.mbarriers import Mbarriers
 from pluginkit.ptx.memory.pending_copies import PendingCopies
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import SIGNED, UNSIGNED, Array
@@ -29,11 +31,15 @@ class MachineForInstructions(MachineForMemory, Protocol):
     Attributes:
         memory: loads and stores, with their checks.
         copies: the pending copies of ``cp.async``.
+        mbarriers: the mbarriers in shared memory.
+        bulk_copies: the pending copies of ``cp.async.bulk``.
         printed: the texts that the kernel has printed.
     """
 
     memory: CheckedMemory
     copies: PendingCopies
+    mbarriers: Mbarriers
+    bulk_copies: BulkCopies
     printed: list[str]
 
     def clock(self) -> int:

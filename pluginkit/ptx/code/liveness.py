@@ -56,6 +56,10 @@ def registers_of(instruction: Instruction) -> RegisterUse:
 def _has_result(instruction: Instruction) -> bool:
     if instruction.opcode in ("bar", "barrier"):
         return instruction.has("red")
+    if instruction.opcode == "mbarrier":
+        return not instruction.has("init", "inval", "expect_tx", "complete_tx") or instruction.has(
+            "arrive", "arrive_drop"
+        )
     if instruction.opcode == "wmma":
         return not instruction.has("store")
     return instruction.opcode not in _WITHOUT_RESULT

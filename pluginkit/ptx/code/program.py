@@ -54,6 +54,9 @@ class Program:
         slots: where its registers are in a frame.
         endless_blocks: the basic blocks from which no way leads to the end.
         polling_loops: the loops in which a thread may wait for another thread's write.
+        may_wait_for_blocks: whether such a thread may be one of another block.
+        has_meetings_of_parts: whether parts of a block meet, at an mbarrier or at a barrier with a
+            thread count.
         signalling_blocks: the basic blocks with an atomic or a volatile store, by which a thread
             signals others. Those that only touch shared memory are left out if the kernel also
             signals through other memory.
@@ -89,6 +92,15 @@ class Program:
             for basic in self.basic_blocks
             if basic.loop is not None and any(map(self._polls, basic.body))
         }
+        code = [one for basic in self.basic_blocks for one in basic.body]
+        self.may_wait_for_blocks = any(
+            space_of(one) != "shared"
+            for basic in self.basic_blocks
+            if basic.loop in self.polling_loops
+            for one in basic.body
+            if self._polls(one)
+        )
+        self.has_meetings_of_parts = any(map(_meets_in_parts, code))
         self.volatile_blocks = frozenset(
             number
             for number, basic in enumerate(self.basic_blocks)
@@ -142,6 +154,8 @@ class Program:
 
     def _polls(self, instruction: Instruction) -> bool:
         """Whether an instruction reads memory to see another thread's write."""
+        if instruction.opcode == "mbarrier":
+            return instruction.has("test_wait", "try_wait")
         if instruction.opcode == "atom":
             return bool(registers_of(instruction).written & self.slots.read_registers)
         return instruction.opcode == "ld" and instruction.has(
@@ -149,7 +163,16 @@ class Program:
         )
 
 
+def _meets_in_parts(instruction: Instruction) -> bool:
+    if instruction.opcode == "mbarrier":
+        return True
+    is_barrier = instruction.opcode in ("bar", "barrier") and not instruction.has("warp", "cluster")
+    return is_barrier and len(instruction.operands) > 1 + 2 * instruction.has("red")
+
+
 def _signals(instruction: Instruction) -> bool:
+    if instruction.opcode == "mbarrier":
+        return instruction.has("arrive", "arrive_drop")
     return instruction.opcode in ("atom", "red") or (
         instruction.opcode == "st" and instruction.has("volatile", "relaxed", "release", "mmio")
     )

@@ -32,7 +32,7 @@ from pluginkit.ptx.text.syntax import (
 )
 
 #: The instructions whose results are defined whatever their operands are.
-_DEFINED = ("atom", "call", "cp")
+_DEFINED = ("call", "cp", "mbarrier")
 _FALSE = Immediate("0")
 #: Stands for shared and local memory among the registers.
 _MEMORY = "(memory)"
@@ -149,7 +149,7 @@ def _step(instruction: Instruction, function: Function) -> _Step:
         return _Step(instruction, none, results, _names(operands[2 if results else 1 :]))
     # One part of a packed register may be defined without the other.
     is_unpacked = bool(operands) and isinstance(operands[0], Vector)
-    is_defined = not results or is_unpacked or opcode in ("call", "cp")
+    is_defined = not results or is_unpacked or opcode in _DEFINED
     return _Step(instruction, none if is_defined else _names(operands[1:]), results, none)
 
 

@@ -7,6 +7,8 @@ import numpy as np
 from pluginkit.ptx.code.frame import Frame, Operation
 from pluginkit.ptx.code.guards import active_threads, values_at
 from pluginkit.ptx.code.slots import Slots
+from pluginkit.ptx.effects import bulk_copy_instructions
+from pluginkit.ptx.effects.mbarrier_instructions import arrive_after_copies
 from pluginkit.ptx.memory.memory_access import MemoryAccess
 from pluginkit.ptx.text.immediates import parse_integer
 from pluginkit.ptx.text.syntax import Immediate, Instruction
@@ -14,9 +16,13 @@ from pluginkit.ptx.types import U8
 
 
 def copy(slots: Slots, instruction: Instruction) -> Operation | None:
-    """``cp.async``, ``.commit_group`` and ``.wait_group``; bulk copies are not supported."""
-    if not instruction.has("async") or instruction.has("bulk", "mbarrier", "tensor"):
+    """``cp.async``, ``.commit_group``, ``.wait_group``, ``.mbarrier.arrive`` and ``.bulk``."""
+    if not instruction.has("async") or instruction.has("reduce", "tensor"):
         raise slots.unsupported(instruction)
+    if instruction.has("bulk"):
+        return bulk_copy_instructions.copy(slots, instruction)
+    if instruction.has("mbarrier"):
+        return arrive_after_copies(slots, instruction)
     if instruction.has("wait_all", "wait_group"):
         return _wait(slots, instruction)
     if instruction.has("commit_group"):
@@ -59,6 +65,7 @@ def _begin(slots: Slots, instruction: Instruction) -> Operation:
             if len(taken):
                 here = addresses[taken] + addresses.dtype.type(byte)
                 values[byte][taken] = frame.machine.memory.load(loads, ids[taken], here)[0]
-        frame.machine.copies.begin(stores, ids, values_at(target(frame), frame, places), values)
+        machine, targets = frame.machine, values_at(target(frame), frame, places)
+        machine.copies.begin(machine.memory, stores, ids, targets, values)
 
     return run

@@ -10,6 +10,9 @@ from pluginkit.ptx.operations.registry import type_of
 from pluginkit.ptx.text.syntax import Address, Instruction, Operand, Symbol, items_of
 from pluginkit.ptx.types import DTYPES
 
+_FENCE = {"sc", "acq_rel", "acquire", "release", "cta", "cluster", "gpu", "sys", "gl"}
+_PROXY_FENCE = {"proxy", "async", "global", "shared", "shared::cta", "shared::cluster"}
+
 
 def load(slots: Slots, instruction: Instruction) -> Operation:
     """``ld``, ``ldu``: a scalar or a vector."""
@@ -93,15 +96,25 @@ def store(slots: Slots, instruction: Instruction) -> Operation:
     return run
 
 
-def fence(slots: Slots, instruction: Instruction) -> Operation:
+def fence(slots: Slots, instruction: Instruction) -> Operation | None:
     """``membar``, ``fence``."""
-    if any("proxy" in each or "mbarrier" in each for each in instruction.modifiers):
-        raise slots.unsupported(instruction)
+    if instruction.has("mbarrier_init"):
+        return None  # initialising takes effect at once
     choose, in_block = active_threads(slots, instruction), instruction.has("cta")
+    is_of_proxies = instruction.has("proxy")
+    known = _PROXY_FENCE if is_of_proxies else _FENCE
+    if not {*instruction.modifiers} <= known:
+        raise slots.unsupported(instruction)
 
     def run(frame: Frame) -> None:
         ids, _ = choose(frame)
-        if len(ids):
+        if not len(ids):
+            return
+        if is_of_proxies:
+            frame.machine.order.fence_proxies(
+                ids + frame.machine.first_thread, frame.machine.tick(instruction)
+            )
+        else:
             frame.machine.fence(ids, instruction, in_block=in_block)
 
     return run

@@ -17,10 +17,10 @@ from pluginkit.ptx.text.syntax import Immediate, Instruction, items_of
 #: The types that sums may have, for each type of the factors.
 _SUMS = {
     "f16": ("f16", "f32"), "bf16": ("f32",), "tf32": ("f32",), "s8": ("s32",), "u8": ("s32",),
-    "f64": ("f64",), "e4m3": ("f32",), "e5m2": ("f32",),
+    "f64": ("f64",), "e4m3": ("f32",), "e5m2": ("f32",), "s4": ("s32",), "u4": ("s32",),
 }  # fmt: skip
 #: The types of which the factors may have one each.
-_MIXED = ({"s8", "u8"}, {"e4m3", "e5m2"})
+_MIXED = ({"s8", "u8"}, {"e4m3", "e5m2"}, {"s4", "u4"})
 _TYPES = {*_SUMS, "f32", "s32"}
 _LARGE = ("m16n16k16", "m8n32k16", "m32n8k16")
 #: The shapes that the machine knows, for each type of the factors.
@@ -31,6 +31,7 @@ _SHAPES = {
         "s8": ("m8n8k16", "m16n8k16", "m16n8k32"), "u8": ("m8n8k16", "m16n8k16", "m16n8k32"),
         "f64": ("m8n8k4", "m16n8k4", "m16n8k8", "m16n8k16"),
         "e4m3": ("m16n8k32",), "e5m2": ("m16n8k32",),
+        "s4": ("m8n8k32", "m16n8k32", "m16n8k64"), "u4": ("m8n8k32", "m16n8k32", "m16n8k64"),
     },
     "wmma": {
         "f16": _LARGE, "bf16": _LARGE, "tf32": ("m16n16k8",), "s8": _LARGE, "u8": _LARGE,
@@ -79,6 +80,21 @@ class MatrixProduct(WarpOperation):
 
 
 @dataclass(frozen=True)
+class QuadProducts(WarpOperation):
+    """Four products of a warp: ``mma.m8n8k4`` of float16.
+
+    Attributes:
+        layouts: those of a and b, ``row`` or ``col``.
+        kinds: the types of c and of the result.
+        counts: how many of the sources are registers of a, of b, and of c.
+    """
+
+    layouts: tuple[str, str]
+    kinds: tuple[str, str]
+    counts: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
 class MatrixAccess(WarpOperation):
     """``wmma.load`` and ``wmma.store``, whose sources are an address, a stride and what is stored.
 
@@ -101,7 +117,32 @@ def matrix_operation_of(slots: Slots, instruction: Instruction) -> WarpOperation
         return _rows(slots, instruction)
     if instruction.opcode == "wmma" and not instruction.has("mma"):
         return _access(slots, instruction)
+    if instruction.opcode == "mma" and instruction.has("m8n8k4") and instruction.has("f16"):
+        return _quads(slots, instruction)
     return _product(slots, instruction)
+
+
+def _quads(slots: Slots, instruction: Instruction) -> QuadProducts:
+    kinds = [each for each in instruction.modifiers if each in _TYPES]
+    layouts = [each for each in instruction.modifiers if each in ("row", "col")]
+    known = {"sync", "aligned", "m8n8k4", "row", "col", "f16", "f32"}
+    if len(kinds) != 4 or len(layouts) != 2 or not {*instruction.modifiers} <= known:
+        raise slots.unsupported(instruction)
+    puts, *given = (items_of(operand) for operand in instruction.operands)
+    registers = [_REGISTERS.get(kind, "b32") for kind in ("f16", "f16", kinds[3], kinds[0])]
+    return QuadProducts(
+        instruction,
+        slots.read(ALL_LANES, "b32", instruction),
+        tuple(
+            slots.read(each, register, instruction)
+            for register, listed in zip(registers, given, strict=False)
+            for each in listed
+        ),
+        tuple(slots.destination(each, registers[3], instruction) for each in puts),
+        (layouts[0], layouts[1]),
+        (kinds[3], kinds[0]),
+        (len(given[0]), len(given[1]), len(given[2])),
+    )
 
 
 def _product(slots: Slots, instruction: Instruction) -> MatrixProduct:

@@ -9,10 +9,11 @@ import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, broadcast
 from pluginkit.ptx.effects.synchronisation import Barrier
+from pluginkit.ptx.machine.live_threads import LiveThreads
 from pluginkit.ptx.machine.registers import WaveRegisters
 from pluginkit.ptx.machine.scheduler import Scheduler
 from pluginkit.ptx.machine.threads import Threads
-from pluginkit.ptx.memory.happens_before import HappensBefore
+from pluginkit.ptx.memory.happens_before import HappensBefore, Meeting
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
 
@@ -26,7 +27,7 @@ class MachineForBarriers(Protocol):
         order: which access happens before which.
         scheduler: decides which threads run next.
         registers: the threads' registers.
-        alive: for each thread block how many threads have not ended.
+        live: the threads that have not ended.
         progress: grows whenever something happens that a thread can wait for.
     """
 
@@ -35,7 +36,7 @@ class MachineForBarriers(Protocol):
     order: HappensBefore
     scheduler: Scheduler
     registers: WaveRegisters
-    alive: Array
+    live: LiveThreads
     progress: int
 
     def tick(self, instruction: Instruction) -> int:
@@ -43,9 +44,6 @@ class MachineForBarriers(Protocol):
 
     def end(self, ids: Array) -> None:
         """End threads."""
-
-    def blocks_with_partial_warps(self) -> Array:
-        """Return for each thread block whether some, but not all, lanes of a warp have ended."""
 
     def report(
         self, kind: str, instruction: Instruction, ids: Array, message: str, **facts: Any
@@ -71,6 +69,8 @@ class Barriers:
         self._waiting: dict[int, list[_Arrival]] = {}
         self._arrived: dict[int, Array] = {}
         self._expected: dict[int, Array] = {}
+        #: What threads publish at barriers with a thread count, by number and block.
+        self._meetings: dict[tuple[int, int], Meeting] = {}
 
     def arrive(self, barrier: Barrier, frame: Frame, following: int) -> None:
         """Let threads arrive at a barrier; if that completes it, release all that wait there."""
@@ -79,7 +79,7 @@ class Barriers:
             value = broadcast(barrier.value(frame), frame.size)
         number, everyone = barrier.number(frame), self._machine.registers.all_ids
         if frame.ids is everyone and barrier.is_for_block and not isinstance(number, np.ndarray):
-            self._release([_Arrival(barrier, everyone, following, value)])
+            self._release([_Arrival(barrier, everyone, following, value)], int(number))
             return
         numbers, limit = broadcast(number, frame.size), None
         if barrier.threads is not None:
@@ -100,13 +100,23 @@ class Barriers:
         expected = self._expected.setdefault(number, np.zeros(count, np.int64))
         arrived += np.bincount(blocks, minlength=count)
         expected[blocks] = 0 if limit is None else limit
+        if limit is not None:
+            self._publish(number, arrival, blocks)
         if arrival.barrier.waits:
             self._waiting.setdefault(number, []).append(arrival)
         else:
-            time = machine.tick(arrival.barrier.instruction)
-            machine.order.barrier(arrival.ids + machine.first_thread, time, waits=False)
             machine.scheduler.push(arrival.following, arrival.ids)
         self._complete(number)
+
+    def _publish(self, number: int, arrival: _Arrival, blocks: Array) -> None:
+        """Note what threads publish that arrive at a barrier of a part of their block."""
+        machine = self._machine
+        time, clocks = machine.tick(arrival.barrier.instruction), machine.order.clocks
+        if clocks is None:
+            return
+        for block in np.unique(blocks).tolist():
+            meeting = self._meetings.setdefault((number, block), Meeting(clocks.new_row()))
+            machine.order.arrive(arrival.ids[blocks == block] + machine.first_thread, time, meeting)
 
     def recheck(self) -> None:
         """Complete the barriers that lacked only threads that have now ended."""
@@ -116,7 +126,7 @@ class Barriers:
     def _complete(self, number: int) -> None:
         machine = self._machine
         arrived, expected = self._arrived[number], self._expected[number]
-        needed = np.where(expected > 0, expected, machine.alive)
+        needed = np.where(expected > 0, expected, machine.live.of_block)
         is_complete = (arrived > 0) & (arrived >= needed)
         if not is_complete.any():
             return
@@ -134,23 +144,34 @@ class Barriers:
         if kept:
             self._waiting[number] = kept
         if released:
-            self._release(released)
+            self._release(released, number)
+        for block in np.flatnonzero(is_complete).tolist():
+            self._meetings.pop((number, block), None)
 
-    def _release(self, released: list[_Arrival]) -> None:
+    def _release(self, released: list[_Arrival], number: int) -> None:
         machine = self._machine
         time = machine.tick(released[0].barrier.instruction)
         everyone = np.concatenate([arrival.ids for arrival in released])
-        machine.order.barrier(
-            everyone + machine.first_thread,
-            time,
-            is_partial=released[0].barrier.threads is not None,
-        )
+        if released[0].barrier.threads is None:
+            machine.order.barrier(everyone + machine.first_thread, time)
+        else:
+            self._wait(number, everyone, time)
         machine.progress += 1
         self._report_mixed(released)
         self._reduce(released)
         machine.scheduler.after_barrier(everyone)
         for arrival in released:
             machine.scheduler.push(arrival.following, arrival.ids)
+
+    def _wait(self, number: int, everyone: Array, time: int) -> None:
+        """Let threads rely on those that they waited for at a barrier of a part of their block."""
+        machine = self._machine
+        blocks = machine.threads.block[everyone]
+        for block in np.unique(blocks).tolist():
+            meeting = self._meetings.get((number, block))
+            if meeting is not None:
+                ids = everyone[blocks == block] + machine.first_thread
+                machine.order.wait(ids, time, meeting)
 
     def _reduce(self, released: list[_Arrival]) -> None:
         """Give every thread the reduction of its block's predicates."""
@@ -180,10 +201,10 @@ class Barriers:
         A warp that has ended as a whole counts as arrived on the hardware, and kernels rely on it.
         """
         machine = self._machine
-        is_short = is_complete & (machine.alive < machine.threads.per_block)
+        is_short = is_complete & (machine.live.of_block < machine.threads.per_block)
         if not is_short.any():
             return
-        is_short &= machine.blocks_with_partial_warps()
+        is_short &= machine.live.blocks_with_partial_warps()
         for arrival in self._waiting.get(number, ()):
             there = is_short[machine.threads.block[arrival.ids]]
             if there.any():
@@ -225,10 +246,14 @@ class Barriers:
             return False
         machine = self._machine
         for number, arrivals in list(self._waiting.items()):
-            ids = np.concatenate([arrival.ids for arrival in arrivals])
+            ids = np.sort(np.concatenate([arrival.ids for arrival in arrivals]))
+            block = machine.threads.block[ids[0]]
+            expected, arrived = self._expected[number][block], self._arrived[number][block]
+            counts = f"; it expects {expected} threads, and {arrived} arrived" if expected else ""
             machine.report(
-                "barrier", arrivals[0].barrier.instruction, np.sort(ids),
-                f"threads wait at barrier {number}, which others of their block never reach.",
+                "barrier", arrivals[0].barrier.instruction, ids,
+                f"threads wait at barrier {number}, which others of their block never reach"
+                f"{counts}.",
             )  # fmt: skip
         waiting, self._waiting = self._waiting, {}
         for arrivals in waiting.values():

@@ -44,8 +44,9 @@ class RunningLaunch:
         )
         self.result: Result = self._launch.result
         memory.begin_launch(self._launch.earlier)
-        may_wait = bool(program.polling_loops) and not is_cooperative
-        self._waves = Waves(grid, block, sizes, seed, may_wait=may_wait)
+        may_wait = program.may_wait_for_blocks and not is_cooperative
+        has_clocks = program.has_meetings_of_parts
+        self._waves = Waves(grid, block, sizes, seed, may_wait=may_wait, has_clocks=has_clocks)
         self._machine: Machine | None = self._next_wave()
 
     def _next_wave(self) -> Machine | None:

@@ -15,18 +15,22 @@ from pluginkit.ptx.effects.warp_operation import WarpOperation
 from pluginkit.ptx.machine.barriers import Barriers
 from pluginkit.ptx.machine.delayed_warps import DelayedWarps
 from pluginkit.ptx.machine.launch_state import LaunchState
+from pluginkit.ptx.machine.live_threads import LiveThreads
 from pluginkit.ptx.machine.registers import WaveRegisters
 from pluginkit.ptx.machine.scheduler import Scheduler
 from pluginkit.ptx.machine.split_warps import SplitWarps
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.machine.warp_operations import run_uniform_shuffle, run_warp_operation
 from pluginkit.ptx.machine.waves import Waves
+from pluginkit.ptx.memory.block_clocks import BlockClocks
+from pluginkit.ptx.memory.bulk_copies import BulkCopies
 from pluginkit.ptx.memory.checked_memory import CheckedMemory
 from pluginkit.ptx.memory.delayed_writes import DelayedWrites
+from pluginkit.ptx.memory.mbarriers import Mbarriers
 from pluginkit.ptx.memory.pending_copies import PendingCopies
 from pluginkit.ptx.memory.regions import PrivateMemory, Region
 from pluginkit.ptx.text.syntax import Instruction
-from pluginkit.ptx.types import U32, Array
+from pluginkit.ptx.types import Array
 
 #: A kernel that polls this often without any progress is stopped as a deadlock.
 _IDLE_POLLS_OF_DEADLOCK = 2_000
@@ -47,7 +51,7 @@ class Machine:
     Attributes:
         registers: the threads' registers.
         scheduler: decides which threads run next.
-        alive: for each thread block of the wave how many threads have not ended.
+        live: the threads that have not ended.
         progress: grows whenever something happens that a thread can wait for.
     """
 
@@ -65,6 +69,11 @@ class Machine:
         sizes = launch.sizes
         self._shared = PrivateMemory("shared", sizes.shared, len(threads.blocks), sizes.dynamic)
         self._local = PrivateMemory("local", sizes.local, threads.count)
+        self.order.clocks = None
+        if self._program.has_meetings_of_parts:
+            self.order.clocks = BlockClocks(first_thread, threads.per_block, len(threads.blocks))
+        self.mbarriers = Mbarriers(self, self.memory)
+        self.bulk_copies = BulkCopies(self, self.memory, self.mbarriers)
         self.copies = PendingCopies(threads.count)
         self.registers = WaveRegisters(self._program.slots, threads, launch.uniform, self)
         delayed_warps = None
@@ -74,8 +83,7 @@ class Machine:
         self._split_warps = None
         if seed is not None and self._program.volatile_blocks:
             self._split_warps = SplitWarps(self._program.volatile_blocks, seed)
-        self.alive = np.full(len(threads.blocks), threads.per_block)
-        self._warp_alive = threads.warp_masks()
+        self.live = LiveThreads(threads)
         self._idle_polls, self._steps = (0, 0), 0
         self.scheduler.push(0, self.registers.all_ids)
 
@@ -107,6 +115,7 @@ class Machine:
 
     def _end_wave(self) -> bool:
         """End the wave: writes that were still delayed reach memory."""
+        self.bulk_copies.end_wave()
         if self._delayed:
             self._delayed.publish_all()
         return False
@@ -169,7 +178,8 @@ class Machine:
         turn = self.scheduler.take()
         while turn is not None:
             number, ids = turn
-            self.report("deadlock", self._program.basic_blocks[number].first, ids, message)
+            if not self.mbarriers.report_waiting(ids):
+                self.report("deadlock", self._program.basic_blocks[number].first, ids, message)
             self.end(ids)
             turn = self.scheduler.take()
         self.scheduler.parked.clear()
@@ -177,19 +187,11 @@ class Machine:
 
     def end(self, ids: Array) -> None:
         """End threads, and let those go on that waited for them."""
-        self.alive -= np.bincount(self.threads.block[ids], minlength=len(self.alive))
-        bits = np.left_shift(np.uint32(1), self.threads.lane[ids].astype(U32))
-        np.bitwise_and.at(self._warp_alive, self.threads.warp[ids], ~bits)
-        self.order.end(ids + self.first_thread)
+        self.bulk_copies.end(ids)
+        self.live.end(ids)
         self.progress += 1
         self._barriers.recheck()
         self.scheduler.unpark()
-
-    def blocks_with_partial_warps(self) -> Array:
-        """Return for each thread block whether some, but not all, lanes of a warp have ended."""
-        is_cut = (self._warp_alive != 0) & (self._warp_alive != self.threads.warp_masks())
-        of_blocks: Array = is_cut.reshape(len(self.alive), -1).any(axis=1)
-        return of_blocks
 
     def _run_warp_operation(
         self,
@@ -206,7 +208,10 @@ class Machine:
         is_whole = is_whole and mask == _ALL_LANES
         masks = broadcast(mask, frame.size)
         if operation.mask is not None and not is_whole:
-            ids, ready = frame.ids, self._are_together(frame.ids, masks)
+            ids, ready = (
+                frame.ids,
+                self.live.are_together(frame.ids, masks, self.registers.lanes.present),
+            )
             if not force and not ready.all():
                 self.scheduler.park(number, ids[~ready])
                 if not ready.any():
@@ -223,13 +228,6 @@ class Machine:
                 run_warp_operation(operation, frame, lanes, masks)
             self.registers.keep(block)
         self._jump(number, block.basic.successors[0], frame.ids)
-
-    def _are_together(self, ids: Array, masks: Array) -> Array:
-        """Return for each thread whether the lanes in its mask that have not ended are all here."""
-        alive = self._warp_alive[self.threads.warp[ids]]
-        missing = masks & alive & ~self.registers.lanes.present
-        is_complete: Array = missing == 0
-        return is_complete
 
     def _check_own_bit(self, operation: WarpOperation, frame: Frame, masks: Array) -> None:
         is_absent = (masks & self.registers.lanes.bit) == 0
@@ -297,4 +295,5 @@ class Machine:
     ) -> None:
         """Note a finding at an instruction, for these threads of the wave."""
         place = self.threads.indices_of(int(ids[0]))
-        self._launch.report(kind, instruction, place, len(ids), message, **facts)
+        threads = len(np.unique(ids))  # of a bulk copy a thread has one for each 16 bytes
+        self._launch.report(kind, instruction, place, threads, message, **facts)

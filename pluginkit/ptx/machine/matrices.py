@@ -33,6 +33,7 @@ class _Kind:
     Attributes:
         bits: the numpy type of the bits of one.
         in_lane: how many a lane has of a block, in a factor.
+        in_byte: how many a byte has; 1 for larger ones, too.
         widened: the numbers of bits, in float64, which holds all of them.
         narrowed: the bits of sums; factors have none.
     """
@@ -41,6 +42,7 @@ class _Kind:
     in_lane: int
     widened: Callable[[Array], Array]
     narrowed: Callable[[Array], Array] = np.array
+    in_byte: int = 1
 
 
 def _float32_bits(total: Array) -> Array:
@@ -53,6 +55,8 @@ _KINDS = {
     "tf32": _Kind(U32, 1, lambda bits: (bits & U32.type(0xFFFFE000)).view(F32)),
     "s8": _Kind(U8, 4, lambda bits: bits.view(S8)),
     "u8": _Kind(U8, 4, lambda bits: bits),
+    "s4": _Kind(U8, 8, lambda bits: (bits ^ U8.type(8)).view(S8) - S8.type(8), in_byte=2),
+    "u4": _Kind(U8, 8, lambda bits: bits, in_byte=2),
     **{name: _Kind(U8, 4, each.widened) for name, each in float8.FORMATS.items()},
     "f32": _Kind(U32, 1, lambda bits: bits.view(F32), _float32_bits),
     "s32": _Kind(U32, 1, lambda bits: bits.view(S32), lambda total: total.astype(S64).astype(U32)),
@@ -73,10 +77,18 @@ class _Layout:
         """Return what registers hold, for each block (threads, elements)."""
         count = self._held.rows * self._held.columns // (_SIDE * self._width)
         each = self._in_lane * self.kind.bits.itemsize // self._register.itemsize
+        each //= self.kind.in_byte
         return [
-            np.stack(registers[at : at + each], axis=-1).view(self.kind.bits)
+            self._unpacked(np.stack(registers[at : at + each], axis=-1).view(self.kind.bits))
             for at in range(0, count * each, each)
         ]
+
+    def _unpacked(self, elements: Array) -> Array:
+        """Give each element of 4 bits a byte of its own, the lower one first."""
+        if self.kind.in_byte == 1:
+            return elements
+        both = np.stack([elements & U8.type(15), elements >> U8.type(4)], axis=-1)
+        return both.reshape(len(elements), -1)
 
     def registers(self, blocks: Iterable[Array]) -> list[Array]:
         """Return the registers that hold blocks."""

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from pluginkit.ptx.code.frame import Frame, broadcast
-from pluginkit.ptx.effects.matrix_operations import MatrixAccess, MatrixProduct
+from pluginkit.ptx.effects.matrix_operations import MatrixAccess, MatrixProduct, QuadProducts
 from pluginkit.ptx.effects.warp_operation import WarpOperation
 from pluginkit.ptx.machine.matrices import load_matrix, load_rows, multiply, store_matrix
+from pluginkit.ptx.machine.quad_products import multiply_quads
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U32, Array
@@ -224,6 +225,8 @@ def _on_matrices(
         return [np.zeros(frame.size, U32) for _ in operation.puts]
     if isinstance(operation, MatrixProduct):
         return multiply(operation, values)
+    if isinstance(operation, QuadProducts):
+        return multiply_quads(operation, values)
     if isinstance(operation, MatrixAccess):
         return (load_matrix if operation.puts else store_matrix)(operation, frame, values)
     return load_rows(operation, frame, values)

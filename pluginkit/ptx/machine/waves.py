@@ -8,11 +8,13 @@ import numpy as np
 
 from pluginkit.ptx.machine.launch_arguments import PrivateSizes
 from pluginkit.ptx.machine.threads import Threads
+from pluginkit.ptx.memory.block_clocks import CLOCK
 from pluginkit.ptx.types import Three
 
 _THREADS = 1 << 17
 _SHARED_BYTES = 16 << 20
 _LOCAL_BYTES = 64 << 20
+_CLOCK_BYTES = 64 << 20
 
 
 class Waves:
@@ -26,13 +28,21 @@ class Waves:
         may_wait: whether a block may wait for another one. In ascending order the first wave is
             then one block, and each wave has twice as many as the one before: a block that waits
             for a later one, which a GPU need not run at the same time, waits in vain.
+        has_clocks: whether each thread needs a clock for every thread of its block.
 
     Attributes:
         seed: the seed.
     """
 
     def __init__(
-        self, grid: Three, block: Three, sizes: PrivateSizes, seed: int | None, *, may_wait: bool
+        self,
+        grid: Three,
+        block: Three,
+        sizes: PrivateSizes,
+        seed: int | None,
+        *,
+        may_wait: bool,
+        has_clocks: bool,
     ) -> None:
         self._grid, self._block, self.seed = grid, block, seed
         self._per_block = prod(block)
@@ -43,6 +53,8 @@ class Waves:
             rng.shuffle(self._order)
             rng.shuffle(self._warps[: self._per_block // 32])
         self._most = max(1, self._most_blocks(sizes))
+        if has_clocks:
+            self._most = min(self._most, _CLOCK_BYTES // (CLOCK.itemsize * self._per_block**2))
         self._size = 1 if may_wait and seed is None else self._most
         self._next = 0
         self._waves: list[tuple[int, Threads]] = []

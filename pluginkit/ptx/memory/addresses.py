@@ -96,24 +96,24 @@ class Addresses:
         past = offset + access.nbytes - region.nbytes
         distance = f"{-offset} bytes before its start" if offset < 0 else f"{past} past its end"
         self.report(
-            access, _some(part, bad), "out_of_bounds",
+            access, part.some(bad), "out_of_bounds",
             f"{access.nbytes} bytes of {region.name} are {verb}, {distance}; "
             f"it has {region.nbytes} bytes",
         )  # fmt: skip
-        return _some(part, ~bad)
+        return part.some(~bad)
 
     def _without_misaligned(self, access: MemoryAccess, part: AccessPart, verb: str) -> AccessPart:
-        needed = max(access.nbytes, access.alignment)
+        needed = access.alignment if access.alignment > 1 else access.nbytes
         last = needed - 1
         if not last or not len(part.offsets) or not int(np.bitwise_or.reduce(part.offsets)) & last:
             return part
         bad = part.offsets & last != 0
         self.report(
-            access, _some(part, bad), "misaligned",
+            access, part.some(bad), "misaligned",
             f"{access.nbytes} bytes of {part.region.name} are {verb} at an address that is no "
             f"multiple of {needed}",
         )  # fmt: skip
-        return _some(part, ~bad)
+        return part.some(~bad)
 
     def _with_elements(self, access: MemoryAccess, part: AccessPart) -> AccessPart:
         region, size = part.region, access.dtype.itemsize
@@ -149,15 +149,3 @@ def _distinct(addresses: Array, bits: int) -> Iterator[tuple[int, Array | None]]
     windows = addresses >> U64.type(bits)
     for window in np.unique(windows):
         yield int(window), np.flatnonzero(windows == window)
-
-
-def _some(part: AccessPart, chosen: Array) -> AccessPart:
-    """Return a part with the chosen threads only."""
-    listed = np.flatnonzero(chosen)
-    return AccessPart(
-        part.region,
-        part.ids[listed],
-        listed if part.places is None else part.places[listed],
-        part.offsets[listed],
-        part.first[listed],
-    )

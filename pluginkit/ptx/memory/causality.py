@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pluginkit.ptx.types import Array
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -22,6 +24,9 @@ class Release:
         barrier: the time of the last barrier at which it waited.
         warp_barrier: the time of its last ``bar.warp.sync``.
         lanes: the threads that took part in that one, itself included.
+        row: in a kernel in which parts of a block meet, for each thread of its block up to which
+            time it relied on it at its last fence; None without one.
+        wide_row: the same for its last fence with a scope beyond the block.
     """
 
     thread: int
@@ -31,6 +36,8 @@ class Release:
     barrier: int
     warp_barrier: int
     lanes: tuple[int, ...]
+    row: Array | None = None
+    wide_row: Array | None = None
 
 
 @dataclass
@@ -60,6 +67,10 @@ class HappenedBefore:
             _raise(times, release.block, release.barrier)
         if release.warp_barrier:
             self._add_warp(release)
+        for row, times in ((release.row, self.of_neighbour), (release.wide_row, self.of_thread)):
+            if row is not None:
+                for place, time in enumerate(row.tolist()):
+                    _raise(times, release.block * len(row) + place, time)
 
     def _add_warp(self, release: Release) -> None:
         """Add what the rest of the warp did before its ``bar.warp.sync`` with the thread."""

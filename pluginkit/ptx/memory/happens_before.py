@@ -1,6 +1,8 @@
 """Decide which access happens before which, from barriers, fences and flags.
 
-Every access carries the time of its step. A barrier orders all earlier accesses of its threads.
+Every access carries the time of its step. A barrier orders all earlier accesses of its threads;
+where parts of a block meet, its threads have clocks.
+
 Without a barrier, as across blocks, an access of thread A happens before one of thread B if A runs
 a fence after it and then writes a flag, and B reads that flag and then runs a fence. A flag is any
 word that both access with strong operations: atomics, or volatile loads and stores.
@@ -8,13 +10,31 @@ word that both access with strong operations: atomics, or volatile loads and sto
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from pluginkit.ptx.memory.block_clocks import BlockClocks
 from pluginkit.ptx.memory.causality import CausalityNode, Release, causality_node, happened_before
 from pluginkit.ptx.memory.races import OF_BLOCK, STRONG, THREAD, TIME_SHIFT
 from pluginkit.ptx.types import Array
 
-_ALWAYS = np.iinfo(np.int64).max
+
+@dataclass
+class Meeting:
+    """What the threads publish that arrive at a barrier of a part of a block.
+
+    Attributes:
+        row: for each thread of the block up to which time.
+        acquired: what they have acquired from other blocks.
+    """
+
+    row: Array
+    acquired: CausalityNode | None = None
+
+    def copy(self) -> Meeting:
+        """Return the same for threads that wait, while others arrive."""
+        return Meeting(self.row.copy(), self.acquired)
 
 
 class HappensBefore:
@@ -26,19 +46,24 @@ class HappensBefore:
 
     Attributes:
         waited_at: for each thread the time of the last barrier at which it waited for others.
-        arrived_at: for each thread the time of the last barrier at which others waited for it.
+        proxies_fenced_at: for each thread the time of its last ``fence.proxy.async``.
+        clocks: the clocks of the current wave's threads; None in a kernel in which only whole
+            blocks meet.
     """
 
     def __init__(self, threads: int, block_threads: int) -> None:
         self._block_threads = block_threads
         self.waited_at = np.zeros(threads, np.int64)
-        self.arrived_at = np.zeros(threads, np.int64)
+        self.clocks: BlockClocks | None = None
+        self.proxies_fenced_at = np.zeros(threads, np.int64)
+        self._block_met_at = np.zeros(threads, np.int64)
         self.warp_time = np.zeros(threads, np.int64)
         self.warp_mask = np.zeros(threads, np.uint32)
         self._fenced = np.zeros(threads, np.int64)
         self._fenced_in_block = np.zeros(threads, np.int64)
         self._has_fences = False
-        self._has_partial_barriers = False
+        #: The clocks of threads at their last fence: of the block's scope, and of a wider one.
+        self._fenced_rows: tuple[dict[int, Array], dict[int, Array]] = ({}, {})
         #: What threads acquired: they read a flag, and then ran a fence.
         self._acquired: dict[int, CausalityNode] = {}
         self._acquired_by_block: dict[int, CausalityNode] = {}
@@ -60,26 +85,40 @@ class HappensBefore:
         Returns:
             The key, at least 1.
         """
-        if not of_block or self._has_partial_barriers:
+        if not of_block:
             return 1
-        return max(1, int(self.waited_at[threads].min()) << TIME_SHIFT)
+        return max(1, int(self._block_met_at[threads].min()) << TIME_SHIFT)
 
-    def barrier(
-        self, threads: Array, time: int, *, waits: bool = True, is_partial: bool = False
-    ) -> None:
-        """Note that threads met at a barrier.
-
-        Args:
-            threads: the threads.
-            time: the time of the barrier.
-            waits: whether they waited there; False for ``bar.arrive``.
-            is_partial: whether some threads of the block did not take part.
-        """
-        self._has_partial_barriers |= is_partial or not waits
-        self.arrived_at[threads] = time
-        if not waits:
-            return
+    def barrier(self, threads: Array, time: int) -> None:
+        """Note that all threads of a block that have not ended met at a barrier."""
         self.waited_at[threads] = time
+        self._block_met_at[threads] = time
+        if self.clocks is not None:
+            self.clocks.meet(threads, time)
+        self._share_in_blocks(threads)
+
+    def arrive(self, threads: Array, time: int, meeting: Meeting) -> None:
+        """Note that some threads of one block arrived where others wait for them."""
+        if self.clocks is not None:
+            self.clocks.publish(threads, time, meeting.row)
+        if self._acquired or self._unfenced_reads:
+            listed, reads = threads.tolist(), self._unfenced_reads
+            found = [each.get(thread) for each in (self._acquired, reads) for thread in listed]
+            if any(found):
+                meeting.acquired = causality_node(None, meeting.acquired, *found)
+
+    def wait(self, threads: Array, time: int, meeting: Meeting) -> None:
+        """Note that some threads of one block waited for those that arrived."""
+        self.waited_at[threads] = time
+        if self.clocks is not None:
+            self.clocks.adopt(threads, meeting.row)
+        if meeting.acquired is not None:
+            for thread in threads.tolist():
+                earlier = self._acquired.get(thread)
+                self._acquired[thread] = causality_node(None, earlier, meeting.acquired)
+
+    def _share_in_blocks(self, threads: Array) -> None:
+        """Give each block what its threads have acquired, fence or not."""
         if self._acquired or self._unfenced_reads:
             for thread in {*self._acquired, *self._unfenced_reads} & set(threads.tolist()):
                 block = thread // self._block_threads
@@ -92,6 +131,8 @@ class HappensBefore:
         """Note that threads met at a ``bar.warp.sync``."""
         self.warp_time[threads] = time
         self.warp_mask[threads] = masks
+        if self.clocks is not None:
+            self.clocks.meet_in_warps(threads, masks, time)
         if self._acquired:
             self._share_in_warps(threads)
 
@@ -112,20 +153,24 @@ class HappensBefore:
         end = (thread // self._block_threads + 1) * self._block_threads
         return tuple(first + lane for lane in range(min(32, end - first)) if mask >> lane & 1)
 
-    def end(self, threads: Array) -> None:
-        """Note that threads ended; from then on they count as arrived at every barrier."""
-        self.arrived_at[threads] = _ALWAYS
-
     def fence(self, threads: Array, time: int, *, in_block: bool) -> None:
         """Note a fence whose scope is the block, or the device or system."""
         self._has_fences = True
         self._fenced_in_block[threads] = time
         if not in_block:
             self._fenced[threads] = time
+        if self.clocks is not None:
+            for thread in threads.tolist():
+                for rows in self._fenced_rows[: 1 if in_block else 2]:
+                    rows[thread] = self.clocks.row(thread)
         if self._unfenced_reads:
             for thread in set(self._unfenced_reads) & set(threads.tolist()):
                 acquired = self._unfenced_reads.pop(thread)
                 self._acquired[thread] = causality_node(None, self._acquired.get(thread), acquired)
+
+    def fence_proxies(self, threads: Array, time: int) -> None:
+        """Note a fence between usual accesses and bulk copies."""
+        self.proxies_fenced_at[threads] = time
 
     def release(self, threads: Array, region: int, granules: Array) -> None:
         """Note a strong write of a word: it publishes what the writers did before their fences."""
@@ -141,7 +186,8 @@ class HappensBefore:
         block = thread // self._block_threads
         release = Release(
             thread, block, int(self._fenced[thread]), int(self._fenced_in_block[thread]),
-            int(self.waited_at[thread]), int(self.warp_time[thread]), self._lanes(thread),
+            int(self._block_met_at[thread]), int(self.warp_time[thread]), self._lanes(thread),
+            self._fenced_rows[0].get(thread), self._fenced_rows[1].get(thread),
         )  # fmt: skip
         self._releases[word] = causality_node(
             release,
@@ -179,7 +225,7 @@ class HappensBefore:
         ordered |= (
             same_block & (earlier & later & STRONG != 0) & ((earlier | later) & OF_BLOCK != 0)
         )
-        ordered |= same_block & (time < self.waited_at[v]) & (time < self.arrived_at[u])
+        ordered |= same_block & (time < self._block_met_at[v])
         if ordered.all():
             return ordered
         in_warp = self._block_threads
@@ -191,6 +237,9 @@ class HappensBefore:
             & (time < self.warp_time[u])
             & ((self.warp_mask[v] >> lane.astype(np.uint32) & 1) != 0)
         )
+        if self.clocks is not None:
+            places = np.flatnonzero(same_block & ~ordered)
+            ordered[places] = self.clocks.is_ordered(u[places], v[places], time[places])
         if self._acquired or self._acquired_by_block:
             self._add_causality(u, v, time, ordered)
         return ordered

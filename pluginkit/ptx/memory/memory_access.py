@@ -29,8 +29,8 @@ class MemoryAccess:
         used_bytes: which bytes of a vector the kernel uses later, as a bit mask; None for all.
         may_pass_end: whether it may reach past a buffer's end inside an aligned word. A
             compare-and-swap on a byte or a half has to access the word around it.
-        alignment: the bytes that addresses must be a multiple of, where they are more than those
-            accessed: of a vector's first element.
+        alignment: the bytes that addresses must be a multiple of, where they differ from those
+            accessed: of a vector's first element, or of a bulk copy; 1 where they do not.
     """
 
     instruction: Instruction
@@ -75,3 +75,14 @@ class AccessPart:
     def elements(self, index: int) -> Array:
         """Return where each thread accesses one element of its vector, as indices of the view."""
         return self.first + index if index else self.first
+
+    def some(self, chosen: Array) -> AccessPart:
+        """Return the part of the chosen threads, whose positions are those among all."""
+        listed = np.flatnonzero(chosen)
+        return AccessPart(
+            self.region,
+            self.ids[listed],
+            listed if self.places is None else self.places[listed],
+            self.offsets[listed],
+            self.first[listed],
+        )

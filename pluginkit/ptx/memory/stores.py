@@ -19,6 +19,12 @@ class PlannedStore:
     view: Array
     values: list[Array]
 
+    def some(self, chosen: Array) -> PlannedStore:
+        """Return the stores of the chosen threads."""
+        return PlannedStore(
+            self.part.some(chosen), self.view, [value[chosen] for value in self.values]
+        )
+
     def is_change(self) -> Array:
         """Return for each thread whether its store changes what memory holds."""
         found = [

@@ -192,3 +192,23 @@ def dot_product(instruction: Instruction) -> Compute:
 
     result = "s32" if "s32" in (first, second) else "u32"
     return Compute(dot, ("b32", "b32", result), "b32")
+
+
+@describes("fns")
+def nth_one(instruction: Instruction) -> Compute:
+    """``fns``: the position of the n-th bit that is set from a base on, up or down."""
+
+    def found(mask: Value, base: Value, offset: Value) -> Value:
+        mask, base, offset = np.broadcast_arrays(mask, base, offset)
+        left = np.maximum(np.abs(offset.astype(S64)), 1)
+        position, result = base.astype(S64), np.full(mask.shape, 0xFFFFFFFF, U32)
+        for _ in range(32):
+            is_inside = (position >= 0) & (position < 32)
+            is_set = is_inside & (mask >> np.where(is_inside, position, 0).astype(U32) & 1 != 0)
+            left = left - (is_set & (left > 0))
+            result = np.where(is_set & (left == 0), position.astype(U32), result)
+            left = np.where(is_set & (left == 0), -1, left)
+            position = position + np.sign(offset)
+        return result[()]
+
+    return Compute(found, ("b32", "u32", "s32"), "b32")

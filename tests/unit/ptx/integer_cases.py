@@ -32,6 +32,15 @@ def case(text, kinds, result, function, *columns, about=""):
     return InstructionCase(text, kinds, result, rows(*edges), expected, about=about)
 
 
+def nth_one(mask, base, offset):
+    """Return the position of the n-th bit that is set, from ``base`` on, up or down."""
+    if not offset:
+        return base if mask >> base & 1 else -1
+    step = 1 if offset > 0 else -1
+    ones = [i for i in range(base, 32 if step > 0 else -1, step) if mask >> i & 1]
+    return ones[abs(offset) - 1] if len(ones) >= abs(offset) else -1
+
+
 def quotient(a, b):
     """Return the quotient, rounded towards zero."""
     size = abs(a) // abs(b)
@@ -232,6 +241,12 @@ def _inserted(field, base, start, length, size):
 def counts():
     for bits in (32, 64):
         kind = f"b{bits}"
+        if kind == "b32":
+            yield case(
+                "fns.b32 {d}, {a}, {b}, {c};", ("b32", "u32", "s32"), "b32", nth_one,
+                (0, 1, 0x80000000, 0xFFFFFFFF, 0xDEADBEEF), (0, 3, 16, 31),
+                (0, 1, 2, 5, 32, 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFF8),
+            )  # fmt: skip
         yield case(f"popc.{kind} {{d}}, {{a}};", (kind,), "u32", lambda a: a.bit_count())
         yield case(
             f"clz.{kind} {{d}}, {{a}};", (kind,), "u32", lambda a, n=bits: n - a.bit_length()

@@ -13,6 +13,13 @@ import numpy as np
 from tests.unit.ptx.cuda_cases import CudaCase
 from tests.unit.ptx.matrix_cases import bfloat16_bits, float16_bits
 
+
+def packed_fours(numbers):
+    """Two numbers of 4 bits in each byte, the first one lower."""
+    low, high = numbers[:, ::2] & 15, numbers[:, 1::2] & 15
+    return (low | high << 4).astype(np.uint8)
+
+
 #: The bits of numbers of each type.
 BITS = {
     "f16": float16_bits,
@@ -25,6 +32,7 @@ BITS = {
     "f64": lambda numbers: numbers.astype(np.float64),
     "e4m3": lambda numbers: numbers.astype(ml_dtypes.float8_e4m3fn),
     "e5m2": lambda numbers: numbers.astype(ml_dtypes.float8_e5m2),
+    **dict.fromkeys(("s4", "u4"), packed_fours),
 }
 SIZES = {
     "f16": 2,
@@ -37,6 +45,8 @@ SIZES = {
     "f64": 8,
     "e4m3": 1,
     "e5m2": 1,
+    "s4": 0.5,
+    "u4": 0.5,
 }
 #: The type of a register in C++, and its letter in inline PTX.
 REGISTERS = {"f32": ("float", "f"), "s32": ("int", "r"), "f64": ("double", "d")}
@@ -61,8 +71,8 @@ class Product:
         """a, b and c; of a product that saturates, c has numbers near the ends."""
         found = []
         for shape, kind in zip(self.shapes[:3], self.kinds[:3], strict=True):
-            largest = 4 if kind == "e5m2" else 9  # of which it has all integers
-            numbers = rng.integers(0 if kind == "u8" else -largest, largest + 1, shape)
+            largest = {"e5m2": 4, "s4": 7, "u4": 15}.get(kind, 9)  # it has all integers up to it
+            numbers = rng.integers(0 if kind[0] == "u" else -largest, largest + 1, shape)
             if self.flag == "satfinite" and len(found) == 2:
                 numbers = np.where(numbers > 0, 2**31 - 1 - numbers, -(2**31) - numbers)
             found.append(numbers)
@@ -87,7 +97,7 @@ def register_counts(product):
         elements = shape[0] * shape[1] // 32
         if product.opcode == "wmma" and kind == "f16" and not is_sum:
             elements = 16
-        found.append(elements * SIZES[kind] // (8 if kind == "f64" else 4))
+        found.append(int(elements * SIZES[kind]) // (8 if kind == "f64" else 4))
     return found
 
 
@@ -128,10 +138,11 @@ def source_of(product, at, out):
             )
             continue
         rows, columns = product.shapes[which][:: -1 if which == 1 else 1]
-        in_lane = 2 if which == 2 else max(4 // SIZES[product.kinds[which]], 1)
+        size = SIZES[product.kinds[which]]
+        columns, size = (columns, size) if size >= 1 else (columns // 2, 1)
+        in_lane = 2 if which == 2 else max(4 // size, 1)
         lines.append(
-            f"hold<{rows}, {columns}, {in_lane}, {SIZES[product.kinds[which]]}>"
-            f"({names[which]}, given + {at[which]});"
+            f"hold<{rows}, {columns}, {in_lane}, {size}>({names[which]}, given + {at[which]});"
         )
     starts = np.cumsum([0, counts[3], counts[0], counts[1]]).tolist()
     operands = ", ".join(
@@ -248,4 +259,14 @@ MMA = [
     Product("mma", (16, 8, 32), _alike("e4m3", "f32")),
     Product("mma", (16, 8, 32), ("e5m2", "e4m3", "f32", "f32")),
 ]
-TENSOR_CORE_CASES = [case_of("products_by_wmma", WMMA), case_of("products_by_mma", MMA)]
+MMA_OF_FOUR_BITS = [
+    Product("mma", (8, 8, 32), _alike("s4", "s32")),
+    Product("mma", (16, 8, 32), ("u4", "s4", "s32", "s32")),
+    Product("mma", (16, 8, 64), _alike("u4", "s32"), flag="satfinite"),
+    Product("mma", (16, 8, 64), ("s4", "u4", "s32", "s32")),
+]
+TENSOR_CORE_CASES = [
+    case_of("products_by_wmma", WMMA),
+    case_of("products_by_mma", MMA),
+    case_of("products_of_four_bits", MMA_OF_FOUR_BITS),
+]

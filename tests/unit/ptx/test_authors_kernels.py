@@ -216,25 +216,20 @@ def _assorted(value: int) -> int:
 
 
 NOT_RUN = {
-    "a bulk copy": (
+    "a copy by a tensor map": (
         "",
-        "__shared__ __align__(16) unsigned tile[64]; "
+        "__shared__ __align__(128) unsigned tile[64]; __shared__ unsigned long long b;"
         "unsigned a = (unsigned)__cvta_generic_to_shared(tile);"
-        'asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], 256;" '
-        ':: "l"(out), "r"(a));',
-        "cp.async.bulk.global",
+        'asm volatile("cp.async.bulk.tensor.1d.shared::cluster.global.mbarrier::complete_tx::bytes"'
+        '" [%0], [%1, {%2}], [%3];" :: "r"(a), "l"(in), "r"(0), '
+        '"r"((unsigned)__cvta_generic_to_shared(&b)));',
+        "cp.async.bulk.tensor.1d",
     ),
     "a cluster": (
         "",
         'asm volatile("barrier.cluster.arrive.aligned;"); '
         'asm volatile("barrier.cluster.wait.aligned;");',
         "barrier.cluster.arrive",
-    ),
-    "an mbarrier": (
-        "",
-        "__shared__ unsigned long long b; unsigned a = (unsigned)__cvta_generic_to_shared(&b);"
-        'asm volatile("mbarrier.init.shared.b64 [%0], 32;" :: "r"(a));',
-        "mbarrier.init.shared.b64",
     ),
     "a texture": (
         "",

@@ -10,7 +10,7 @@ from tests.unit.ptx.conformance_set import CASES, CUDA_CASES
 from tests.unit.ptx.recorded import checksum, load
 from tests.unit.ptx.run_case import machine_results, machine_words
 
-#: 845 tests that take 14 seconds together; test_conformance holds the same set to its definitions.
+#: 855 tests that take 14 seconds together; test_conformance holds the same set to its definitions.
 pytestmark = pytest.mark.slow
 
 ABOUT, RECORDED = load()

@@ -186,7 +186,7 @@ UNKNOWN = """.version 8.5
         "add.rn.oob.f32 %r2, %r1, %r1;",
         "mov.u64 %rd1, no_symbol;",
         "call.uni outside, ();",
-        "cp.async.bulk.commit_group;",
+        "cp.reduce.async.bulk.commit_group;",
     ],
 )
 def test_an_unsupported_instruction_is_named_with_its_line(instruction):

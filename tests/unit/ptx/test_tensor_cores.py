@@ -111,13 +111,13 @@ def test_lanes_without_a_use_may_leave_factors_undefined():
 @pytest.mark.parametrize(
     "instruction",
     [
-        "mma.sync.aligned.m8n8k4.row.col.f32.f16.f16.f32",
+        "mma.sync.aligned.m8n8k4.row.col.f32.bf16.bf16.f32",
         "mma.sp.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32",
         "mma.sync.aligned.m16n8k32.row.col.f32.e4m3.s8.f32",
         "mma.sync.aligned.m16n8k32.row.col.kind::f8f6f4.f32.e2m1.e2m1.f32",
         "mma.sync.aligned.m16n8k16.row.col.f32.f16.bf16.f32",
         "mma.sync.aligned.m16n8k16.row.col.f16.bf16.bf16.f16",
-        "mma.sync.aligned.m8n8k32.row.col.s32.s4.s4.s32",
+        "mma.sync.aligned.m8n8k32.row.col.s32.s4.s8.s32",
         "wmma.mma.xor.popc.sync.aligned.row.col.m8n8k128.s32.b1.b1.s32",
         "wmma.mma.sync.aligned.row.col.m16n16k8.f32.f32",
     ],
