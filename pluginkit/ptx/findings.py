@@ -58,6 +58,9 @@ class Finding:
         other_line: for a race the line of the other access, in the same file unless ``message``
             names another one.
         instruction: the PTX instruction.
+        call_line: the line from which the kernel calls the function that has ``line``; None if the
+            kernel has it itself.
+        other_call_line: the same for ``other_line``.
     """
 
     kind: Kind
@@ -73,18 +76,27 @@ class Finding:
     address: int | None = None
     other_line: int | None = None
     instruction: str = ""
+    call_line: int | None = None
+    other_call_line: int | None = None
 
     @property
     def where(self) -> str:
         """The file and line, or the instruction if they are unknown."""
-        return f"{self.file}:{self.line}" if self.file else f"'{self.instruction}'"
+        place = f"{self.file}:{self.line}" if self.file else f"'{self.instruction}'"
+        return place + _called_at(self.call_line)
 
     def __str__(self) -> str:
         if self.thread is None:
             return f"{self.kind}: {self.message}"
         others = f" and {self.threads - 1} more" if self.threads > 1 else ""
-        other = f" (line {self.other_line})" if self.other_line is not None else ""
+        other = ""
+        if self.other_line is not None:
+            other = f" (line {self.other_line}{_called_at(self.other_call_line)})"
         return (
             f"{self.kind} at {self.where}: {self.message.rstrip('.')}{other}. "
             f"Thread {self.thread} of block {self.block}{others}, kernel {demangled(self.kernel)}."
         )
+
+
+def _called_at(line: int | None) -> str:
+    return "" if line is None else f", called at line {line}"

@@ -23,7 +23,7 @@ _ONE = Immediate("1")
 
 def mbarrier_access(instruction: Instruction, space: str | None = None) -> MemoryAccess:
     """Return how an instruction accesses the word of an mbarrier."""
-    is_strong = not instruction.has("init", "inval")
+    is_strong = not instruction.has("init")
     return MemoryAccess(instruction, space or space_of(instruction), U64, is_strong=is_strong)
 
 

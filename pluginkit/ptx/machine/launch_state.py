@@ -139,23 +139,29 @@ class LaunchState:
             findings[index] = replace(findings[index], threads=findings[index].threads + threads)
             return
         self._found[key] = len(findings)
-        file, line = self._source(instruction)
-        other_line = self._source(other)[1] if other is not None else None
+        file, line, call = self._source(instruction)
+        _, other_line, other_call = self._source(other) if other is not None else (None,) * 3
         findings.append(
             Finding(
                 cast(Kind, kind), self.program.function.name, message, file, line, *place, threads,
-                buffer, offset, address, other_line, instruction.text,
+                buffer, offset, address, other_line, instruction.text, call, other_call,
             )
         )  # fmt: skip
 
     def place_of(self, instruction: Instruction) -> str:
         """Return the file and line of an instruction, or its text where they are unknown."""
-        file, line = self._source(instruction)
+        file, line, _ = self._source(instruction)
         return instruction.text if file is None else f"{file}:{line}"
 
-    def _source(self, instruction: Instruction) -> tuple[str | None, int | None]:
-        location = instruction.location
+    def _source(self, instruction: Instruction) -> tuple[str | None, int | None, int | None]:
+        """Return the file and line, and the line from which the kernel calls their function."""
+        location, module = instruction.location, self.program.module
         if location is None:
-            return None, None
-        file, line = self.program.module.author_place(location)
-        return (None if file == "?" else file), line
+            return None, None, None
+        file, line = module.author_place(location)
+        call = location
+        while call.inlined_at is not None:
+            call = call.inlined_at
+        caller, call_line = module.author_place(call)
+        is_own = (caller, call_line) == (file, line) or caller != file
+        return (None if file == "?" else file), line, None if is_own else call_line

@@ -22,6 +22,7 @@ from pluginkit.ptx.types import U64, Array
 
 MOST_ARRIVALS = (1 << 20) - 1
 _PHASE_SHIFT = 32
+_UNKNOWN = "mbarrier.init has not run, or mbarrier.inval has"
 
 
 class Mbarriers:
@@ -287,7 +288,7 @@ class Mbarriers:
                     yield found, part.of(everywhere)[chosen], part.ids[chosen]
                     continue
                 is_lost = (id(part.region), element) in self._there
-                what = "something has overwritten it" if is_lost else "mbarrier.init has not run"
+                what = "something has overwritten it" if is_lost else _UNKNOWN
                 self._memory.report(
                     access, part.some(chosen), "barrier",
                     f"{part.region.name} is used as an mbarrier, but holds none: {what}",
