@@ -94,7 +94,7 @@ class BulkCopies:
             access, ids, addresses = copy.targets("shared")
             for part in memory.parts_to_store(access, ids, addresses):
                 planned = memory.plan(access, part, values)
-                memory.note(access, planned)
+                memory.begin_copy(access, planned)
                 plans.append((access, planned))
         self._next += 1
         number = self._next
@@ -103,7 +103,7 @@ class BulkCopies:
         def land() -> None:
             del self._on_the_way[number]
             for access, planned in plans:
-                memory.make(access, planned)
+                memory.end_copy(access, planned)
 
         self._mbarriers.track_bytes(barrier, copy.thread, address, copy.nbytes, land)
 

@@ -69,7 +69,10 @@ class CheckedMemory:
         region = part.region
         if self._delayed:
             self._delayed.publish_touched(access, part)
-        if region.written is not None:
+        copying, is_early = region.copying, False
+        if copying is not None:
+            is_early = self._noted.check_copies(access, part, copying, "reads")
+        if region.written is not None and not is_early:
             self._check_written(access, part)
         if region.earlier is not None:
             self._early.check_read(access, part)
@@ -118,10 +121,27 @@ class CheckedMemory:
         if region.shadow is not None:
             self._noted.write(access, part, region.shadow, planned)
 
+    def begin_copy(self, access: MemoryAccess, planned: PlannedStore) -> None:
+        """Note a store that an asynchronous copy makes later."""
+        self.note(access, planned)
+        region = planned.part.region
+        if region.copying is None:
+            region.copying = np.zeros(len(region.data) // 4, np.int64)
+        region.copying[planned.part.words(access)] = self._machine.tick(access.instruction)
+
+    def end_copy(self, access: MemoryAccess, planned: PlannedStore) -> None:
+        """Make the store of an asynchronous copy."""
+        copying = planned.part.region.copying
+        if copying is not None:
+            copying[planned.part.words(access)] = 0
+        self.make(access, planned)
+
     def make(self, access: MemoryAccess, planned: PlannedStore) -> None:
         """Make a store that has been noted."""
         part, region, view = planned.part, planned.part.region, planned.view
         self._machine.progress += 1
+        if region.copying is not None:
+            self._noted.check_copies(access, part, region.copying, "writes")
         self._mark_written(access, part)
         if self.is_delayed(access, part):
             self.delay(access, part, DelayedStore(part, view, planned.values))

@@ -17,8 +17,6 @@ from pluginkit.ptx.memory.memory_access import AccessPart, MemoryAccess
 from pluginkit.ptx.memory.regions import Region
 from pluginkit.ptx.types import Array
 
-_WORD_BITS = 2
-
 #: Makes the writes of the threads at some positions of their group.
 Apply = Callable[[Array], None]
 
@@ -78,7 +76,7 @@ class DelayedWrites:
             time: when the instruction runs.
             apply: makes the writes of the threads at some positions.
         """
-        words = _words(access, part)
+        words = part.words(access)
         places = np.arange(len(part.ids))
         self._held.append(_Held(part.region, part.ids, places, words, time, apply))
 
@@ -89,7 +87,7 @@ class DelayedWrites:
             if held.region is not part.region:
                 continue
             if touched is None:
-                touched = self._by_block(part.ids, _words(access, part))
+                touched = self._by_block(part.ids, part.words(access))
             is_touched = np.isin(self._by_block(held.threads, held.words), touched)
             self._publish(held, np.logical_or.reduce(is_touched, axis=1))
 
@@ -138,9 +136,3 @@ class DelayedWrites:
     def _publish(self, held: _Held, chosen: Array) -> None:
         if chosen.any() and not held.publish(chosen):
             self._held.remove(held)
-
-
-def _words(access: MemoryAccess, part: AccessPart) -> Array:
-    first = (part.first * access.dtype.itemsize) >> _WORD_BITS
-    words: Array = first[:, None] + np.arange(max(1, access.nbytes >> _WORD_BITS))
-    return words

@@ -11,6 +11,8 @@ from pluginkit.ptx.memory.regions import Region
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import Array
 
+_WORD_BITS = 2
+
 
 @dataclass(frozen=True)
 class MemoryAccess:
@@ -75,6 +77,12 @@ class AccessPart:
     def elements(self, index: int) -> Array:
         """Return where each thread accesses one element of its vector, as indices of the view."""
         return self.first + index if index else self.first
+
+    def words(self, access: MemoryAccess) -> Array:
+        """Return the words of 4 bytes that each thread accesses: threads by words."""
+        first = (self.first * access.dtype.itemsize) >> _WORD_BITS
+        found: Array = first[:, None] + np.arange(max(1, access.nbytes >> _WORD_BITS))
+        return found
 
     def some(self, chosen: Array) -> AccessPart:
         """Return the part of the chosen threads, whose positions are those among all."""

@@ -169,6 +169,21 @@ class NotedAccesses:
         for conflict in find(granules, keys, order.is_ordered, ordered):
             self._report_race(access, part, conflict, count, None, "uses as an mbarrier")
 
+    def check_copies(
+        self, access: MemoryAccess, part: AccessPart, copying: Array, does: str
+    ) -> bool:
+        """Report accesses to what asynchronous copies write for which nobody has waited, if any."""
+        times = copying[part.words(access)].max(axis=1)
+        bad = times > 0
+        if bad.any():
+            self.report_some(
+                access, part, bad, "race",
+                f"{does} what an asynchronous copy writes in {part.region.name}, and nothing has "
+                "waited for that copy",
+                other=self._machine.instruction_at(int(times.max())),
+            )  # fmt: skip
+        return bool(bad.any())
+
     def check_proxies(
         self, instruction: Instruction, part: AccessPart, shadow: Shadow, thread: int
     ) -> None:

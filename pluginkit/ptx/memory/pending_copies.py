@@ -67,7 +67,7 @@ class PendingCopies:
         self._next += 1
         for part in memory.parts_to_store(access, ids, addresses):
             planned = memory.plan(access, part, values)
-            memory.note(access, planned)
+            memory.begin_copy(access, planned)
             self._begun.append(_Copy(self._next, access, planned, self._groups[part.ids]))
 
     def commit(self, ids: Array) -> None:
@@ -79,7 +79,7 @@ class PendingCopies:
         for copy in self._take(ids, groups_left=groups_left):
             if not copy.is_tracked:
                 memory.note(copy.access, copy.planned)
-            memory.make(copy.access, copy.planned)
+            memory.end_copy(copy.access, copy.planned)
 
     def track(self, memory: CheckedMemory, ids: Array) -> Callable[[Array], None]:
         """Return a function that ends the copies that some of these threads have begun so far."""
@@ -91,7 +91,7 @@ class PendingCopies:
 
         def land(own: Array) -> None:
             for copy in self._take(own, last=last):
-                memory.make(copy.access, copy.planned)
+                memory.end_copy(copy.access, copy.planned)
 
         return land
 

@@ -54,6 +54,8 @@ class Region:
         shadow: its accesses, to find races; None where none can be, as in local memory.
         earlier: for each byte how launches that may still run have accessed it, as the bits of
             :mod:`pluginkit.ptx.memory.earlier_launches`; None if no launch may.
+        copying: for each word the time at which an asynchronous copy to it began that has not
+            ended; None before the first one.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Region:
         is_private = space == "local" or role == "input"
         self.shadow = None if is_private else Shadow(len(self.data))
         self.earlier: Array | None = None
+        self.copying: Array | None = None
         self._views: dict[np.dtype[Any], Array] = {}
         self._written_views: dict[int, Array] = {}
 

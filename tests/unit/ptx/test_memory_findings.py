@@ -214,4 +214,5 @@ def test_asynchronous_copies_arrive_at_the_wait():
     assert words.tolist() == WORDS[:64][::-1].tolist()
     for forgotten in ("", 'asm volatile("cp.async.wait_group 1;");'):
         finding = only(found(copy.replace("WAIT", forgotten)))
-        assert finding.kind == "uninitialised"
+        assert finding.kind == "race"
+        assert "nothing has waited for that copy" in finding.message
