@@ -75,7 +75,7 @@ class LaunchState:
         self.program, self.memory, self.sizes = program, memory, sizes
         self._addresses: dict[str, int] = {}
         threads = prod(grid) * prod(block)
-        self.order = HappensBefore(threads, prod(block))
+        self.order = HappensBefore(threads, prod(block), has_clocks=program.has_meetings_of_parts)
         self.earlier = EarlierLaunches(threads, prod(block)) if overlaps else None
         self.uniform = uniform_values(grid, block, shared_bytes, sizes.static_bytes)
         self.result = Result()

@@ -22,7 +22,6 @@ from pluginkit.ptx.machine.split_warps import SplitWarps
 from pluginkit.ptx.machine.threads import Threads
 from pluginkit.ptx.machine.warp_operations import run_uniform_shuffle, run_warp_operation
 from pluginkit.ptx.machine.waves import Waves
-from pluginkit.ptx.memory.block_clocks import BlockClocks
 from pluginkit.ptx.memory.bulk_copies import BulkCopies
 from pluginkit.ptx.memory.checked_memory import CheckedMemory
 from pluginkit.ptx.memory.delayed_writes import DelayedWrites
@@ -69,21 +68,18 @@ class Machine:
         sizes = launch.sizes
         self._shared = PrivateMemory("shared", sizes.shared, len(threads.blocks), sizes.dynamic)
         self._local = PrivateMemory("local", sizes.local, threads.count)
-        self.order.clocks = None
-        if self._program.has_meetings_of_parts:
-            self.order.clocks = BlockClocks(first_thread, threads.per_block, len(threads.blocks))
-        self.mbarriers = Mbarriers(self, self.memory)
-        self.bulk_copies = BulkCopies(self, self.memory, self.mbarriers)
-        self.copies = PendingCopies(threads.count)
+        self.order.begin_wave(first_thread, len(threads.blocks))
+        self.copies, self.live = PendingCopies(threads.count), LiveThreads(threads)
         self.registers = WaveRegisters(self._program.slots, threads, launch.uniform, self)
         delayed_warps = None
         if seed is not None and self._program.signalling_blocks:
             delayed_warps = DelayedWarps(threads, self._program.signalling_blocks, seed)
         self.scheduler, self._barriers = Scheduler(delayed_warps), Barriers(self)
+        self.mbarriers = Mbarriers(self, self.memory, threads.count, self.scheduler.wake)
+        self.bulk_copies = BulkCopies(self, self.memory, self.mbarriers)
         self._split_warps = None
         if seed is not None and self._program.volatile_blocks:
             self._split_warps = SplitWarps(self._program.volatile_blocks, seed)
-        self.live = LiveThreads(threads)
         self._idle_polls, self._steps = (0, 0), 0
         self.scheduler.push(0, self.registers.all_ids)
 
@@ -151,8 +147,14 @@ class Machine:
             self.report("deadlock", first, ids, "threads enter a loop that has no way out")
             self.end(ids)
             return
+        loop = self._program.basic_blocks[number].loop
+        is_poll = to <= number and loop in self._program.polling_loops
+        if is_poll and self.mbarriers.waits.take_failed():
+            self.scheduler.rest(to, ids)
+            self._count_polls()
+            return
         self.scheduler.push(to, ids)
-        if to <= number and self._program.basic_blocks[number].loop in self._program.polling_loops:
+        if is_poll:
             self.scheduler.note_poll(to)
             self._count_polls()
 
@@ -178,7 +180,7 @@ class Machine:
         turn = self.scheduler.take()
         while turn is not None:
             number, ids = turn
-            if not self.mbarriers.report_waiting(ids):
+            if not self.mbarriers.waits.report(ids):
                 self.report("deadlock", self._program.basic_blocks[number].first, ids, message)
             self.end(ids)
             turn = self.scheduler.take()
@@ -208,10 +210,8 @@ class Machine:
         is_whole = is_whole and mask == _ALL_LANES
         masks = broadcast(mask, frame.size)
         if operation.mask is not None and not is_whole:
-            ids, ready = (
-                frame.ids,
-                self.live.are_together(frame.ids, masks, self.registers.lanes.present),
-            )
+            ids, present = frame.ids, self.registers.lanes.present
+            ready = self.live.are_together(ids, masks, present)
             if not force and not ready.all():
                 self.scheduler.park(number, ids[~ready])
                 if not ready.any():

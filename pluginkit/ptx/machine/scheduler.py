@@ -59,6 +59,21 @@ class Scheduler:
         """The threads that wait at each basic block."""
         return self._parked
 
+    def rest(self, number: int, ids: Array) -> None:
+        """Let threads rest that wait for a phase of an mbarrier, until :meth:`wake`.
+
+        They try again after a while, since a copy that has ended counts only then.
+        """
+        if not self._resting:
+            self._rest_until = self._steps + _STEPS_OF_REST
+        self._resting.setdefault(number, []).append(ids)
+
+    def wake(self) -> None:
+        """Let all resting threads run again."""
+        for number, groups in self._resting.items():
+            self._ready.setdefault(number, []).extend(groups)
+        self._resting.clear()
+
     def note_poll(self, number: int) -> None:
         """Note that threads return to the head of a loop in which they poll memory."""
         self._polls += 1
@@ -79,9 +94,7 @@ class Scheduler:
         """Return the next basic block and the threads that run it, ascending; None if none can."""
         self._steps += 1
         if self._resting and (not self._ready or self._steps >= self._rest_until):
-            for number, groups in self._resting.items():
-                self._ready.setdefault(number, []).extend(groups)
-            self._resting.clear()
+            self.wake()
         if self._delayed_warps and (not self._ready or self._steps % _STEPS_BETWEEN_RELEASES == 0):
             self.release_delayed_warps()
         if not self._ready:

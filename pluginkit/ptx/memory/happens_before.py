@@ -43,6 +43,7 @@ class HappensBefore:
     Args:
         threads: how many threads the launch has.
         block_threads: how many threads each block has.
+        has_clocks: whether parts of a block meet.
 
     Attributes:
         waited_at: for each thread the time of the last barrier at which it waited for others.
@@ -51,8 +52,8 @@ class HappensBefore:
             blocks meet.
     """
 
-    def __init__(self, threads: int, block_threads: int) -> None:
-        self._block_threads = block_threads
+    def __init__(self, threads: int, block_threads: int, *, has_clocks: bool = False) -> None:
+        self._block_threads, self._has_clocks = block_threads, has_clocks
         self.waited_at = np.zeros(threads, np.int64)
         self.clocks: BlockClocks | None = None
         self.proxies_fenced_at = np.zeros(threads, np.int64)
@@ -71,6 +72,11 @@ class HappensBefore:
         self._unfenced_reads: dict[int, CausalityNode] = {}
         #: What the writers of each flag released, by region and granule.
         self._releases: dict[tuple[int, int], CausalityNode] = {}
+
+    def begin_wave(self, first_thread: int, blocks: int) -> None:
+        """Begin with other blocks, whose threads have done nothing so far."""
+        if self._has_clocks:
+            self.clocks = BlockClocks(first_thread, self._block_threads, blocks)
 
     def ordered_before(self, threads: Array, *, of_block: bool) -> int:
         """Return a key below which every access happens before the next ones of some threads.

@@ -17,6 +17,21 @@ _VALID = 0xB << 60  # so that no usual number in memory is the state of an mbarr
 _MOST_RANGES = 4
 
 
+@dataclass(frozen=True)
+class Landing:
+    """How asynchronous copies end that an mbarrier tracks.
+
+    Attributes:
+        land: makes the copies of some threads.
+        ids: the threads.
+        arrive: lets the copies arrive.
+    """
+
+    land: Callable[[Array], None]
+    ids: Array
+    arrive: Callable[[], None]
+
+
 @dataclass(eq=False)
 class Mbarrier:
     """An mbarrier that has been initialised.
@@ -30,7 +45,6 @@ class Mbarrier:
         phase: the number of the current phase.
         completed: what those have published that arrived in phases that are complete.
         arrived: the threads that have arrived in this phase, with the instruction.
-        waiting: the threads that wait for this phase, by instruction.
         landings: what ends the asynchronous copies that it tracks, once somebody looks.
     """
 
@@ -43,8 +57,7 @@ class Mbarrier:
     phase: int = 0
     completed: Meeting = field(init=False)
     arrived: list[tuple[Array, Instruction]] = field(default_factory=list)
-    waiting: dict[Instruction, Array] = field(default_factory=dict)
-    landings: list[Callable[[], None]] = field(default_factory=list)
+    landings: list[Landing] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.pending, self.completed = self.expected, self.meeting.copy()

@@ -15,7 +15,8 @@ import numpy as np
 from pluginkit.ptx.memory.checked_memory import CheckedMemory
 from pluginkit.ptx.memory.happens_before import Meeting
 from pluginkit.ptx.memory.machine_for_memory import MachineForMemory
-from pluginkit.ptx.memory.mbarrier_state import Mbarrier, missing_arrivals
+from pluginkit.ptx.memory.mbarrier_state import Landing, Mbarrier
+from pluginkit.ptx.memory.mbarrier_waits import MbarrierWaits
 from pluginkit.ptx.memory.memory_access import AccessPart, MemoryAccess
 from pluginkit.ptx.text.syntax import Instruction
 from pluginkit.ptx.types import U64, Array
@@ -31,11 +32,23 @@ class Mbarriers:
     Args:
         machine: the machine.
         memory: its memory.
+        threads: how many threads the wave has.
+        wake: called when a phase has completed.
+
+    Attributes:
+        waits: the waits that have failed.
     """
 
-    def __init__(self, machine: MachineForMemory, memory: CheckedMemory) -> None:
-        self._machine, self._memory = machine, memory
+    def __init__(
+        self,
+        machine: MachineForMemory,
+        memory: CheckedMemory,
+        threads: int,
+        wake: Callable[[], None],
+    ) -> None:
+        self._machine, self._memory, self._wake = machine, memory, wake
         self._there: dict[tuple[int, int], Mbarrier] = {}
+        self.waits = MbarrierWaits(machine, threads)
 
     def init(self, access: MemoryAccess, ids: Array, addresses: Array, counts: Array) -> None:
         """Initialise mbarriers."""
@@ -142,12 +155,13 @@ class Mbarriers:
             time = machine.tick(access.instruction)
             machine.order.arrive(own + machine.first_thread, time, meeting)
 
-            def end(found: Mbarrier = found, own: Array = own, meeting: Meeting = meeting) -> None:
-                land(own)
+            def arrive(
+                found: Mbarrier = found, own: Array = own, meeting: Meeting = meeting
+            ) -> None:
                 np.maximum(found.meeting.row, meeting.row, out=found.meeting.row)
                 self._take(found, access.instruction, own, np.ones(len(own), np.int64))
 
-            found.landings.append(end)
+            found.landings.append(Landing(land, own, arrive))
 
     def track_bytes(
         self, access: MemoryAccess, thread: int, address: int, nbytes: int,
@@ -158,14 +172,13 @@ class Mbarriers:
         for found, _, _ in self._each(access, ids, np.array([address], U64), changes=True):
             time = self._machine.tick(access.instruction)
 
-            def end(found: Mbarrier = found, time: int = time) -> None:
-                land()
+            def arrive(found: Mbarrier = found, time: int = time) -> None:
                 place = thread % len(found.meeting.row)
                 found.meeting.row[place] = max(int(found.meeting.row[place]), time)
                 found.copying -= nbytes
                 self._complete(found)
 
-            found.landings.append(end)
+            found.landings.append(Landing(lambda _: land(), ids, arrive))
 
     def wait(
         self, access: MemoryAccess, ids: Array, addresses: Array, asked: Array,
@@ -182,40 +195,35 @@ class Mbarriers:
             orders: whether it acquires what those have released that arrived.
         """
         done, machine = np.ones(len(ids), bool), self._machine
-        for found, places, own in self._each(access, ids, addresses, changes=False):
-            landings, found.landings = found.landings, []
-            for land in landings:
-                land()
+        asked_of = list(self._each(access, ids, addresses, changes=False))
+        self._land([found for found, _, _ in asked_of])
+        for found, places, own in asked_of:
             if is_parity:
                 passed = (asked[places] & 1) != found.phase & 1
             else:
                 phases = (asked[places] >> U64.type(_PHASE_SHIFT)).astype(np.int64)
                 passed = phases < found.phase
-                self._check_age(access, found, own, phases)
+                self.waits.check_age(found, access.instruction, own, phases)
             done[places] = passed
             if passed.any() and orders:
                 time = machine.tick(access.instruction)
                 machine.order.wait(own[passed] + machine.first_thread, time, found.completed)
-            before = found.waiting.get(access.instruction, own[:0])
-            found.waiting[access.instruction] = np.union1d(
-                np.setdiff1d(before, own[passed]), own[~passed]
-            )
+            if not passed.all():
+                self.waits.note(found, access.instruction, own[~passed])
         return done
 
-    def report_waiting(self, ids: Array) -> bool:
-        """Report the threads among these that wait for a phase; whether there are any."""
-        is_any = False
-        for found in self._there.values():
-            for instruction, waiting in found.waiting.items():
-                own = np.intersect1d(waiting, ids)
-                if len(own):
-                    is_any = True
-                    last = found.arrived[-1][1] if found.arrived else None
-                    self._machine.report(
-                        "deadlock", instruction, own, missing_arrivals(self._machine, found),
-                        other=last,
-                    )  # fmt: skip
-        return is_any
+    def _land(self, asked_of: list[Mbarrier]) -> None:
+        """End the copies that mbarriers track: those of one instruction together."""
+        landings = [each for found in asked_of for each in found.landings]
+        together: dict[int, list[Landing]] = {}
+        for each in landings:
+            together.setdefault(id(each.land), []).append(each)
+        for listed in together.values():
+            listed[0].land(np.concatenate([each.ids for each in listed]))
+        for found in asked_of:
+            found.landings = []
+        for each in landings:
+            each.arrive()
 
     def _take(self, found: Mbarrier, instruction: Instruction, ids: Array, counts: Array) -> Array:
         """Count arrivals; return the state before each."""
@@ -245,21 +253,13 @@ class Mbarriers:
         if not found.pending and not found.copying:
             found.phase += 1
             found.pending, found.completed = found.expected, found.meeting.copy()
-            found.arrived, found.waiting = [], {}
+            found.arrived = []
             self._machine.progress += 1
+            self._wake()
         self._save(found)
 
     def _save(self, found: Mbarrier) -> None:
         found.region.view(U64)[found.element] = found.word
-
-    def _check_age(self, access: MemoryAccess, found: Mbarrier, ids: Array, phases: Array) -> None:
-        old = phases + 1 < found.phase
-        if old.any():
-            self._report(
-                access, ids[old], f"threads wait for phase {int(phases[old][0])} of {found.name}, "
-                f"which is in phase {found.phase}: two phases have completed since they arrived, "
-                "of which a GPU sees no more than the parity",
-            )  # fmt: skip
 
     def _parts(self, access: MemoryAccess, ids: Array, addresses: Array) -> Iterator[AccessPart]:
         for part in self._memory.parts(access, ids, addresses, "used as an mbarrier"):
@@ -281,8 +281,10 @@ class Mbarriers:
         everywhere = np.arange(len(ids))
         for part in self._parts(access, ids, addresses):
             self._memory.note_strong(access, part, changes=changes)
-            for element in np.unique(part.first).tolist():
-                chosen = part.first == element
+            order = np.argsort(part.first, kind="stable")
+            starts = np.flatnonzero(np.diff(part.first[order], prepend=-1))
+            for chosen in np.split(order, starts[1:]):
+                element = int(part.first[chosen[0]])
                 found = self._found(part, element)
                 if found is not None:
                     yield found, part.of(everywhere)[chosen], part.ids[chosen]
@@ -290,7 +292,7 @@ class Mbarriers:
                 is_lost = (id(part.region), element) in self._there
                 what = "something has overwritten it" if is_lost else _UNKNOWN
                 self._memory.report(
-                    access, part.some(chosen), "barrier",
+                    access, part.some(np.isin(part.first, element)), "barrier",
                     f"{part.region.name} is used as an mbarrier, but holds none: {what}",
                 )  # fmt: skip
 

@@ -139,7 +139,8 @@ def test_mbarriers_that_are_not_in_order(change, kind, line, words):
 )
 def test_pipelines_with_a_mistake(old, new, line):
     _, findings = found(PIPELINE, (old, new))
-    assert any(kind in ("race", "deadlock") for kind, at, _ in findings if at == line), findings
+    kinds = {kind for kind, at, _ in findings if at == line}
+    assert kinds & {"race", "deadlock", "uninitialised"}, findings
 
 
 def test_a_barrier_with_a_count_orders_only_who_takes_part():
