@@ -76,7 +76,8 @@ class Slots:
             operand = Register(operand.name)
         if isinstance(operand, Register):
             if operand.name not in self.function.registers and operand.name not in SPECIAL:
-                raise self.unsupported(instruction, f"the register {operand.name}")
+                of_cluster = ", of a cluster of thread blocks" if "cluster" in operand.name else ""
+                raise self.unsupported(instruction, f"the register {operand.name}{of_cluster}")
             slot = self.of(operand.name)
             return reader(slot, self.stored[slot], wanted)
         if isinstance(operand, Immediate):

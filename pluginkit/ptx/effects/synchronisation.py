@@ -61,7 +61,9 @@ def synchronisation_of(slots: Slots, instruction: Instruction) -> Barrier | Warp
 def _barrier(slots: Slots, instruction: Instruction) -> Barrier:
     operands = list(instruction.operands)
     if instruction.has("cluster"):
-        raise slots.unsupported(instruction)
+        raise slots.unsupported(
+            instruction, "clusters of thread blocks, which Launch cannot ask for"
+        )
     waits = not instruction.has("arrive")
     put, value, reduction = None, None, None
     if instruction.has("red"):
