@@ -10,6 +10,7 @@ from pluginkit.ptx.code.decode import decode
 from pluginkit.ptx.code.frame import Operation, Read
 from pluginkit.ptx.code.inline import expand
 from pluginkit.ptx.code.liveness import live_before, registers_of
+from pluginkit.ptx.code.reserved_memory import declare_reserved_memory
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import UNIFORM
 from pluginkit.ptx.code.undefined_registers import follow_undefined_registers, name_operands
@@ -77,6 +78,7 @@ class Program:
             )
         self.module = module
         self.function = expand(module, kernel)
+        declare_reserved_memory(self.function)
         self.basic_blocks = basic_blocks(self.function)
         self.slots = Slots(module, self.function)
         self._live = live_before(self.basic_blocks)

@@ -31,6 +31,9 @@ GENERIC_BASE = {
     "local": LOCAL_WINDOW << WINDOW_BITS["global"],
 }
 
+#: The name of the shared memory that CUDA reserves in each block, which is zero at first.
+RESERVED_MEMORY = "reserved_shared_memory"
+
 _UNDEFINED = 2  # the bit of a byte in ``written``
 _PADDING = 256  # an atomic may access a word that begins in a buffer and ends past it
 
@@ -166,6 +169,9 @@ class PrivateMemory:
             window = len(self.regions) + 1
             base = (window << WINDOW_BITS[space]) + WINDOW_MIDDLE[space]
             self.addresses[name] = base
-            self.regions[window] = Region(demangled(name), space, base, nbytes, owners)
+            is_written = name == RESERVED_MEMORY
+            self.regions[window] = Region(
+                demangled(name), space, base, nbytes, owners, is_written=is_written
+            )
             if name in dynamic:
                 dynamic_base = base

@@ -37,7 +37,10 @@ def run(kernel, change=None, *, seed=None):
 
 
 @pytest.mark.parametrize("seed", [None, 0, 1])
-@pytest.mark.parametrize("kernel", ["by_pipeline", "by_barriers", "by_bulk_copies", "by_groups"])
+@pytest.mark.parametrize(
+    "kernel",
+    ["by_pipeline", "by_barriers", "by_bulk_copies", "by_groups", "by_groups_of_two_warps"],
+)
 def test_tiles_come_by_asynchronous_copies(kernel, seed):
     words, findings = run(kernel, seed=seed)
     assert findings == []
