@@ -12,6 +12,7 @@ from pluginkit.graph_rewrites._unsigned_order import (
     DIVIDED,
     KEPT,
     SHIFTED,
+    bits_of,
     converted,
     divided,
     remainder,
@@ -34,8 +35,8 @@ _VALUES = frozenset(
 #: Operators whose results wrap around.
 _WRAPPING = frozenset(
     {
-        *("Abs", "Add", "BitShift", "BitwiseNot", "CumSum", "Div", "Mul", "Neg", "Range"),
-        *("PRelu", "ReduceProd", "ReduceSum", "Shrink", "Sub", "Sum"),
+        *("Abs", "Add", "BitShift", "BitwiseNot", "CumSum", "Div", "MatMul", "Mul", "Neg"),
+        *("PRelu", "Range", "ReduceProd", "ReduceSum", "Shrink", "Sub", "Sum"),
     }
 )
 #: Operators that return a limit of their type if there are no elements to reduce.
@@ -47,21 +48,12 @@ _TYPED = frozenset({"Constant", "ConstantOfShape", "EyeLike"})
 #: Operators that compare or divide, which is wrong on the bits of a uint64 from 2^63 on.
 _ON_BITS = frozenset(
     {
-        *(
-            "Add",
-            "BitShift",
-            "BitwiseAnd",
-            "BitwiseNot",
-            "BitwiseOr",
-            "BitwiseXor",
-            "Compress",
-            "Concat",
-        ),
-        *("DepthToSpace", "Equal", "Expand", "Flatten", "Gather", "GatherElements", "GatherND"),
-        *("Identity", "Mul", "NonZero", "Pad", "Reshape", "ReverseSequence", "ScatterElements"),
-        *("ScatterND", "Shape", "Size"),
-        *("Slice", "SpaceToDepth", "Split", "Squeeze", "Sub", "Tile", "Transpose", "Trilu"),
-        *("CumSum", "ReduceProd", "ReduceSum", "Scatter", "Sum", "Unsqueeze", "Where"),
+        *("Add", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Compress"),
+        *("Concat", "CumSum", "DepthToSpace", "Equal", "Expand", "Flatten", "Gather"),
+        *("GatherElements", "GatherND", "Identity", "MatMul", "Mul", "NonZero", "Pad"),
+        *("ReduceProd", "ReduceSum", "Reshape", "ReverseSequence", "Scatter", "ScatterElements"),
+        *("ScatterND", "Shape", "Size", "Slice", "SpaceToDepth", "Split", "Squeeze", "Sub"),
+        *("Sum", "Tile", "Transpose", "Trilu", "Unsqueeze", "Where"),
     }
 )
 _CASTS = ("Cast", "CastLike")
@@ -143,9 +135,7 @@ class CarriedIntegers:
         is_carried = source in self.carriers and (is_carried or node.has_carrier(0))
         if target in self.everywhere:
             is_carried = is_carried and source in self.everywhere
-            return (is_carried or self._is_wanted(node)) and (
-                target != "uint64" or source in _INTEGERS
-            )
+            return is_carried or self._is_wanted(node)
         return is_carried
 
     def _carries_int8(self, node: CarriedNode) -> bool:
@@ -174,7 +164,9 @@ class CarriedIntegers:
                 value = converted(node, value, target)
             node.into(0, "Cast", value, to=target)
             return
-        if now != wide:
+        if target == "uint64" and source not in _INTEGERS:
+            value = bits_of(node, value, source)
+        elif now != wide:
             value = node.add("Cast", value, to=wide)
         limits = np.iinfo(target)
         if not (limits.min <= low and high <= limits.max):

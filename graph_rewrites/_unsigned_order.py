@@ -56,6 +56,16 @@ def converted(node: CarriedNode, value: str, target: str) -> str:
     return node.add("Where", is_large, above, wide)
 
 
+def bits_of(node: CarriedNode, value: str, source: str) -> str:
+    """Return the bits of the uint64 that a floating-point number becomes."""
+    half = node.constant(np.float64(2.0**63) if source == "float64" else np.float32(2.0**63))
+    wide = value if source in ("float32", "float64") else node.add("Cast", value, to="float32")
+    is_large = node.add("Not", node.add("Less", wide, half))
+    below = node.add("Where", is_large, node.add("Sub", wide, half), wide)
+    low = node.add("Cast", below, to="int64")
+    return node.add("Where", is_large, shifted(node, low), low)
+
+
 def remainder(node: CarriedNode, value: str, modulus: str) -> str:
     """Return the remainder of a division by a positive number, which is not negative.
 

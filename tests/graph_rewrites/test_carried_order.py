@@ -6,8 +6,10 @@ import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from onnx.reference import ReferenceEvaluator
 
 from pluginkit.graph_rewrites.carry_integers import CarryIntegers
+from pluginkit.graph_rewrites.expand_integer_einsum import ExpandIntegerMatMul
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
@@ -77,3 +79,37 @@ def test_numbers_become_floats():
     np.testing.assert_allclose(got, A.astype(np.float32), rtol=2e-7)
     flags = carried("y = Cast<to = 9>(ua)", {"a": A}, "bool")
     np.testing.assert_array_equal(flags, A != 0)
+
+
+@pytest.mark.parametrize("source", [1, 10, 11], ids=["float32", "float16", "float64"])
+def test_floats_become_numbers(source):
+    x = np.array([0.0, 0.5, 1.99, 7.0, 60000.0, 2.0**62, 2.0**63, 2.0**63 + 2.0**41], np.float32)
+    x = x[:5] if source == 10 else x
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["" : 18]> t (float[{x.size}] x) => (int64[n] y) {{
+        f = Cast<to = {source}>(x) u = Cast<to = 13>(f) y = Cast<to = 7>(u) }}"""
+    )
+    made = rewrite_model(model, [CarryIntegers]).model
+    types = {each.i for node in made.graph.node for each in node.attribute if each.name == "to"}
+    assert onnx.TensorProto.UINT64 not in types
+    got = run_onnxruntime(made, {"x": x})["y"].view(np.uint64)
+    np.testing.assert_array_equal(got, x.astype(np.uint64))
+
+
+@pytest.mark.parametrize("dtype", [12, 13], ids=["uint32", "uint64"])
+def test_products_of_matrices_wrap_around(dtype):
+    rng = np.random.default_rng(5)
+    a, b = (rng.integers(-(2**63), 2**63 - 1, shape) for shape in ((3, 4), (4, 2)))
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 9, opset_import: ["" : 18]> t (int64[3, 4] a, int64[4, 2] b)
+        => (int64[3, 2] y) {{ ua = Cast<to = {dtype}>(a) ub = Cast<to = {dtype}>(b)
+        m = MatMul(ua, ub) y = Cast<to = 7>(m) }}"""
+    )
+    made = rewrite_model(model, [CarryIntegers, ExpandIntegerMatMul]).model
+    assert {node.op_type for node in made.graph.node}.isdisjoint({"MatMul"})
+    unsigned = np.uint32 if dtype == 12 else np.uint64
+    expected = a.astype(unsigned) @ b.astype(unsigned)
+    # ONNX Runtime adds int64 beyond 2^53 up in doubles.
+    (got,) = ReferenceEvaluator(made).run(None, {"a": a, "b": b})
+    np.testing.assert_array_equal(got.astype(unsigned), expected)
+    assert unsigned is np.uint64 or got.min() >= 0
