@@ -12,8 +12,11 @@ import onnx
 from pluginkit.onnx.inference.shape_ranges import ShapeSpec, parse_ranges
 from pluginkit.onnx.inference.value_types import axis_sizes
 
-#: The types of shape tensors that are inputs.
-_SHAPE_TYPES = (onnx.TensorProto.INT32, onnx.TensorProto.INT64)
+#: The types of shape tensors that are inputs, and those that become them in rewritten models.
+_SHAPE_TYPES = {
+    *(onnx.TensorProto.INT32, onnx.TensorProto.INT64, onnx.TensorProto.INT16),
+    *(onnx.TensorProto.UINT16, onnx.TensorProto.UINT32, onnx.TensorProto.UINT64),
+}
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,10 @@ def test_a_size_that_one_profile_leaves_open_is_not_known():
     assert given_extents(MODEL, {"x": "2x3x?/4x3x8"}) == {"N": (2, 4)}
 
 
-def test_values_of_a_shape_tensor_are_no_sizes():
-    model = onnx.parser.parse_model("""<ir_version: 10, opset_import: ["" : 21]>
-        g (int64[2] size, int64[N] ids) => (int64[N] y) { y = Identity(ids) }""")
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "uint32"])
+def test_values_of_a_shape_tensor_are_no_sizes(dtype):
+    model = onnx.parser.parse_model(f"""<ir_version: 10, opset_import: ["" : 21]>
+        g ({dtype}[2] size, int64[N] ids) => (int64[N] y) {{ y = Identity(ids) }}""")
     assert given_extents(model, {"size": "1x1,8x9,8x20", "ids": "7"}) == {"N": (7, 7)}
     with pytest.raises(UsageError, match="PK502.*'size' have 3 values; expected 2"):
         given_extents(model, {"size": "1x1x1"})
