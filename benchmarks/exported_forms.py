@@ -58,6 +58,9 @@ def forms() -> dict[str, Written]:
             mode="linear",
         ),
         "lstm_with_coupled_gates": _form("LSTM", 14, _normal(5, 3, 4), _lstm(), **_COUPLED),
+        "gru_of_halves_and_lengths": _form(
+            *("GRU", 14, _normal(5, 3, 4).astype(np.float16), _gru_of_halves()), hidden_size=6
+        ),
         "relu_of_integers": _form("Relu", 18, counts.astype(np.int32), {}),
         "prelu_of_integers": _form("PRelu", 18, counts, {"slope": np.array([2, 3, 4, 5])}),
         "lengths_of_integers": _form("ReduceL2", 13, counts, {}, axes=[1], keepdims=0),
@@ -69,6 +72,12 @@ _COUPLED = {"hidden_size": 6, "input_forget": 1, "clip": 1.5}
 
 def _lstm() -> dict[str, Any]:
     return {"w": _normal(1, 24, 4), "r": _normal(1, 24, 6), "b": _normal(1, 48)}
+
+
+def _gru_of_halves() -> dict[str, Any]:
+    weights = {"w": _normal(1, 18, 4), "r": _normal(1, 18, 6), "b": _normal(1, 36)}
+    halves = {name: array.astype(np.float16) for name, array in weights.items()}
+    return {**halves, "lengths": np.array([5, 2, 3], np.int32)}
 
 
 def _normal(*shape: int) -> Any:

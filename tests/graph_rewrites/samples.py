@@ -70,6 +70,7 @@ from pluginkit.graph_rewrites.rename_einsum_letters import RenameEinsumLetters
 from pluginkit.graph_rewrites.spread_sizes import SpreadSizes
 from pluginkit.graph_rewrites.store_mel_weights import StoreMelWeights
 from pluginkit.graph_rewrites.widen_range import WidenRange
+from pluginkit.graph_rewrites.widen_recurrent import WidenRecurrent
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
@@ -676,6 +677,19 @@ def _other_samples() -> dict[str, Sample]:
             ExpandIntegerMatMul,
             "MatMul",
             {"a": integers(2, 3, dtype=np.int32), "b": integers(3, 4, dtype=np.int32)},
+        ),
+        "halves with lengths": sample(
+            WidenRecurrent,
+            "GRU",
+            {
+                "x": normal(4, 2, 3, dtype=np.float16),
+                "w": normal(1, 15, 3, dtype=np.float16),
+                "r": normal(1, 15, 5, dtype=np.float16),
+                "b": None,
+                "lengths": np.array([4, 4], np.int32),
+            },
+            stored=["w", "r"],
+            hidden_size=5,
         ),
         "optional": sample(DropOptional, "OptionalGetElement", {"x": normal(3)}, opset=18),
         "determinant": sample(ExpandDet, "Det", {"x": normal(2, 3, 4, 4)}),

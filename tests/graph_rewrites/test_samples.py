@@ -77,6 +77,7 @@ def test_every_rewrite_without_a_plugin_has_samples():
             "StoreTopK",
             "WidenConv",
             "IsolateGridSample",
+            "IsolateRecurrent",
             "CountInIntegers",
             "ExpandOneHot",
             "ExpandEmbeddingBag",

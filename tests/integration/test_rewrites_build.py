@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
+import onnx.parser
 import pytest
 
 from pluginkit import BuildOptions
 from pluginkit.engine import build_engine
 from pluginkit.errors import BuildError, ModelError, ParseError
 from pluginkit.graph_rewrites.expand_quantization import ExpandQuantizeLinear
+from pluginkit.graph_rewrites.widen_recurrent import IsolateRecurrent
 from pluginkit.trt.flavour import Flavour
 from tests.graph_rewrites.all_samples import ALL_SAMPLES
 from tests.graph_rewrites.samples import node_model
@@ -42,3 +45,20 @@ def test_tensorrt_would_make_int8_of_uint8(rtx: Flavour, tmp_path: Path) -> None
     (plain,) = build_engine(path, rewrites=[], **options).manifest.outputs
     (mended,) = build_engine(path, rewrites=[ExpandQuantizeLinear], **options).manifest.outputs
     assert (plain.dtype, mended.dtype) == ("int8", "uint8")
+
+
+@pytest.mark.usefixtures("rtx")
+@pytest.mark.parametrize("op_type", ["GRU", "LSTM"])
+def test_a_recurrent_layer_behind_a_cast_of_halves_builds(op_type: str, tmp_path: Path) -> None:
+    rows = 15 if op_type == "GRU" else 20
+    model = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : 17]> g (float16[4, 2, 3] x)
+        => (float[4, 1, 2, 5] y) {{ c = Cast<to = 1>(x)
+        y = {op_type}<hidden_size = 5>(c, w, r) }}"""
+    )
+    for name, columns in (("w", 3), ("r", 5)):
+        weights = np.full((1, rows, columns), 0.1, np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(weights, name))
+    with pytest.raises(BuildError, match="PK521"):
+        size_of_plan(model, [], tmp_path)
+    assert size_of_plan(model, [IsolateRecurrent], tmp_path) > 0
