@@ -159,6 +159,12 @@ BEYOND = {
         ["StringNormalizer", "Identity"],
         "here a node does more",
     ),
+    "stored strings": (
+        """(float[n, 2] x) => (float[n, 2] y)
+        { w = Constant<value_strings = ["1.5", "2"]>() f = Cast<to = 1>(w) y = Mul(x, f) }""",
+        ["Constant", "Cast"],
+        "here a node does more",
+    ),
 }
 
 

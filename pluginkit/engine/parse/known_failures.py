@@ -233,11 +233,20 @@ def _strings(scope: Scope) -> set[str]:
     graph, outside = scope.graph, list[onnx.ValueInfoProto]()
     if isinstance(graph, onnx.GraphProto):
         outside = [*graph.input, *graph.output]
-    return {
+    declared = {
         each.name
         for each in (*graph.value_info, *outside)
         if each.type.tensor_type.elem_type == onnx.TensorProto.STRING
     }
+    return declared.union(*(node.output for node in graph.node if _stores_strings(node)))
+
+
+def _stores_strings(node: onnx.NodeProto) -> bool:
+    return is_op(node, "Constant") and any(
+        each.name in ("value_string", "value_strings")
+        or each.t.data_type == onnx.TensorProto.STRING
+        for each in node.attribute
+    )
 
 
 def _add_plugin_values(scope: Scope, plugins: Plugins, makers: _Makers) -> None:
