@@ -138,8 +138,9 @@ def _crash(
         )
     elif action == BUILDING:
         fix = (
-            f"pluginkit scan --build {subject} builds the nodes one by one in processes of their "
-            "own and says which crashes; export the model without it, and report it to NVIDIA."
+            "give --shapes with one size for each dimension, with which it may build. pluginkit "
+            f"scan --build {subject} builds the nodes one by one in processes of their own and "
+            "says which crashes; export the model without it, and report it to NVIDIA."
         )
     elif action == PARSING:
         fix = (

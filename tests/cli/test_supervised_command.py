@@ -197,6 +197,7 @@ def test_a_crash_in_a_build_leaves_no_plan(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("PK527 tensorrt_rtx ")
     assert "ended by SIGSEGV while building an engine" in done.stderr
+    assert "Fix:   give --shapes with one size for each dimension" in done.stderr
     assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {
         "deadly.py",
         "model.onnx",
