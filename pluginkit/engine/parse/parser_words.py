@@ -80,6 +80,11 @@ _MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "export for one image size, or give it with --shapes.",
         ),
         (
+            r"isInFlight\(p\.second\.symbolicRep\)",
+            "a size that {op} makes follows from data, and TensorRT cannot trace it. Where scales "
+            "of a resize do, store them, or convert it to opset 13: pluginkit computes those.",
+        ),
+        (
             r"antialias == 0",
             "TensorRT has no Resize with antialias.",
         ),

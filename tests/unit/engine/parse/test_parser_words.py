@@ -43,6 +43,11 @@ from pluginkit.engine.parse.parser_words import in_onnx_terms
             "TensorRT needs the channels and the sizes of the kernel of each Conv",
         ),
         (
+            "Upsample",
+            "Error Code 2: Internal Error (Assertion !isInFlight(p.second.symbolicRep) failed.",
+            "a size that Upsample makes follows from data",
+        ),
+        (
             "ConvTranspose",
             "IDeconvolutionLayer number of channels in `input` tensor must not be dynamic.",
             "TensorRT needs the channels and the sizes of the kernel of each ConvTranspose",
