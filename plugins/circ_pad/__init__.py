@@ -7,8 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from pluginkit import (
+    OFFSETS,
     OUTPUT_TYPES,
     Case,
+    Copy,
     CudaKernel,
     Dim,
     Input,
@@ -19,7 +21,7 @@ from pluginkit import (
     TensorDesc,
     attribute,
 )
-from pluginkit.plugins.circ_pad.launches import BYTES, DEFINES, OFFSETS, joined, launch_of
+from pluginkit.plugins.circ_pad.launches import BYTES, DEFINES, joined, launch_of
 
 
 def _complaint(pads: tuple[int, ...]) -> str | None:
@@ -90,7 +92,7 @@ class CircPad(Plugin):
         padded = zip(x.shape[-self.axes :], self.each_pads, strict=True)
         return *x.shape[: -self.axes], *(size + sum(pad) for size, pad in padded)
 
-    def launches(self, x: TensorDesc, y: TensorDesc) -> Launch:
+    def launches(self, x: TensorDesc, y: TensorDesc) -> Launch | Copy:
         """Return one launch; see launches.py."""
         return launch_of(self, x, y)
 

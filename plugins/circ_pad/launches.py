@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit import Dim, Launch, TensorDesc, ceil_div, dim_max, int32, int64, known, product
+from pluginkit import (
+    Copy,
+    Dim,
+    Launch,
+    TensorDesc,
+    ceil_div,
+    dim_max,
+    int64,
+    known,
+    offset_type,
+    product,
+)
 from pluginkit.plugins._cuda.division import divisor_numbers
 
 if TYPE_CHECKING:
@@ -14,9 +25,6 @@ if TYPE_CHECKING:
 _THREADS = 256, 128
 #: The constants that the kernel shares with Python.
 DEFINES = {"MOST_THREADS": max(_THREADS)}
-#: The types in which elements count; the second one from so many on.
-OFFSETS = (int32.cpp, int64.cpp)
-_FAR = 2**31 - 2**14
 #: The bytes of a thread, 1 for one element, and from how many elements on it has more.
 BYTES, _MANY = (1, 16), 2**18
 
@@ -35,8 +43,10 @@ def joined(pads: list[tuple[int, int]]) -> list[list[int]]:
     return groups
 
 
-def launch_of(plugin: CircPad, x: TensorDesc, y: TensorDesc) -> Launch:
+def launch_of(plugin: CircPad, x: TensorDesc, y: TensorDesc) -> Launch | Copy:
     """Return one launch. Axes after a padded one that are not padded make its elements longer."""
+    if not any(plugin.pads):
+        return Copy(y, x)
     numbers: list[Dim] = []
     for first, *others in joined(plugin.each_pads):
         begin, _ = plugin.each_pads[first]
@@ -46,7 +56,7 @@ def launch_of(plugin: CircPad, x: TensorDesc, y: TensorDesc) -> Launch:
         shift = known(-begin * length % dim_max(of_x, 1))
         numbers += [*divisor_numbers(of_y), *divisor_numbers(of_x), shift]
     count = known(y.size)
-    offset = int64 if 2 * count >= _FAR else int32
+    offset = offset_type(known(x.size), count)
     nbytes, threads = BYTES[count >= _MANY], _THREADS[count >= _MANY]
     each = max(nbytes // y.dtype.itemsize, 1)
     return Launch(

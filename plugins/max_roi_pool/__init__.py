@@ -110,8 +110,10 @@ class MaxRoiPool(Plugin):
         sizes = int32((*X.shape, *self.pooled_shape))
         lowest = float32(_LOWEST[X.dtype])
         args = (Y, X, rois, sizes, int32(regions), int32(run), self.spatial_scale, lowest)
-        grid = regions * ceil_div(rows, _THREADS // 32 * run)
-        return Launch(self.kernel, grid, _THREADS, args)
+        # As many as have rows, and as have a thread for four small bins, or for each of a channel.
+        bins = dim_max(X.shape[1], 4) * product(self.pooled_shape)
+        warps = dim_min(dim_max(ceil_div(rows, run), ceil_div(bins, 128)), _THREADS // 32)
+        return Launch(self.kernel, regions * ceil_div(rows, warps * run), 32 * warps, args)
 
     def reference(self, X: np.ndarray, rois: np.ndarray) -> np.ndarray:  # noqa: N803
         """Compute the same in numpy; see reference.py."""

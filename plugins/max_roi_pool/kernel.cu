@@ -136,10 +136,10 @@ __device__ __noinline__ float largest_of_vectors(const T* __restrict__ x, long l
 template <typename T>
 __device__ __noinline__ void take_small_bins(T* __restrict__ y, const T* __restrict__ x, long long image, Bins columns,
                                              Bins lines, Sizes sizes, int region, int block, int run, float lowest) {
-    const int bins = sizes.bins_y * sizes.bins_x, at_once = THREADS / bins, all = sizes.channels * bins;
-    const long long begin = 1LL * block * (THREADS / 32 * run) * sizes.bins_x, plane = 1LL * sizes.height * sizes.width;
+    const int bins = sizes.bins_y * sizes.bins_x, at_once = blockDim.x / bins, all = sizes.channels * bins;
+    const long long begin = 1LL * block * (blockDim.x / 32 * run) * sizes.bins_x, plane = 1LL * sizes.height * sizes.width;
     const long long pixels = sizes.images * sizes.channels * plane;
-    const unsigned int end = static_cast<unsigned int>(min(begin + THREADS / 32 * run * sizes.bins_x, 1LL * all));
+    const unsigned int end = static_cast<unsigned int>(min(begin + blockDim.x / 32 * run * sizes.bins_x, 1LL * all));
     unsigned int item = static_cast<unsigned int>(begin) + threadIdx.x;
     const int channel = item / bins, bin = item - channel * bins, bin_y = bin / sizes.bins_x;
     const int2 high = lines.pixels_of(bin_y), wide = columns.pixels_of(bin - bin_y * sizes.bins_x);
@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(THREADS) max_roi_pool(T* __restrict__ y, const
     const bool is_there = image >= 0.0f && image < static_cast<float>(sizes.images);
     const Bins columns(static_cast<float>(roi[1]), static_cast<float>(roi[3]), scale, sizes.bins_x, sizes.width);
     const Bins lines(static_cast<float>(roi[2]), static_cast<float>(roi[4]), scale, sizes.bins_y, sizes.height);
-    if (sizes.bins_y * sizes.bins_x <= THREADS && columns.bin_size <= SMALL && lines.bin_size <= SMALL) {
+    if (sizes.bins_y * sizes.bins_x <= blockDim.x && columns.bin_size <= SMALL && lines.bin_size <= SMALL) {
         const long long own = 1LL * sizes.channels * sizes.height * sizes.width * static_cast<int>(image);
         take_small_bins(y, x, is_there ? own : -1, columns, lines, sizes, region, block, run, lowest);
         return;
@@ -182,7 +182,7 @@ __global__ void __launch_bounds__(THREADS) max_roi_pool(T* __restrict__ y, const
 
     float* const cells = largest_of_columns[threadIdx.x / 32];
     const long long rows = 1LL * sizes.channels * sizes.bins_y, plane = 1LL * sizes.height * sizes.width;
-    const long long start = (block * (THREADS / 32LL) + threadIdx.x / 32) * run;
+    const long long start = (block * (blockDim.x / 32LL) + threadIdx.x / 32) * run;
     const int stop = static_cast<int>(min(start + run, rows));
     const T* const first = x + (is_there ? static_cast<int>(image) : 0LL) * sizes.channels * plane;
     const int across = log2_of(min(sizes.bins_x, 32));  // the lanes of a row of bins, a logarithm as those below
@@ -196,7 +196,7 @@ __global__ void __launch_bounds__(THREADS) max_roi_pool(T* __restrict__ y, const
             int bin = own - channel * sizes.bins_y;
             const T* pixel = first + channel * plane + begin;
             for (int i = lane >> lanes; i < count; i += at_once) {
-                const int2 pixels = bin < THREADS ? pixels_of_rows[bin] : lines.pixels_of(bin);
+                const int2 pixels = bin < blockDim.x ? pixels_of_rows[bin] : lines.pixels_of(bin);
                 const T* top = pixel + 1LL * pixels.x * sizes.width;
                 const int high = is_there ? pixels.y - pixels.x : 0;
                 for (int column = lane & ((1 << lanes) - 1); column < end; column += 1 << lanes) {

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pluginkit import float32, int8
+from pluginkit import Copy, float32, int8, offset_type
 from pluginkit.contract import calls
 from pluginkit.contract.dims import DimExpr, InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
@@ -86,7 +86,6 @@ def test_kernels_compile():
 @pytest.mark.parametrize(
     ("pads", "axes"),
     [
-        ((0, 0), [(6, 6, 0)]),
         ((0, 1, 0, 2), [(9, 6, 5)]),
         ((1, 0, 2, 0), [(8 * 6, 5 * 6, 4 * 6)]),
         ((0, 3, 0, 0, 0, 0), [(8 * 6, 5 * 6, 2 * 6)]),
@@ -102,7 +101,17 @@ def test_axes_without_pads_are_part_of_those_before_them(pads, axes):
     assert [numbers[first : first + 5 : 2] for first in range(0, len(numbers), 5)] == axes
 
 
-@pytest.mark.parametrize(("size", "offset"), [(2**29, "int"), (2**31 - 2, "long long")])
+def test_without_pads_it_is_a_copy():
+    plugin = CircPad(pads=(0, 0, 0, 0))
+    (x,), (y,) = described(plugin, (3, 4, 5))
+    step = plugin.launches(x, y)
+    assert isinstance(step, Copy)
+    assert (step.source, step.target) == (x, y)
+
+
+@pytest.mark.parametrize(
+    ("size", "offset"), [(2**31 - 2, "unsigned int"), (2**31 - 1, "unsigned long long")]
+)
 def test_elements_of_large_tensors_are_counted_in_64_bits(size, offset):
     plugin = CircPad(pads=(1, 0))
     inputs, outputs = described(plugin, (size,), int8)
@@ -124,7 +133,7 @@ def test_kernels_on_a_cpu():
 
 
 def test_elements_are_counted_in_64_bits(monkeypatch):
-    monkeypatch.setattr(launches, "_FAR", 1)
+    monkeypatch.setattr(launches, "offset_type", lambda *_: offset_type(2**31))
     for many in (1, 2**20):
         monkeypatch.setattr(launches, "_MANY", many)
         assert_as_reference(CASES["all_axes"], float32)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from pluginkit import float16
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError
 from pluginkit.onnx.running.run_model import run_onnxruntime
@@ -43,6 +44,23 @@ def test_numbers_by_hand():
     run = run_kernels(MaxRoiPool(pooled_shape=(2, 1)), [x, roi])
     assert not run.findings
     assert run.outputs[0].ravel().tolist() == [11, 15]
+
+
+@pytest.mark.parametrize(
+    ("channels", "pooled", "grid", "block"),
+    [
+        (1, (2, 2), 3689, 64),  # two warps for two rows of bins
+        (1, (1, 1), 3689, 32),
+        (1, (3, 40), 3689, 128),  # a thread for each of 120 bins of a channel
+        (9, (7, 7), 3689, 128),  # 441 bins, four for a thread; three warps have rows
+        (64, (7, 7), 3689 * 2, 256),
+    ],
+)
+def test_blocks_have_as_many_warps_as_there_is_to_do(channels, pooled, grid, block):
+    plugin = MaxRoiPool(pooled_shape=pooled)
+    inputs = calls.describe_inputs(plugin, [(1, channels, 23, 256), (3689, 5)], [float16] * 2)
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert (launch.grid, launch.block) == (grid, block)
 
 
 @pytest.mark.parametrize(
