@@ -39,6 +39,7 @@ HOSTILE: dict[str, Case] = {
     "tiny": ((1, 1, 3, 2), 2, {}),
     "20 of 44": ((4, 167, 5, 44), 20, {}),
     "items of one row": ((20_000, 1, 1, 64), 64, {}),
+    "one pair of 61": ((16, 1, 333, 122), 2, {}),
     "interleaved whole": ((2, 32, 2048, 64), 64, {"interleaved": True}),
 }
 

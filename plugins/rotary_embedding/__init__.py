@@ -8,6 +8,7 @@ import numpy as np
 
 from pluginkit import (
     FLOAT_TYPES,
+    OFFSETS,
     Case,
     CudaKernel,
     Input,
@@ -21,7 +22,7 @@ from pluginkit import (
     float16,
     float32,
 )
-from pluginkit.plugins.rotary_embedding.launches import BYTES, DEFINES, OFFSETS, launch_of
+from pluginkit.plugins.rotary_embedding.launches import BYTES, DEFINES, launch_of
 
 
 class RotaryEmbedding(Plugin):
@@ -60,13 +61,13 @@ class RotaryEmbedding(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "rotate<{T}, {OFFSET}, {BYTES}, {HEADS}, {ONCE}, {REST}, {interleaved}, {whole}>",
+        "rotate<{T}, {OFFSET}, {BYTES}, {REST}, {HEADS}, {FLAT}, {interleaved}, {whole}>",
         {
             "OFFSET": OFFSETS,
-            "BYTES": (*BYTES, 0),
+            "BYTES": BYTES,
+            "REST": (*BYTES, 0),
             "HEADS": (1, 2, 4, 8),
-            "ONCE": (False, True),
-            "REST": (False, True),
+            "FLAT": (False, True),
         },
         defines=DEFINES,
     )

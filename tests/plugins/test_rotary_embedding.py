@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pluginkit import float16
+from pluginkit import float16, offset_type
 from pluginkit.contract import calls
 from pluginkit.errors import TensorError
 from pluginkit.plugins.rotary_embedding import RotaryEmbedding, launches
@@ -49,9 +49,51 @@ def test_pairs_are_multiplied_by_unit_numbers(interleaved, whole):
     np.testing.assert_array_equal(got[..., 18:], rest.astype(np.float32))
 
 
-def test_a_block_has_at_most_64_layers_of_heads():
-    x, table = np.ones((1, 130, 1, 2), np.float32), np.ones((1, 1, 2), np.float32)
-    assert (on_machine(x, 0 * table, table) == [-1, 1]).all()
+def launch_for(plugin, *shapes):
+    inputs = calls.describe_inputs(plugin, shapes, [float16] * 3)
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    return launch
+
+
+@pytest.mark.parametrize(
+    ("x", "grid", "block"),
+    [
+        ((20000, 1, 1, 64), (1094, 1, 1), 128),
+        ((4, 167, 5, 44), (235, 1, 1), 256),
+        ((5326, 2, 1, 118), (2289, 1, 1), 128),
+        ((4, 32, 2048, 128), (240, 16, 4), 128),
+    ],
+)
+def test_blocks_have_few_threads_too_many(x, grid, block):
+    """Of rows of 7, 18, 55 and 15 vectors, in one head, in one of 167, in two, and in two of 32."""
+    launch = launch_for(RotaryEmbedding(), x, (x[0], x[2], 16), (x[0], x[2], 16))
+    assert (launch.grid, launch.block) == (grid, block)
+    assert launch.constants["FLAT"] == (grid[1:] == (1, 1))
+
+
+@pytest.mark.parametrize("size", [1, 2**31])
+def test_the_heads_of_a_thread_lie_groups_apart(monkeypatch, size):
+    """The last heads may be missing. Elements of so large tensors are counted in 64 bits."""
+    monkeypatch.setattr(launches, "_FEW", 0)
+    monkeypatch.setattr(launches, "offset_type", lambda *_: offset_type(size))
+    rng = np.random.default_rng(7)
+    inputs = [rng.normal(size=shape).astype(np.float32) for shape in ((3, 21, 2, 6), (3, 2, 4))]
+    inputs.append(inputs[1][::-1].copy())
+    assert launch_for(RotaryEmbedding(), *(each.shape for each in inputs)).constants["HEADS"] > 2
+    (expected,) = calls.run_reference(RotaryEmbedding(), inputs)
+    np.testing.assert_allclose(on_machine(*inputs), expected, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("whole", [False, True])
+def test_wide_vectors(interleaved, whole, monkeypatch):
+    monkeypatch.setattr(launches, "_FEW", 0)
+    rng = np.random.default_rng(8)
+    shapes = (2, 3, 5, 48), (2, 5, 48 if whole else 24), (2, 5, 48 if whole else 24)
+    inputs = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    attributes = {"interleaved": interleaved, "whole": whole}
+    (expected,) = calls.run_reference(RotaryEmbedding(**attributes), inputs)
+    np.testing.assert_allclose(on_machine(*inputs, **attributes), expected, rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("size", [8, 6])
@@ -65,17 +107,21 @@ def test_more_heads_and_items_than_a_grid_has_blocks(monkeypatch, size):
 
 
 @pytest.mark.parametrize(
-    ("rotated", "size", "nbytes", "heads"),
-    [(64, 64, 16, 2), (40, 72, 8, 4), (40, 70, 4, 8), (12, 70, 4, 8), (42, 71, 0, 8)],
+    ("rotated", "size", "nbytes", "rest", "heads"),
+    [
+        *((64, 64, 16, 0, 2), (40, 72, 8, 16, 4), (40, 70, 4, 4, 8), (12, 70, 4, 4, 8)),
+        *((2, 122, 1, 4, 8), (42, 71, 1, 1, 8)),
+    ],
 )
-def test_vectors_divide_both_parts_of_a_row(monkeypatch, rotated, size, nbytes, heads):
+def test_vectors_divide_what_turns_and_what_does_not(
+    monkeypatch, rotated, size, nbytes, rest, heads
+):
     monkeypatch.setattr(launches, "_FEW", 0)
     rng = np.random.default_rng(6)
     shapes = (1, 9, 3, size), (1, 3, rotated), (1, 3, rotated)
     plugin = RotaryEmbedding()
-    inputs = calls.describe_inputs(plugin, shapes, [float16] * 3)
-    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
-    assert (launch.constants["BYTES"], launch.constants["HEADS"]) == (nbytes, heads)
+    constants = launch_for(plugin, *shapes).constants
+    assert [constants[name] for name in ("BYTES", "REST", "HEADS")] == [nbytes, rest, heads]
     arrays = [rng.normal(size=shape).astype(np.float16) for shape in shapes]
     (expected,) = calls.run_reference(plugin, arrays)
     np.testing.assert_allclose(on_machine(*arrays), expected, rtol=1e-3, atol=1e-3)
