@@ -28,6 +28,7 @@ from pluginkit.plugins.max_pool.launches import (
     KEEP_DENORMALS,
     OFFSETS,
     PACK_BYTES,
+    ROWS,
     TEAMS,
     TILE_DEFINES,
     geometry_of,
@@ -95,8 +96,8 @@ class MaxPool(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "max_pool<{T}, {OFFSET}, {COLUMNS}, {storage_order}, {geometry}>",
-        {"OFFSET": OFFSETS, "COLUMNS": COLUMNS},
+        "max_pool<{T}, {OFFSET}, {ROWS}, {COLUMNS}, {storage_order}, {geometry}>",
+        {"OFFSET": OFFSETS, "ROWS": ROWS, "COLUMNS": COLUMNS},
         options=KEEP_DENORMALS,
         defines=DEFINES,
     )

@@ -86,12 +86,11 @@ template <typename Offset, int ROWS, int COLUMNS, bool IS_PADDED> struct Strip {
 // RANK axes have windows; K, S and D are a window's sizes, strides and dilations. With two COLUMNS, packs of
 // elements lie within the rows of x: one begins PHASE elements after the first window, and PACK divides SX.
 // Windows have no padding unless IS_PADDED.
-template <typename T, typename Offset, int COLUMNS, int ORDER, int RANK, int KZ, int KY, int KX, int SZ, int SY, int SX, int DZ,
-          int DY, int DX, int PACK, int PHASE, bool IS_PADDED>
+template <typename T, typename Offset, int ROWS, int COLUMNS, int ORDER, int RANK, int KZ, int KY, int KX, int SZ, int SY,
+          int SX, int DZ, int DY, int DX, int PACK, int PHASE, bool IS_PADDED>
 __global__ void __launch_bounds__(THREADS)
     max_pool(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes, Divisor strips,
              Divisor groups, Divisor layers, Offset items) {
-    constexpr int ROWS = RANK > 1 && KY > 2 * SY && DY == 1 ? AT_ONCE : 1;
     constexpr int MOST = 16 / sizeof(T), ALIGNED = COLUMNS == 1 ? 1 : 2 * PACK < MOST ? 2 * PACK : MOST;
     const Offset item = 1LL * blockIdx.x * THREADS + threadIdx.x;
     if (item >= items) return;

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from pluginkit.plugins.max_pool import MaxPool
 
 _THREADS = 128
-#: The windows below each other of a strip, if they overlap much, and the elements of a large window
-#: that a thread reads at once.
+#: The elements of a large window that a thread reads at once, and the windows below each other of
+#: a strip: of so many that overlap much, in lines of at least so many or of whole sectors.
 _AT_ONCE = 4
+ROWS, _MANY_WINDOWS = (1, _AT_ONCE), 2**17
+_NARROW, _SECTOR = 16, 8
 #: What the kernels share with Python.
 DEFINES = {"THREADS": _THREADS, "AT_ONCE": _AT_ONCE}
 #: The threads of a block that takes a tile of large windows; how many of these lie beside each
@@ -33,9 +35,10 @@ OFFSETS = (int32.cpp, int64.cpp)
 _FAR = 2**31 - 2**14
 #: The threads that share a large window.
 TEAMS = (32, _THREADS)
-#: The windows beside each other of a strip: one if so many of so many bytes share no elements.
+#: The windows beside each other of a strip: one if so many of so many bytes, or so few, share no
+#: elements.
 COLUMNS = (2, 1)
-_MANY, _MANY_BYTES = 2**18, 4
+_MANY, _MANY_BYTES, _FEW = 2**18, 4, 2**16
 #: The most elements of a row, and the bytes of a plane, that one load reads.
 _PACK = 16
 #: The bytes of the packs of a large window that is a plane, 1 for single
@@ -67,11 +70,9 @@ def geometry_of(plugin: MaxPool) -> tuple[int, ...]:
 
 def columns_of(plugin: MaxPool, column: PooledAxis, y: TensorDesc) -> int:
     """Return the windows beside each other of a strip: two if loads of them are aligned."""
-    if (
-        column.stride >= column.kernel
-        and y.dtype.itemsize >= _MANY_BYTES
-        and known(y.size) >= _MANY
-    ):
+    count = known(y.size)
+    is_many = y.dtype.itemsize >= _MANY_BYTES and count >= _MANY
+    if column.stride >= column.kernel and (is_many or count < _FEW):
         return 1
     *_, pack, phase, _ = plugin.geometry
     pair = min(2 * pack, _PACK)
@@ -81,6 +82,14 @@ def columns_of(plugin: MaxPool, column: PooledAxis, y: TensorDesc) -> int:
         and (known(column.pad) - phase) % pair == 0
     )
     return 2 if column.dilation == 1 and column.stride <= column.kernel and is_aligned else 1
+
+
+def rows_of(row: PooledAxis, column: PooledAxis, y: TensorDesc) -> int:
+    """Return the windows below each other of a strip."""
+    beside = known(column.count)
+    is_sliding = row.kernel > 2 * row.stride and row.dilation == 1
+    is_dense = beside >= _NARROW or beside % _SECTOR == 0
+    return ROWS[is_sliding and is_dense and known(y.size) >= _MANY_WINDOWS]
 
 
 def is_whole(axis: PooledAxis) -> bool:
@@ -138,17 +147,13 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
             constants={**constants, "TEAM": team, "PACK_BYTES": pack},
         )
     columns = columns_of(plugin, column, y)
-    is_sliding = len(windows) > 1 and row.kernel > 2 * row.stride and row.dilation == 1
-    counts = (
-        column.count // columns,
-        ceil_div(row.count, _AT_ONCE if is_sliding else 1),
-        layer.count,
-    )
+    rows = rows_of(row, column, y)
+    counts = column.count // columns, ceil_div(row.count, rows), layer.count
     items = known(x.shape[0] * x.shape[1] * product(counts))
     return Launch(
         plugin.kernel,
         ceil_div(items, _THREADS),
         _THREADS,
         (y, indices, x, numbers, *map(divisor_of, counts), offset(items)),
-        constants={**constants, "COLUMNS": columns},
+        constants={**constants, "ROWS": rows, "COLUMNS": columns},
     )

@@ -127,7 +127,10 @@ STRIPS = {
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
 @pytest.mark.parametrize("case", STRIPS)
-def test_strips_of_windows_are_those_of_the_reference(case, dtype):
+def test_strips_of_windows_are_those_of_the_reference(case, dtype, monkeypatch):
+    monkeypatch.setattr(launches, "_MANY_WINDOWS", 0)
+    monkeypatch.setattr(launches, "_NARROW", 0)
+    monkeypatch.setattr(launches, "_FEW", 0)
     shape, attributes = STRIPS[case]
     x = (np.random.default_rng(4).normal(size=shape) * 3).astype(dtype)
     values, indices = calls.run_reference(MaxPool(**attributes), [x])
@@ -151,16 +154,34 @@ def test_places_that_need_64_bits_are_the_same(case, monkeypatch):
         (8, float32, (2, 2), 1),
         (8, float32, (3, 3), 2),
         (8, float16, (2, 2), 2),
-        (1, float32, (2, 2), 2),
+        (2, float16, (2, 2), 2),
+        (1, float32, (2, 2), 1),
+        (1, float32, (3, 3), 2),
     ],
     ids=str,
 )
-def test_many_windows_that_share_no_elements_are_strips(images, dtype, kernel_shape, columns):
+def test_windows_that_share_no_elements_are_strips_of_some(images, dtype, kernel_shape, columns):
     plugin = MaxPool(kernel_shape=kernel_shape, strides=(2, 2), ceil_mode=True)
     inputs = calls.describe_inputs(plugin, [(images, 8, 128, 128)], [dtype])
     (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
     assert launch.constants["COLUMNS"] == columns
     assert launch.grid == images * 8 * 64 * 64 // columns // 128
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows"),
+    [
+        ((2, 64, 64, 64), 4),
+        ((2, 4, 64, 64), 1),  # few
+        ((64, 64, 14, 14), 1),  # parts of sectors
+        ((64, 64, 16, 8), 4),
+    ],
+)
+def test_strips_have_rows_where_windows_are_many_and_lines_whole_sectors(shape, rows):
+    plugin = MaxPool(kernel_shape=(3, 3), pads=(1, 1, 1, 1))
+    inputs = calls.describe_inputs(plugin, [shape], [float32])
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert launch.constants["ROWS"] == rows
 
 
 @pytest.mark.parametrize(
