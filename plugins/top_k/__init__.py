@@ -48,7 +48,8 @@ class TopK(Plugin):
     Tactics:     split: several blocks share a row where rows are few and long.  rows: one block
                  takes a row, up to k = 4096; for a larger k rows are split with both tactics. With
                  both a warp takes a row of up to 1024 elements, or up to 4096 where there are many
-                 rows, for k up to 32, and one of up to 512 for any k.
+                 rows, for k up to 32, and one of up to 512 for any k; a block sorts a longer row,
+                 of many, that has up to 34 KiB and 17408 elements, where k is a large part of it.
     Workspace:   where rows are split, for each row 8 KiB for every 11 bits of an element, and for
                  each of k + 1024 elements twice its size and 4 bytes.
     Tolerance:   exact.
@@ -79,6 +80,12 @@ class TopK(Plugin):
     )
     sort_kernel = CudaKernel(
         "sort_rows.cu", "sort_rows<{T}, {largest}, {EACH}>", {"EACH": EACH}, defines=DEFINES
+    )
+    long_kernel = CudaKernel(
+        "sort_long_rows.cu",
+        "sort_long_rows<{T}, {largest}, {THREADS}, {ITEMS}>",
+        {"THREADS": (128, 256, 512, 1024), "ITEMS": (9, 17)},
+        defines=DEFINES,
     )
     select_kernel = CudaKernel(
         "split.cu", "select_keys<{T}, {largest}, {CONTIGUOUS}>", _CONTIGUOUS, defines=DEFINES

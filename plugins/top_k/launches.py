@@ -51,6 +51,12 @@ _SHORT, _LONGER, _MANY, _FEW, _SHORT_ROOM, _SHORT_THREADS = 1024, 4096, 2048, 32
 #: Other short rows are sorted by a warp, with so many elements of each lane; also where results are
 #: more than such a share of a row, of up to two bytes and of more.
 EACH, _SHARES = (1, 2, 4, 8, 16), (16, 5)
+#: Longer rows of many results are sorted by a block: its threads, and the elements of each. An odd
+#: number of these, in shared memory, lie in all its banks. There are so many bytes of keys at most.
+#: Results are many if they are more than such a share of a row, of up to two bytes and of more, and
+#: more than so many, for which a fresh process need not wait until CUB is compiled.
+SORTERS, _SORTED_BYTES = ((128, 9), (256, 9), (256, 17), (512, 17), (1024, 17)), 17 * 2**11
+_SORTED_SHARES, _FEW_SORTED = (8, 4), 256
 
 #: The constants that the kernels share with Python.
 DEFINES = {
@@ -114,6 +120,16 @@ class TopKProblem:
         return nbytes
 
     @property
+    def _sorter(self) -> tuple[int, int] | None:
+        """The threads, and the elements of each, of a block that sorts a row; None if none does."""
+        least = dim_max(self.size // _SORTED_SHARES[self.itemsize > 2], _FEW_SORTED)
+        if self.segments > 1 or self.k <= least:
+            return None
+        most = _SORTED_BYTES // self.itemsize
+        fitting = (each for each in SORTERS if each[0] * each[1] <= most)
+        return next((each for each in fitting if self.size <= each[0] * each[1]), None)
+
+    @property
     def _digits(self) -> int:
         return -(-8 * self.itemsize // _DIGIT_BITS)
 
@@ -135,8 +151,6 @@ class TopKProblem:
         """Return the launches; none if k is 0 or there are no rows."""
         if not self.k or not self.rows:
             return ()
-        if self.k > CAPACITY or (self._may_split and self.segments > 1):
-            return list(self._split_steps(x, values, indices, workspace))
         arguments = (values, indices, x, self._layout(1))
         few = min(_FEW, self.size // _SHARES[self.itemsize > 2])
         if self.k <= few and self.size <= (_SHORT if self.rows < _MANY else _LONGER):
@@ -145,6 +159,12 @@ class TopKProblem:
         for each in EACH:
             if self.size <= 32 * each:
                 return [self._warps(self._plugin.sort_kernel, arguments, {"EACH": each})]
+        if sorter := self._sorter:
+            threads, items = sorter
+            kernel, constants = self._plugin.long_kernel, {"THREADS": threads, "ITEMS": items}
+            return [Launch(kernel, self.rows, threads, arguments, constants=constants)]
+        if self.k > CAPACITY or (self._may_split and self.segments > 1):
+            return list(self._split_steps(x, values, indices, workspace))
         shared_bytes = self._shared_bytes
         return [self._launch(self._plugin.kernel, self.rows, *arguments, shared_bytes=shared_bytes)]
 

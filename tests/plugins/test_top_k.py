@@ -9,7 +9,8 @@ from pluginkit import Fill, Workspace, float16, float32, int64
 from pluginkit.contract import calls
 from pluginkit.errors import TensorError
 from pluginkit.kernels.enqueue_steps import enqueue_steps
-from pluginkit.plugins.top_k import TopK
+from pluginkit.plugins.top_k import TopK, launches
+from pluginkit.testing import run_kernels, run_reference
 from tests.onnx_node_tests import node_tests
 
 
@@ -119,6 +120,10 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
         ((2048, 4096), 32, "rows", [512]),
         ((2047, 4096), 32, "rows", [2047]),
         ((2048, 4097), 32, "rows", [2048]),
+        ((2048, 4097), 4097, "split", [2048]),  # a block sorts a row
+        ((133, 8704), 5000, "rows", [133]),
+        ((133, 8705), 5000, "rows", [133 * 4, 133 * 3, 133 * 12]),  # beyond shared memory
+        ((132, 8704), 5000, "rows", [132 * 2 * 4, 132 * 3, 132 * 12]),  # a row has two blocks
         ((3, 0), 0, "split", []),
         ((0, 9), 2, "rows", []),
     ],
@@ -126,6 +131,20 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
 def test_the_launches_follow_the_rule(shape, k, tactic, grids):
     _, _, work = planned(shape, k, tactic)
     assert [launch.grid for launch in work.launches] == grids
+
+
+@pytest.mark.slow  # CUB takes seconds to compile
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize(("size", "axis"), [(600, 1), (5000, 0)])
+def test_a_block_sorts_a_row_of_many_results(size, axis, largest, monkeypatch):
+    monkeypatch.setattr(launches, "_BLOCKS", 1)  # even where there are few rows
+    x = np.random.default_rng(5).integers(-9, 9, (2, size)).astype(np.float16)
+    arrays = [x if axis else x.T.copy(), np.array([size - 9])]
+    plugin = TopK(axis=axis, largest=largest)
+    run = run_kernels(plugin, arrays)
+    assert run.findings == []
+    for got, expected in zip(run.outputs, run_reference(plugin, arrays), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 @settings(deadline=None)
