@@ -66,6 +66,7 @@ HOSTILE = {
     "1000 features": Graph(2000, 20_000, 1000),
     "one feature, sorted": Graph(500_000, 2_000_000, 1, "sorted"),
     "one feature, hub": Graph(500_000, 2_000_000, 1, "hub"),
+    "one feature, hub of few": Graph(20_772, 2**21, 1, "hub"),
     "10 edges": Graph(10, 10, 64),
     "2000 edges": Graph(2000, 2000, 3),
     "a pool": Graph(64, 100_000, 128, "sorted"),

@@ -143,22 +143,39 @@ __global__ void __launch_bounds__(THREADS)
     const auto add = [&](unsigned row, const float(&total)[N]) { add_vector(y + static_cast<long long>(row) * N, total); };
     unsigned kept = none;
     float kept_total[N] = {};
-    for (int base = (blockIdx.x * WARPS + warp) * WARP; base < count; base += gridDim.x * THREADS) {
-        const int edge = base + lane;
+    const int step = gridDim.x * THREADS;
+    I destination = 0, source = 0;
+    const auto load = [&](int edge) {
+        if (edge >= count) return;
+        destination = destinations[edge];
+        if (sources != nullptr) source = sources[edge];
+    };
+    int edge = (blockIdx.x * WARPS + warp) * WARP + lane;
+    load(edge);
+    for (; edge - lane < count; edge += step) {
         int row = -1, node = -1, factor = 0;
         if (edge < count) {
-            row = row_of(destinations[edge], rows);
-            node = sources == nullptr ? edge : row_of(sources[edge], nodes);
+            row = row_of(destination, rows);
+            node = sources == nullptr ? edge : row_of(source, nodes);
             if constexpr (W != Weights::none) factor = weighted_edge(weights, widths.heads, edge);
         }
+        load(edge + step);  // on its way while this one is added
         unsigned key = row >= 0 && node >= 0 ? row : none;
         float total[N] = {};
         if (key < none) reduce_vector<A, W>(total, vector_of<W, N>(edges, node, factor, 0));
         wait_for_earlier_launches();
 
+        const auto keep = [&] {  // each lane for itself
+            if (key != kept || key == none) return;
+#pragma unroll
+            for (int n = 0; n < N; ++n) kept_total[n] += total[n];
+            key = none;
+        };
+        keep();
+
         // Neighbours that lead to one row.
         const unsigned before = __shfl_up_sync(ALL, key, 1);
-        const unsigned starts = __ballot_sync(ALL, lane == 0 || key != before);
+        const unsigned starts = __ballot_sync(ALL, lane == 0 || key != before || key == none);
         if (starts != ALL) {
             const unsigned later = lane == WARP - 1 ? 0 : starts >> (lane + 1);
             const int end = later == 0 ? WARP : lane + __ffs(later);
@@ -173,31 +190,22 @@ __global__ void __launch_bounds__(THREADS)
             if ((starts >> lane & 1) == 0) key = none;
         }
 
-        const auto keep = [&](bool is_kept) {
-            float part[N];
-#pragma unroll
-            for (int n = 0; n < N; ++n) part[n] = is_kept ? total[n] : 0.0f;
-            sum_over_warp(part);
-#pragma unroll
-            for (int n = 0; n < N; ++n) kept_total[n] += part[n];
-            if (is_kept) key = none;
-        };
-        const bool is_known = key == kept && key < none;
-        if (__any_sync(ALL, is_known)) keep(is_known);
         const unsigned meeting = __ballot_sync(ALL, meets_in_warp(key) && key < none);
         if (meeting != 0) {
             const unsigned other = __shfl_sync(ALL, key, __ffs(meeting) - 1);
             if (kept == none || __popc(__ballot_sync(ALL, key == other)) >= MANY_MEETING) {
+                sum_over_warp(kept_total);
                 if (lane == 0 && kept < none) add(kept, kept_total);
 #pragma unroll
                 for (int n = 0; n < N; ++n) kept_total[n] = 0;
                 kept = other;
-                keep(key == other);
+                keep();
             }
         }
         if (key < none) add(key, total);
     }
     // The warps of a block add what they kept of one row together.
+    sum_over_warp(kept_total);
     wait_for_earlier_launches();
     if (lane == 0) {
         kept_keys[warp] = kept;
