@@ -39,6 +39,7 @@ HOSTILE: dict[str, Case] = {
     "few rows of many": ((3, 2**20), (5, 2**20), 0, (slice(None), slice(None, None, 61))),
     "rows of 8, mixed": ((100_000, 8), (400_000, 8), 0, (slice(None), slice(1))),
     "odd rows, mixed": ((3536, 201), (7340, 201), 0, (slice(None), slice(8))),
+    "few wide rows, mixed": ((64, 52, 16), (2785, 52, 16), 0, (slice(None), slice(4))),
     "few into one long": ((10_806,), (32,), 0, ()),
     "many into few": ((16, 64), (2**18, 64), 0, (slice(None), slice(2))),
 }

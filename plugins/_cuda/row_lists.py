@@ -283,7 +283,7 @@ def leftover_blocks(updates: int, grid: RowGrid) -> tuple[int, int]:
     # Quotients of constants: an exported library would ask whether another divisor is zero.
     for limit in (64, 32, 16, 8, 4, 2, 1):
         most = where(pieces <= limit, _LEFTOVER_BLOCKS // limit, most)
-    return at_most(most, groups_of(updates, _BLOCK)), pieces
+    return at_most(most, groups_of(updates * grid.lanes, _BLOCK)), pieces
 
 
 def groups_of(items: int, each: int) -> int:

@@ -11,10 +11,11 @@ tile       the axis is the last dimension, and its sums fit into shared memory; 
            a compare-and-swap in memory
 column     there are at least 32 values inside the axis, their accumulators fit into shared
            memory, and there are enough columns to fill a GPU
-rows       there are at least 16 bytes inside the axis, and many updates, unless a vector is reduced
-           at once and the cache holds data. The device finds out
-           which rows of updates have constant indices, as all have in a graph network: they are
-           combined without atomics, but for those of an output row that gets very many
+rows       there are at least 16 bytes inside the axis, and many updates, unless the cache holds
+           data; where atomics swap it holds that of short rows, or of very many updates. The
+           device finds out which rows of updates have constant indices, as all have in a graph
+           network: they are combined without atomics, but for those of an output row that gets
+           very many
 ordered    deterministic=True, the order of updates matters, the axis is the last dimension, and
 _tile      its cells and updates fit into shared memory
 ordered    deterministic=True, the order of updates matters, and rows would apply, however few
@@ -74,6 +75,8 @@ MANY_UPDATES = 2**17
 #: With this many updates of single elements, blocks combine those that meet; with this many,
 #: and so many of one, where elements are few.
 MANY_ELEMENTS, MANY_OF_FEW, UPDATES_OF_ONE = 2**21, 2**17, 64
+#: From so many bytes on, lists of rows of vectors cost less than a swap for each element.
+_WIDE_BYTES = 128
 #: A block combines the updates of up to so many elements; with two places of updates, which are in
 #: shared memory as well, they fill every multiple of a KiB.
 COMBINED_CELLS = 2**12 - 2
@@ -99,7 +102,6 @@ class ScatterProblem:
         index_itemsize: the bytes of an index.
         accumulator_itemsize: the bytes of the type in which updates are combined.
         needs_order: whether the order of the updates changes the result and has to be fixed.
-        reduces_vectors: whether a vector of updates needs one atomic operation, or none.
         swaps: whether a reduction in memory takes compare-and-swaps.
     """
 
@@ -115,7 +117,6 @@ class ScatterProblem:
     index_itemsize: int
     accumulator_itemsize: int
     needs_order: bool
-    reduces_vectors: bool
     swaps: bool
 
     @property
@@ -183,10 +184,13 @@ class ScatterProblem:
     @property
     def suits_atomics(self) -> bool:
         """Whether lists of rows save less than they cost."""
+        nbytes = self.inner * self.itemsize
+        is_vector = self.row_vector_bytes == VECTOR_BYTES
         are_long = self.update_rows > row_lists.LONGEST_AVERAGE * self.output_rows
-        are_few = row_lists.are_few(self.update_rows, self.output_rows, self.inner * self.itemsize)
-        is_vector = self.reduces_vectors and self.row_vector_bytes == VECTOR_BYTES
-        return self.has_few_cells or (is_vector and (are_few or are_long))
+        are_few = row_lists.are_few(self.update_rows, self.output_rows, nbytes)
+        if self.swaps and is_vector and nbytes >= _WIDE_BYTES and not are_long:
+            return self.has_few_cells
+        return self.has_few_cells or are_few or (is_vector and are_long and not self.swaps)
 
     @property
     def row_vector_bytes(self) -> int:
@@ -221,7 +225,6 @@ def problem_of(
         index_itemsize=indices.dtype.itemsize,
         accumulator_itemsize=4 if data.dtype.is_floating else data.dtype.itemsize,
         needs_order=plugin.deterministic and has_order,
-        reduces_vectors=has_order and plugin.reduction != "mul",
         swaps=_swaps(plugin.reduction, data.dtype),
     )
 

@@ -56,7 +56,8 @@ def chosen(data, updates, axis=0, dtype=float32, index_type=int64, **attributes)
         ("elements", (7, 5), (6, 5), 1),  # updates smaller than data off the axis
         ("elements", (100_000,), (100_000,), 0),  # no shared memory holds the axis
         ("elements", (1000, 3), (90_000, 3), 0),  # rows of 12 bytes
-        ("rows", (3000, 5), (90_000, 5), 0),  # of 20 bytes
+        ("rows", (2_000_000, 5), (4_000_000, 5), 0),  # of 20 bytes
+        ("elements", (3000, 5), (90_000, 5), 0),
         ("elements", (100, 64), (500, 64), 0),  # too few updates for three launches
         ("elements", (100, 64), (5000, 64), 0),  # the cache holds data
         ("elements", (1_000_000, 64), (17_000_000, 64), 0),  # too many updates of a row for lists
@@ -104,9 +105,12 @@ def test_tiles_of_several_rows_fit_into_shared_memory(rows, cells, count, determ
 
 
 def test_the_variant_follows_from_the_types():
-    assert chosen((500, 64), (5000, 64), dtype=int8, reduction="add") == "rows"
+    assert chosen((500, 128), (5000, 128), dtype=int8, reduction="add") == "rows"
     assert chosen((500, 64), (5000, 64), dtype=float16, reduction="max") == "rows"
     assert chosen((500, 64), (5000, 64), dtype=float16, reduction="add") == "elements"
+    assert chosen((500, 24), (20_000, 24), dtype=float16, reduction="max") == "elements"
+    assert chosen((500, 63), (5000, 63), dtype=float16, reduction="max") == "elements"
+    assert chosen((50, 640), (2000, 640), dtype=float16, reduction="max") == "elements"
     assert chosen((500, 8), (50_000, 8), dtype=int8) == "elements"  # rows of 8 bytes
     assert chosen((8, 500, 1024), (8, 9, 1024), 1, dtype=float16) == "column"
     assert chosen((8, 500, 1024), (8, 9, 1024), 1, dtype=int64) == "elements"
@@ -135,7 +139,7 @@ def test_shared_memory_is_bounded():
         (float32, "mul", "ordered_rows"),
         (float32, "none", "ordered_rows"),
         (float32, "max", "rows"),
-        (int32, "add", "rows"),
+        (int32, "add", "elements"),
     ],
 )
 def test_deterministic_orders_rows_only_where_order_matters(dtype, reduction, variant):

@@ -69,10 +69,14 @@ def test_hubs_and_rows_that_are_not_constant(width, dtype, reduction):
     assert_right(ScatterElements(reduction=reduction), arrays)
 
 
+@pytest.mark.parametrize("irregular", [EDGES // 4, EDGES - 5])
+@pytest.mark.parametrize("reduction", ["add", "mul"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
-def test_rows_that_are_not_constant_go_through_data_in_slices(dtype, monkeypatch):
+def test_rows_that_are_not_constant_go_through_data_in_slices(
+    dtype, reduction, irregular, monkeypatch
+):
     monkeypatch.setattr(launches, "_SLICE_BYTES", 200)
-    assert_right(ScatterElements(reduction="add"), graph(16, dtype, irregular=EDGES - 5))
+    assert_right(ScatterElements(reduction=reduction), graph(16, dtype, irregular=irregular))
 
 
 def test_the_last_of_many_updates_is_kept_in_order():
