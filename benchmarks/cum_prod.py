@@ -46,6 +46,7 @@ HOSTILE: dict[str, Case] = {
     "inside, odd": ((33, 257, 129), 1),
     "one short vector": ((1000,), 0),
     "rows of 19": ((11, 536, 19), 2),
+    "pairs of columns": ((3414, 56, 2), 1),
 }
 #: What of the first axis is compared.
 SAMPLE = (slice(65_536),)

@@ -12,7 +12,7 @@ __global__ void __launch_bounds__(THREADS)
                         bool is_exclusive, bool is_reverse) {
     constexpr int WIDE = IS_VECTOR ? sizeof(uint4) / sizeof(T) : 1;
     using Values = Vector<T, WIDE>;
-    const long long number = 1LL * blockIdx.x * THREADS + threadIdx.x;
+    const long long number = 1LL * blockIdx.x * blockDim.x + threadIdx.x;
     if (number >= rows / WIDE) return;
     longlong2 at = {0, number};  // along the first axis
     if (rows > inner) at = divided(number, inner / WIDE);

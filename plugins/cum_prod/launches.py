@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 _ITEMS = 8
 #: How many lanes take a contiguous row of no more than their elements.
 LANES = (2, 4, 8, 16, 32)
-#: A thread takes rows of up to so many elements that are not contiguous: as many adjacent ones as a
-#: vector of so many bytes has elements, if there are at least so many rows, or one.
-_SHORT, _VECTOR_BYTES, _MANY_ROWS = 64, 16, 2**19
+#: A thread takes rows of up to so many elements that are not contiguous, of no more where they are
+#: fewer than so many: as many adjacent ones as a vector of so many bytes has elements, if there are
+#: at least so many rows, or one.
+_SHORT, _MANY_SHORT, _VECTOR_BYTES, _MANY_ROWS = 64, 2**16, 16, 2**19
 _THREADS = 256
 #: How many of them it loads and multiplies at once: all of fewer, or each time that many.
 AT_ONCE = (2, 4, 6, _ITEMS)
@@ -62,10 +63,10 @@ def _sizes(plugin: CumProd, x: TensorDesc) -> tuple[int, int, int]:
     return known(product(x.shape[:axis])) * inner, known(x.shape[axis]), inner
 
 
-def _lanes(size: int, inner: int) -> int:
+def _lanes(rows: int, size: int, inner: int) -> int:
     """Return how many lanes take a row; 0 where blocks do."""
     if inner > 1:
-        return 1 if size <= _SHORT else 0
+        return 1 if size <= (_SHORT if rows >= _MANY_SHORT else _ITEMS) else 0
     return next((lanes for lanes in LANES if size <= lanes * _ITEMS), 0)
 
 
@@ -105,17 +106,18 @@ def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace
     directions = (plugin.exclusive, plugin.reverse)
     if size == 1 and not plugin.exclusive:
         return (Copy(y, x),)
-    lanes = _lanes(size, inner)
+    lanes = _lanes(rows, size, inner)
     if lanes and inner > 1:
         vector = _VECTOR_BYTES // x.dtype.itemsize
         is_vector = rows >= _MANY_ROWS and inner % vector == 0
-        blocks = ceil_div(rows, _THREADS * (vector if is_vector else 1))
+        threads = _THREADS if rows >= _MANY_LANES else _FEW_THREADS
+        blocks = ceil_div(rows, threads * (vector if is_vector else 1))
         at_once = next((each for each in AT_ONCE if size <= each), _ITEMS)
         return (
             Launch(
                 plugin.column_kernel,
                 blocks,
-                _THREADS,
+                threads,
                 (y, x, *sizes, *directions),
                 constants={"IS_VECTOR": is_vector, "AT_ONCE": at_once},
             ),

@@ -27,6 +27,12 @@ def grids_of(x, **attributes):
     return [step.grid for step in steps if isinstance(step, Launch)]
 
 
+def launched(plugin, x):
+    inputs = calls.describe_inputs(plugin, [x.shape], [dtype_from_numpy(x.dtype)])
+    (step,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    return step.kernel.name
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "dtype"),
@@ -47,6 +53,16 @@ def test_products_from_the_end_without_the_element_itself(axis):
     for index in np.ndindex(3, 4):
         after = x[index[0] + 1 :, index[1]] if axis == 0 else x[index[0], index[1] + 1 :]
         assert got[index] == np.prod(after, dtype=np.int64)
+
+
+@pytest.mark.parametrize(("many", "kernel"), [(2**16, "scan_parts"), (0, "cum_prod_of_columns")])
+def test_columns_of_a_few_packs_are_shared_where_they_are_few(many, kernel, monkeypatch):
+    monkeypatch.setattr(launches, "_MANY_SHORT", many)
+    x = np.random.default_rng(1).choice([-1, 1, 2], (2, 20, 37)).astype(np.int32)
+    run = run_kernels(CumProd(axis=1), [x])
+    assert not run.findings
+    np.testing.assert_array_equal(run.outputs[0], np.cumprod(x, axis=1, dtype=np.int32))
+    assert kernel in launched(CumProd(axis=1), x)
 
 
 @pytest.mark.parametrize(("axis", "length"), [(0, 3), (1, 3), (0, 300), (1, 300), (1, 4100)])
