@@ -55,6 +55,7 @@ HOSTILE = {
     "short texts": Setting(1, 100, 100),
     "4 states, short": Setting(10, 2000, 30, 4),
     "one step of heads": Setting(1, 1024, 1, 1, 64),
+    "8 steps of heads": Setting(4, 1536, 8, 1, 24),
 }
 #: The types of a case that is measured in others than float16.
 TYPES = {"130m": (float32, float16, bfloat16), "odd": (float32, float16)}

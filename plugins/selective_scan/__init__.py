@@ -29,6 +29,7 @@ from pluginkit.plugins.selective_scan.launches import (
     CHOICES,
     DEFINES,
     MOST_STATES,
+    STEP_CHOICES,
     WALK_CHOICES,
     launches_of,
     workspace_bytes,
@@ -98,8 +99,8 @@ class SelectiveScan(Plugin):
     )
     step_kernel = CudaKernel(
         "few_steps.cu",
-        "few_steps<{T}, {LANES_STATES}, {IS_SCALAR}, {IS_COMPACT}>",
-        CHOICES,
+        "few_steps<{T}, {LANES_STATES}, {IS_SCALAR}, {IS_COMPACT}, {STEPS}>",
+        STEP_CHOICES,
         defines=DEFINES,
     )
 

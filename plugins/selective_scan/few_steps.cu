@@ -8,7 +8,7 @@ using pluginkit::THREADS;  // from launches.py
 // Keep the compiler from loading a value where it is used, after the latency of all else.
 __device__ __forceinline__ void load_now(float& value) { asm volatile("" : "+f"(value)); }
 
-template <typename T, int LANES, int STATES, bool IS_SCALAR, bool IS_COMPACT>
+template <typename T, int LANES, int STATES, bool IS_SCALAR, bool IS_COMPACT, int STEPS>
 __global__ void __launch_bounds__(THREADS)
     few_steps(T* __restrict__ out, float* __restrict__ last_state, const T* __restrict__ u, const T* __restrict__ delta,
               const float* __restrict__ a, const T* __restrict__ b, const T* __restrict__ c,
@@ -29,33 +29,51 @@ __global__ void __launch_bounds__(THREADS)
     const float decay_of_head = IS_SCALAR ? a[head] * LOG2_E : 0.0f;
     const float bias = delta_bias == nullptr ? 0.0f : delta_bias[head], skip = d == nullptr ? 0.0f : d[head];
 
-    for (int time = 0; time < sizes.length; ++time) {
-        const long long at = 1LL * row * sizes.length + time, step_at = 1LL * item * sizes.length + time;
-        const long long matrix_row = (step_at * sizes.groups + matrix) * sizes.states + first_state;
-        const float x = static_cast<float>(u[at]);
-        float gate = z == nullptr ? 0.0f : static_cast<float>(z[at]), in[STATES], read[STATES];
-        const Pack<T, STATES> b_row = load_pack<STATES>(b + matrix_row, count, IS_COMPACT);
-        const Pack<T, STATES> c_row = load_pack<STATES>(c + matrix_row, count, IS_COMPACT);
-        load_now(gate);
+    const long long of_channel = 1LL * row * sizes.length, of_head = (1LL * item * sizes.heads + head) * sizes.length;
+    const int stride = sizes.groups * sizes.states;
+    const long long of_item = 1LL * item * sizes.length * stride + matrix * sizes.states + first_state;
+#pragma unroll 1
+    for (int start = 0; start < sizes.length; start += STEPS) {
+        const int left = sizes.length - start;
+        float x[STEPS] = {}, step[STEPS] = {}, gate[STEPS] = {};
+        float in[STEPS][STATES], read[STEPS][STATES];
+        Pack<T, STATES> b_rows[STEPS] = {}, c_rows[STEPS] = {};
 #pragma unroll
-        for (int s = 0; s < STATES; ++s) {
-            load_now(in[s] = static_cast<float>(b_row.value[s]));
-            load_now(read[s] = static_cast<float>(c_row.value[s]));
-        }
-        float step = static_cast<float>(delta[(1LL * item * sizes.heads + head) * sizes.length + time]) + bias;
-        if (has_softplus) step = softplus(step);
-        float sum = 0.0f;
-#pragma unroll
-        for (int s = 0; s < STATES; ++s) {
-            const float kept = exp2_of(step * (IS_SCALAR ? decay_of_head : decay.value[s] * LOG2_E));
-            state.value[s] = kept * state.value[s] + step * x * in[s];
-            if (IS_COMPACT || s < count) sum += state.value[s] * read[s];
+        for (int i = 0; i < STEPS; ++i) {
+            if (STEPS > 1 && i >= left) continue;
+            x[i] = static_cast<float>(u[of_channel + start + i]);
+            step[i] = static_cast<float>(delta[of_head + start + i]);
+            if (z != nullptr) gate[i] = static_cast<float>(z[of_channel + start + i]);
+            b_rows[i] = load_pack<STATES>(b + of_item + 1LL * (start + i) * stride, count, IS_COMPACT);
+            c_rows[i] = load_pack<STATES>(c + of_item + 1LL * (start + i) * stride, count, IS_COMPACT);
         }
 #pragma unroll
-        for (int half = LANES / 2; half > 0; half /= 2) sum += __shfl_xor_sync(~0u, sum, half);
-        if (lane == 0 && wanted < rows) {
-            const float y = sum + skip * x;
-            out[at] = static_cast<T>(z == nullptr ? y : y * (gate / (1.0f + expf(-gate))));
+        for (int i = 0; i < STEPS; ++i) {
+            load_now(gate[i]);
+#pragma unroll
+            for (int s = 0; s < STATES; ++s) {
+                load_now(in[i][s] = static_cast<float>(b_rows[i].value[s]));
+                load_now(read[i][s] = static_cast<float>(c_rows[i].value[s]));
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < STEPS; ++i) {
+            step[i] += bias;
+            if (has_softplus) step[i] = softplus(step[i]);
+            if (STEPS > 1 && i >= left) step[i] = 0.0f;  // which keeps the state
+            float sum = 0.0f;
+#pragma unroll
+            for (int s = 0; s < STATES; ++s) {
+                const float kept = exp2_of(step[i] * (IS_SCALAR ? decay_of_head : decay.value[s] * LOG2_E));
+                state.value[s] = kept * state.value[s] + step[i] * x[i] * in[i][s];
+                if (IS_COMPACT || s < count) sum += state.value[s] * read[i][s];
+            }
+#pragma unroll
+            for (int half = LANES / 2; half > 0; half /= 2) sum += __shfl_xor_sync(~0u, sum, half);
+            if (lane == 0 && wanted < rows && (STEPS == 1 || i < left)) {
+                const float y = sum + skip * x[i];
+                out[of_channel + start + i] = static_cast<T>(z == nullptr ? y : gated(y, gate[i]));
+            }
         }
     }
     if (wanted >= rows) return;

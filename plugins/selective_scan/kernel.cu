@@ -168,10 +168,7 @@ template <typename T, int LANES, int STATES, bool IS_COMPACT> struct Channel {
 #pragma unroll
         for (int i = 0; i < OWN; ++i) {
             float y = sums[i] + skip * static_cast<float>(tile.u.value[i]);
-            if (z != nullptr) {
-                const float gate = static_cast<float>(tile.z.value[i]);
-                y *= gate / (1.0f + expf(-gate));
-            }
+            if (z != nullptr) y = gated(y, static_cast<float>(tile.z.value[i]));
             pack.value[i] = static_cast<T>(y);
         }
         store_pack(out + time, pack, end - time, is_wide);

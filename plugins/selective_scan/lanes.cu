@@ -168,10 +168,7 @@ __global__ void __launch_bounds__(32 * LANE_WARPS, STATES <= 4 ? 3 : 1)
 #pragma unroll
             for (int other = 1; other < QUAD / OWN; ++other) y = lane % QUAD == other ? sums[other * OWN + i] : y;
             y += skip * static_cast<float>(x.value[i]);
-            if (z != nullptr) {
-                const float factor = static_cast<float>(gate.value[i]);
-                y *= factor / (1.0f + expf(-factor));
-            }
+            if (z != nullptr) y = gated(y, static_cast<float>(gate.value[i]));
             results.value[i] = static_cast<T>(y);
         }
         if (lane < QUAD && wanted < rows) store_pack(out + of_channel + time + own, results, own_left, is_wide);

@@ -40,6 +40,9 @@ _LONG, _FEWEST_STEPS = 512, 8
 #: Up to so many steps, channels are taken without tiles of time, in blocks of so many threads; with
 #: fewer lanes than that, blocks of fewer threads are on more multiprocessors.
 _FEW_STEPS, _THREADS, _MANY_LANES, _FEW_THREADS = 6, 256, 2**16, 128
+#: So are short ones of few states with so many channels for each step, several steps at once, in
+#: blocks of so many threads.
+_CHANNELS_EACH, _WALK_THREADS = 512, 64
 #: The steps whose rows are loaded at once, which a group takes where lanes take time; the most
 #: warps of such a block, and of a channel at least, if it is long enough.
 _QUAD, _LANE_WARPS, _FEWEST_WARPS = 4, 8, 2
@@ -56,6 +59,7 @@ def _choices(kinds: Sequence[tuple[int, int]]) -> Mapping[str, Sequence[KernelCo
 
 #: The constants that launches choose: where lanes may take time, and where they walk through it.
 CHOICES, WALK_CHOICES = _choices(LANES_STATES), _choices(LANES_STATES[3:])
+STEP_CHOICES = {**CHOICES, "STEPS": (1, _QUAD)}
 #: The constants that the kernels share with Python.
 DEFINES = {
     **{"FEWEST_TIME": _FEWEST_TIME, "PART_WARPS": _PART_WARPS},
@@ -92,7 +96,8 @@ def launches_of(
     heads, (_, _, groups, states) = known(delta.shape[1]), map(known, b.shape)
     decays, rows = known(a.shape[1]), items * channels
     is_short = states <= _FEW_STATES and _FEW_STEPS < length <= _SHORT
-    lanes, held = LANES_STATES[0] if is_short else _lanes_states(states)
+    is_walk = is_short and rows >= _CHANNELS_EACH * length
+    lanes, held = LANES_STATES[0] if is_short and not is_walk else _lanes_states(states)
     tensors = (out, last_state, u, delta, a, b, c, d, z, delta_bias, initial_state)
     sizes = int32((channels, length, heads, groups, states, decays))
     constants: Mapping[str, KernelConstant] = {
@@ -103,14 +108,16 @@ def launches_of(
     widths = int64(
         sum((divisor_numbers(dim_max(1, each)) for each in (channels, of_head, of_group)), ())
     )
-    if length <= _FEW_STEPS:
+    if length <= _FEW_STEPS or is_walk:
         of_steps = (*tensors, int32(rows), sizes, widths, plugin.delta_softplus)
         threads = where(rows * lanes >= _MANY_LANES, _THREADS, _FEW_THREADS)
+        threads = _WALK_THREADS if is_walk else threads
         blocks = -(-rows * lanes // threads)
+        constants = {**constants, "STEPS": _QUAD if is_walk else 1}
         return (Launch(plugin.step_kernel, blocks, threads, of_steps, constants=constants),)
     if lanes == 1 or is_short or (rows * lanes * lanes < _FEW_CHANNELS and length < _VERY_LONG):
         warps = known(dim_min(_LANE_WARPS, 2 * _BUSY_WARPS // dim_max(rows, 1)))
-        warps = known(dim_max(_FEWEST_WARPS, warps))
+        warps = known(dim_max(1 if is_short else _FEWEST_WARPS, warps))
         warps = known(dim_min(warps, -(-length * lanes // (32 * _QUAD))))
         of_block = where(rows * warps < _BUSY_WARPS, 1, _LANE_WARPS // warps)
         of_lanes = (*tensors, int64(rows), sizes, widths, plugin.delta_softplus)

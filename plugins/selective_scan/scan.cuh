@@ -60,4 +60,7 @@ __device__ __forceinline__ float decay_over(float exponent) {
     return isinf(exponent) ? kept : fmaxf(kept, LEAST);
 }
 
-__device__ __forceinline__ float softplus(float x) { return x > SOFTPLUS_THRESHOLD ? x : log1pf(expf(x)); }
+__device__ __forceinline__ float softplus(float x) { return x > SOFTPLUS_THRESHOLD ? x : log1pf(__expf(x)); }
+
+// Return y * silu(gate).
+__device__ __forceinline__ float gated(float y, float gate) { return y * __fdividef(gate, 1.0f + __expf(-gate)); }

@@ -128,6 +128,14 @@ def test_lanes_that_take_time_compute_the_same(length, busy, states, columns, gr
     assert y.shape == (2, 3, length)
 
 
+@pytest.mark.parametrize("length", [7, 12])
+@pytest.mark.parametrize(("states", "columns"), [(1, None), (3, 1), (4, None)])
+def test_a_thread_walks_through_a_short_time(length, states, columns, monkeypatch):
+    monkeypatch.setattr(launches, "_CHANNELS_EACH", 0)
+    y, _ = both(*inputs_of(states=states, columns=columns, length=length), delta_softplus=True)
+    assert y.shape[2] == length
+
+
 def test_an_infinite_weight_of_a_state_makes_an_infinite_output():
     arrays = inputs_of(states=16, length=40)
     arrays[8] = None
