@@ -59,6 +59,11 @@ HOSTILE: dict[str, Case] = {
     "one of 3000": ((1, 3000, 2), {"length": 3000}),
     "one real of 512": ((1, 512, 1), {"length": 512, "onesided": True}),
     "columns of 1000": ((8, 1000, 333, 2), {"length": 1000, "axis": 1}),
+    "60 real": ((69_904, 60, 1), {"length": 60, "onesided": True}),
+    "28 points": ((74_898, 28, 2), {"length": 28}),
+    "1000 of 31": ((1000, 31, 2), {"length": 31}),
+    "one real of 5000": ((1, 5000, 1), {"length": 5000, "onesided": True}),
+    "long columns": ((2, 131_072, 16, 2), {"length": 131_072, "axis": 1}),
     "padded": ((4096, 300, 1), {"length": 512, "onesided": True}),
 }
 _MOST_MATRIX = 2**24

@@ -49,16 +49,24 @@ template <bool IS_WHOLE_, bool IS_DENSE_> struct Access {
     static constexpr bool IS_WHOLE = IS_WHOLE_, IS_DENSE = IS_DENSE_;
 };
 
-// Where a transform lies among all of them.
+// Where a transform lies among `transforms`. Those of neighbouring whole ones are neighbours, as their elements are in x, y and
+// the workspace. Numbers beyond are of one more whole transform, by itself, behind the others in the workspace.
 struct Position {
-    long long batch, outer, inner;
-    int sub;
+    long long outer = 0, inner = 0, workspace;  // the place of the whole transform's first element in the workspace
+    int sub, spread;                            // from an element to the next there
 
-    template <typename ACCESS> __device__ Position(const Pass& pass, long long number, ACCESS) {
-        batch = ACCESS::IS_WHOLE ? number : quotient(number, pass.subs);
-        sub = ACCESS::IS_WHOLE ? 0 : static_cast<int>(number - batch * pass.subs);
-        outer = ACCESS::IS_WHOLE && ACCESS::IS_DENSE ? batch : quotient(batch, pass.inners);
-        inner = batch - outer * pass.inners;
+    template <typename ACCESS> __device__ Position(const Pass& pass, long long number, long long transforms, ACCESS) {
+        if (!ACCESS::IS_WHOLE && number >= transforms) {
+            spread = 1, sub = static_cast<int>(number - transforms);
+            workspace = transforms / pass.subs * pass.whole;
+            return;
+        }
+        spread = ACCESS::IS_DENSE ? 1 : pass.inners;
+        const long long part = quotient(number, spread);
+        inner = number - part * spread;
+        outer = ACCESS::IS_WHOLE ? part : quotient(part, pass.subs);
+        sub = static_cast<int>(part - outer * (ACCESS::IS_WHOLE ? 1 : pass.subs));
+        workspace = outer * spread * pass.whole + inner;
     }
 };
 
@@ -72,24 +80,25 @@ template <int LENGTH> __device__ __forceinline__ float2 chirp_at(int at, int len
 }
 
 // Reads the elements of one transform of a pass. Those of the inverse transform have their parts exchanged. If elements are
-// multiplied by a chirp that the compiler does not know, the last transform is that of the chirp's conjugate, with a period.
+// multiplied by a chirp that the compiler does not know, the transform behind all others is that of the chirp's conjugate, with a
+// period.
 template <typename T, Load LOAD, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE, typename ACCESS> struct Source {
     static constexpr bool IS_DENSE = ACCESS::IS_DENSE, IS_ROW = IS_DENSE && ACCESS::IS_WHOLE;
 
     const Pass& pass;
     const T* __restrict__ x;  // from the transform's first element along the axis
     const float2* workspace;  // from the whole transform's first element
-    int sub, size;
+    int sub, spread, size;
     bool is_of_chirp;
 
     __device__ Source(const Pass& pass, const T* x, const float2* workspace, long long number, long long transforms)
         : pass(pass) {
-        const Position at(pass, number, ACCESS{});
-        is_of_chirp = IS_CHIRPED && LENGTH == 0 && number >= transforms - pass.subs;
+        const Position at(pass, number, transforms, ACCESS{});
+        is_of_chirp = IS_CHIRPED && LENGTH == 0 && number >= transforms;
         size = is_of_chirp ? 0 : pass.size;
         this->x = x + (at.outer * pass.size * pass.inners + at.inner) * pass.parts;
-        this->workspace = workspace + at.batch * pass.whole;
-        sub = at.sub;
+        this->workspace = workspace + at.workspace;
+        sub = at.sub, spread = at.spread;
     }
 
     // Read R elements of x, `apart` of each other, from `at`; behind its end they are nought.
@@ -180,7 +189,7 @@ template <typename T, Load LOAD, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE, t
         for (int q = 0; q < R; ++q) {
             const int at = first + q * apart;
             if constexpr (LOAD == Load::MIRRORED) v[q] = mirrored(at);
-            if constexpr (LOAD == Load::WORKSPACE) v[q] = workspace[at];
+            if constexpr (LOAD == Load::WORKSPACE) v[q] = workspace[static_cast<long long>(at) * spread];
             if constexpr (IS_INVERSE && LOAD != Load::WORKSPACE) v[q] = swapped(v[q]);
             if constexpr (IS_CHIRPED) v[q] = chirped(v[q], at);
         }
@@ -196,15 +205,15 @@ template <typename T, Store STORE, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE,
     T* __restrict__ y;  // from the transform's first element along the axis
     float2* workspace;  // from the whole transform's first element
     float scale;
-    int sub;
+    int sub, spread;
 
-    __device__ Target(const Pass& pass, T* y, float2* workspace, float scale, long long number)
+    __device__ Target(const Pass& pass, T* y, float2* workspace, float scale, long long number, long long transforms)
         : pass(pass), scale(scale) {
-        const Position at(pass, number, ACCESS{});
+        const Position at(pass, number, transforms, ACCESS{});
         constexpr int PARTS = STORE == Store::REAL || STORE == Store::PAIRS ? 1 : 2;
         this->y = y + (at.outer * pass.made * pass.inners + at.inner) * PARTS;
-        this->workspace = workspace + at.batch * pass.whole;
-        sub = at.sub;
+        this->workspace = workspace + at.workspace;
+        sub = at.sub, spread = at.spread;
     }
 
     // Write R elements of y, `apart` of each other, from `at`, as far as there are any.
@@ -250,7 +259,7 @@ template <typename T, Store STORE, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE,
 #pragma unroll
         for (int q = 0; q < R; ++q) {
             const int at = first + q * apart;
-            if constexpr (STORE == Store::WORKSPACE) workspace[at] = v[q];
+            if constexpr (STORE == Store::WORKSPACE) workspace[static_cast<long long>(at) * spread] = v[q];
             if constexpr (IS_CHIRPED) {
                 if (at < pass.length) v[q] = swapped(v[q]) * chirp_at<LENGTH>(at, pass.length);
             }

@@ -9,13 +9,14 @@
 template <Arrangement ARRANGEMENT, int ROWS, int COLUMNS>
 constexpr int TRANSFORMS = ARRANGEMENT == Arrangement::ROWS ? ROWS : COLUMNS;
 
-// Return for how many blocks a multiprocessor's 65536 registers suffice if each number has four. Where real numbers are
-// transformed the compiler takes some more, and then the blocks of a batch do not all run at once. FEW blocks may take all:
-// the compiler then reads all factors of a radix at once, and else some after others.
+// Return for how many blocks a multiprocessor's registers suffice if each number has four. Where real numbers are transformed
+// the compiler takes some more, and then the blocks of a batch do not all run at once; with few numbers it needs them. FEW
+// blocks may take all: the compiler then reads all factors of a radix at once, and else some after others.
 template <bool FEW, Store STORE, int THREADS, int LANES, int... RADICES> __device__ constexpr int resident_blocks() {
     if (FEW) return 1;
-    const int registers = (THREADS + 31) / 32 * 32 * 4 * most_numbers<LANES, RADICES...>();
-    return STORE == Store::UNFOLDED ? 65536 / registers : 0;
+    const int numbers = most_numbers<LANES, RADICES...>(), warps = (THREADS + 31) / 32;
+    if (STORE != Store::UNFOLDED || numbers < 16) return 0;
+    return 65536 / (4 * 32 * 4 * numbers) * 4 / warps;  // four warps at once take registers
 }
 
 // Return the R numbers from number `first`.
@@ -89,21 +90,33 @@ __global__ void
     constexpr bool IS_ROWS = IS_WHOLE && ARRANGEMENT == Arrangement::ROWS;
     using Before = Access<IS_WHOLE, ARRANGEMENT != Arrangement::COLUMNS>;
     using After = Access<IS_WHOLE, ARRANGEMENT == Arrangement::ROWS>;
-    constexpr bool IS_STAGED = IS_ROWS && !FEW && is_staged(STORE, LANES);
-    using StagedY = Staging<IS_STAGED, most_elements(STORE, FFT::POINTS), LANES, PER_BLOCK>;
-    __shared__ alignas(8) float shared[FFT::SHARED_FLOATS > StagedY::FLOATS ? FFT::SHARED_FLOATS : StagedY::FLOATS];
+    constexpr bool MAY_BE_STAGED = IS_ROWS && !FEW, X_IS_REAL = LOAD == Load::REAL, Y_IS_REAL = STORE == Store::REAL;
+    using StagedX = Staging<MAY_BE_STAGED && is_staged<LANES, RADICES...>(LOAD, sizeof(T)), typename ElementOf<X_IS_REAL, T>::Type,
+                            most_elements(LOAD, FFT::POINTS), LANES, PER_BLOCK>;
+    using StagedY = Staging<MAY_BE_STAGED && is_staged(STORE, LANES), typename ElementOf<Y_IS_REAL, T>::Type,
+                            most_elements(STORE, FFT::POINTS), LANES, PER_BLOCK>;
+    constexpr int STAGED = StagedX::FLOATS > StagedY::FLOATS ? StagedX::FLOATS : StagedY::FLOATS;
+    __shared__ alignas(8) float shared[FFT::SHARED_FLOATS > STAGED ? FFT::SHARED_FLOATS : STAGED];
     float2 v[FFT::NUMBERS] = {}, spectrum[FFT::NUMBERS];
 
     const long long first = static_cast<long long>(blockIdx.x) * PER_BLOCK;
     const int here = static_cast<int>(min(transforms - first, static_cast<long long>(PER_BLOCK)));
+    const long long asked = transforms - (IS_X_CHIRPED && LENGTH == 0 ? pass.subs : 0);  // others are of the chirp
     const long long read_one = first + FFT::before().transform, written = first + FFT::after().transform;
     if constexpr (!IS_WHOLE) wait_for_earlier_launches();
-    if (read_one < transforms) {
-        using From = Source<T, LOAD, IS_X_CHIRPED, LENGTH, IS_INVERSE, Before>;
-        const From one(pass, x, between, read_one, transforms);
+    using From = Source<T, LOAD, IS_X_CHIRPED, LENGTH, IS_INVERSE, Before>;
+    const StagedX staged_x(shared, pass.size / elements_each(LOAD));
+    if (staged_x.is_used && pass.size % elements_each(LOAD) == 0) {
+        staged_x.read(x, first, here);
+        if (read_one < transforms) {
+            read<FFT>(v, From(pass, staged_x.template row<T>(FFT::before().transform), between, 0, asked));
+        }
+        if constexpr (FFT::STAGES > 1) __syncthreads();
+    } else if (read_one < transforms) {
+        const From one(pass, x, between, read_one, asked);
         read<FFT>(v, one);
         if constexpr (IS_CONVOLVED && !IS_WHOLE) {
-            read<FFT>(spectrum, From(pass, x, between, transforms + one.sub, transforms));
+            read<FFT>(spectrum, From(pass, x, between, asked + one.sub, asked));
         }
     }
     if constexpr (IS_CONVOLVED && !IS_WHOLE) {
@@ -112,10 +125,11 @@ __global__ void
     }
     FFT::run(v, shared);
 
-    const bool is_there = written < transforms, y_is_staged = StagedY::fits(pass.made / elements_each(STORE));
-    T* const at = y_is_staged ? reinterpret_cast<T*>(shared) : y;
-    const long long number = y_is_staged ? FFT::after().transform : is_there ? written : 0;
-    const Target<T, STORE, IS_Y_CHIRPED, LENGTH, IS_INVERSE, After> to(pass, at, between, scale, number);
+    const bool is_there = written < transforms;
+    const StagedY staged_y(shared, pass.made / elements_each(STORE));
+    T* const at = staged_y.is_used ? staged_y.template row<T>(FFT::after().transform) : y;
+    const long long number = staged_y.is_used || !is_there ? 0 : written;
+    const Target<T, STORE, IS_Y_CHIRPED, LENGTH, IS_INVERSE, After> to(pass, at, between, scale, number, asked);
     if constexpr (IS_CONVOLVED && IS_WHOLE) {
         FFT::template each<FFT::LAST>(FFT::after().lane, [&](int i, int butterfly, int q) {
             spectrum[i] = CHIRP_SPECTRUM<LENGTH, FFT::POINTS>.of[butterfly + q * (FFT::POINTS / FFT::LAST)];
@@ -124,5 +138,5 @@ __global__ void
     if constexpr (IS_CONVOLVED) convolve<FFT>(v, shared, spectrum);
     if constexpr (IS_TWISTED) twist<FFT>(v, pass.whole, to.sub);
     write<FFT, STORE, StagedY::IS_USED>(v, shared, to, is_there);
-    if (y_is_staged) StagedY::template write<STORE>(y, shared, first, here, pass.made);
+    if (staged_y.is_used) staged_y.write(y, first, here);
 }

@@ -18,7 +18,7 @@ from pluginkit import (
     product,
 )
 from pluginkit.plugins.dft.plan import Load, Pass, ShapeName, Store, passes_of, path, plan_of
-from pluginkit.plugins.dft.shapes import MOST_SHARED, Arrangement
+from pluginkit.plugins.dft.shapes import MOST_SHARED, STAGED, Arrangement
 
 if TYPE_CHECKING:
     from pluginkit.plugins.dft import Dft
@@ -33,9 +33,9 @@ _ENDS: tuple[tuple[Load, Store], ...] = (
 )
 _LOADS = [load for load, _ in _ENDS]
 _STORES: tuple[Store, ...] = ("COMPLEX", "REAL")
-#: So many threads run at once on a large GPU, however many registers they have; a transform counts
-#: as several threads, because few transforms do not go through shared memory as they are written.
-_FEW_THREADS, _LEAST_EACH = 2**16, 16
+#: So many threads run at once on each of so many multiprocessors, however many registers they have;
+#: a transform counts as several, because few do not go through shared memory as they are written.
+_FEW_THREADS, _LEAST_EACH, _MULTIPROCESSORS = 512, 32, 132
 #: The most points of real numbers for which the unfolding of pairs takes longer than a transform.
 _UNPAIRED = 4096
 #: The paths from what is read to what is written, and the layouts, of each kernel.
@@ -62,7 +62,7 @@ _ARRANGEMENTS: dict[ShapeName, tuple[Arrangement, ...]] = {
     "few": ("ROWS", "COLUMNS"),
     "halves": ("ROWS", "COLUMNS"),
     "first": ("COLUMNS",),
-    "second": ("ROWS", "ROWS_TO_COLUMNS"),
+    "second": ("ROWS", "COLUMNS", "ROWS_TO_COLUMNS"),
 }
 
 
@@ -77,6 +77,7 @@ def kernel_of(name: ShapeName) -> CudaKernel:
         options=("-default-device",),  # for lambdas in templates
         defines={
             "MOST_SHARED": MOST_SHARED,
+            "STAGED": STAGED,
             "Load": Load,
             "Store": Store,
             "Arrangement": Arrangement,
@@ -128,8 +129,8 @@ def launches_of(
 
 def _are_few(plugin: Dft, x: TensorDesc) -> bool:
     """Return whether each transform takes one pass, and all of them run at once."""
-    few, batch = plan_of(plugin.length).few, known(_batch(plugin, x))
-    return few is not None and batch * max(few.lanes, _LEAST_EACH) <= _FEW_THREADS
+    few, each = plan_of(plugin.length).few, ceil_div(known(_batch(plugin, x)), _MULTIPROCESSORS)
+    return few is not None and each * max(few.lanes, _LEAST_EACH) <= _FEW_THREADS
 
 
 def _ends(plugin: Dft, x: TensorDesc, are_few: bool) -> tuple[Load, Store]:
@@ -146,7 +147,7 @@ def _ends(plugin: Dft, x: TensorDesc, are_few: bool) -> tuple[Load, Store]:
 def _launch(plugin: Dft, each: Pass, x: TensorDesc, y: TensorDesc, between: Workspace) -> Launch:
     inner = known(_inner(plugin, x))
     batch = known(_batch(plugin, x)) + each.has_chirp
-    arrangement = each.arrangement or ("COLUMNS" if inner > 1 else "ROWS")
+    arrangement = "COLUMNS" if inner > 1 else each.arrangement or "ROWS"
     per_block, transforms = each.shape.per_block(arrangement), batch * each.subs
     plan, axis = plan_of(plugin.length), x.axis(plugin.axis)
     numbers = (

@@ -14,11 +14,11 @@ and each block of the second one the rest of what it needs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Literal
 
-from pluginkit.plugins.dft.shapes import SHORT, Arrangement, BlockShape, shape_of
+from pluginkit.plugins.dft.shapes import SHORT, STAGED, Arrangement, BlockShape, alone, shape_of
 
 Load = Literal["COMPLEX", "REAL", "PAIRS", "MIRRORED", "FOLDED", "WORKSPACE"]
 Store = Literal["COMPLEX", "REAL", "PAIRS", "UNFOLDED", "WORKSPACE"]
@@ -27,8 +27,13 @@ ShapeName = Literal["whole", "few", "halves", "first", "second"]
 
 #: The most points of any transform.
 LONGEST = 2**21
-#: Few transforms of so many points have more threads, with so many numbers each.
-_FEW_POINTS, _FEW_NUMBERS = range(101, 1025), 10
+#: Few transforms of so many points have more threads, with so many numbers each; those that have a
+#: thread or a few each are in blocks of so many.
+_FEW_POINTS, _FEW_NUMBERS, _FEW_ROWS = range(101, 1025), 10, 8
+#: The most points of a half that one thread transforms.
+_ALONE = 32
+#: The neighbouring transforms of a block in one of two passes.
+_PAIR_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,11 @@ class Plan:
     @property
     def few(self) -> BlockShape | None:
         """The shape of a single pass for so few transforms that all their threads run at once."""
-        if self.whole is None or self.is_convolution or self.points not in _FEW_POINTS:
+        if self.whole is None or self.is_convolution:
+            return self.whole
+        if self.whole.lanes <= STAGED:
+            return replace(self.whole, rows=_FEW_ROWS)
+        if self.points not in _FEW_POINTS:
             return self.whole
         return shape_of(self.points, most=_FEW_NUMBERS) or self.whole
 
@@ -66,7 +75,7 @@ class Plan:
 @cache
 def plan_of(length: int) -> Plan:
     """Return the plan of a length."""
-    halves = shape_of(length // 2, has_most_lanes=True) if length % 2 == 0 else None
+    halves = _half_of(length // 2) if length % 2 == 0 else None
     whole = shape_of(length)
     if whole is not None:
         return Plan(length, False, whole, halves)
@@ -76,12 +85,22 @@ def plan_of(length: int) -> Plan:
     return _convolution_of(length, halves)
 
 
+def _half_of(points: int) -> BlockShape | None:
+    """Return the shape for real numbers in so many pairs."""
+    return alone(points) if points <= _ALONE else shape_of(points, has_most_lanes=True)
+
+
 def _pair_of(
     first: int, second: int, is_symmetric: bool = False
 ) -> tuple[BlockShape, BlockShape] | None:
     """Return the shapes of two passes, the second one perhaps symmetric; None if one has none."""
     one, two = shape_of(first), shape_of(second, is_symmetric)
-    return (one, two) if one and two else None
+    return (_of_pair(one), _of_pair(two)) if one and two else None
+
+
+def _of_pair(shape: BlockShape) -> BlockShape:
+    """Return a shape with fewer columns, of which there are many: blocks are on more processors."""
+    return replace(shape, columns=min(shape.columns, _PAIR_COLUMNS))
 
 
 def _convolution_of(length: int, halves: BlockShape | None) -> Plan:
@@ -121,7 +140,7 @@ class Pass:
         subs: how many transforms make one whole.
         in_step, in_sub: where the elements of a transform are.
         out_step, out_sub: where its results belong.
-        arrangement: None for that of x and y.
+        arrangement: None for that of x and y. Where axes follow the transformed one it is COLUMNS.
         has_chirp: whether it transforms the chirp, too, behind the batch.
     """
 

@@ -188,6 +188,11 @@ template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> str
     // Put element POINTS - e into `mirrored` where v has element e, for 0 < e <= POINTS / 2.
     __device__ static __forceinline__ void mirror(const float2 (&v)[NUMBERS], float2 (&mirrored)[NUMBERS],
                                                   float* shared) {
+        if constexpr (LANES == 1 && STAGES == 1) {
+#pragma unroll
+            for (int i = 0; i < POINTS; ++i) mirrored[i] = v[(POINTS - i) % POINTS];
+            return;
+        }
         constexpr int APART = POINTS / LAST;
         const Place own = after();
         const unsigned row = own.transform * PITCH;

@@ -74,17 +74,18 @@ def test_definition_by_hand():
 
 @pytest.mark.parametrize("onesided", [False, True])
 @pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("size", [4, 7, 11])  # padded, as it is, and cut off
-def test_short_rows_of_more_than_a_block(size, parts, onesided, many):
-    x = np.random.default_rng(1).normal(size=(130, size, parts)).astype(np.float32)
-    plugin = Dft(length=7, inverse=onesided and parts == 2, onesided=onesided)
+@pytest.mark.parametrize("length", [7, 18, 46])  # whose x goes through shared memory, or not
+@pytest.mark.parametrize("more", [-3, 0, 4])  # padded, as it is, and cut off
+def test_short_rows_of_more_than_a_block(more, length, parts, onesided, many):
+    x = np.random.default_rng(1).normal(size=(70, length + more, parts)).astype(np.float32)
+    plugin = Dft(length=length, inverse=onesided and parts == 2, onesided=onesided)
     run = run_kernels(plugin, [x])
     assert not run.findings
     expected = calls.run_reference(plugin, [x])[0]
     np.testing.assert_allclose(run.outputs[0], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("length", [24, 37, 512])  # of 512 the parts take turns
+@pytest.mark.parametrize("length", [24, 37, 512, 8400, 4099])  # of 512 the parts take turns
 def test_a_batch_along_other_axes(length):
     x = np.random.default_rng(1).normal(size=(3, length, 5, 2)) * length**-0.5
     run = run_kernels(Dft(length=length, axis=1), [x.astype(np.float32)])
@@ -212,15 +213,15 @@ def test_more_numbers_in_a_thread_save_the_fourth_radix():
 
 
 def test_registers_suffice_for_the_blocks_that_shall_run_at_once():
-    plugin = Dft(length=1000, onesided=True)  # 100 threads a block, which take four warps
-    inputs = calls.describe_inputs(plugin, [(4096, 1000, 1)], [float32])
+    plugin = Dft(length=3000, onesided=True)  # 100 threads a block, which take four warps
+    inputs = calls.describe_inputs(plugin, [(4096, 3000, 1)], [float32])
     outputs = calls.describe_outputs(plugin, inputs)
     (compiled,) = compile_launches(plugin, inputs, outputs, QUICK)
     blocks = int(re.search(rb"minnctapersm (\d+)", compiled.ptx)[1])
-    shape = plan_of(1000).halves
+    shape = plan_of(3000).halves
     threads = shape.lanes * shape.rows
     assert threads == 100
-    assert 38 <= 65536 // (blocks * 128) <= 48
+    assert 80 <= 65536 // (blocks * 128) <= 96  # four for each of 20 numbers
 
 
 def test_some_of_each_kernel_compile():
