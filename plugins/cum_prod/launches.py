@@ -32,7 +32,7 @@ LANES = (2, 4, 8, 16, 32)
 #: A thread takes rows of up to so many elements that are not contiguous, of no more where they are
 #: fewer than so many: as many adjacent ones as a vector of so many bytes has elements, if there are
 #: at least so many rows, or one.
-_SHORT, _MANY_SHORT, _VECTOR_BYTES, _MANY_ROWS = 64, 2**16, 16, 2**19
+_SHORT, _MANY_SHORT, _VECTOR_BYTES, _MANY_ROWS = 64, 2**15, 16, 2**19
 _THREADS = 256
 #: How many of them it loads and multiplies at once: all of fewer, or each time that many.
 AT_ONCE = (2, 4, 6, _ITEMS)
