@@ -59,11 +59,10 @@ class Plan:
         """The shape of a single pass for so few transforms that all their threads run at once."""
         if self.whole is None or self.is_convolution:
             return self.whole
-        if self.whole.lanes <= STAGED:
-            return replace(self.whole, rows=_FEW_ROWS)
-        if self.points not in _FEW_POINTS:
-            return self.whole
-        return shape_of(self.points, most=_FEW_NUMBERS) or self.whole
+        fewer = replace(self.whole, rows=_FEW_ROWS) if self.whole.lanes <= STAGED else self.whole
+        if self.points not in _FEW_POINTS and self.whole.lanes not in (2, STAGED):
+            return fewer
+        return shape_of(self.points, most=_FEW_NUMBERS) or fewer
 
     def shape(self, name: ShapeName) -> BlockShape | None:
         """Return one of the shapes by its name."""
