@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import hostile_shapes
+import numpy as np
 import pytest
 import report
 from drawn_sizes import size, sizes
@@ -19,6 +20,7 @@ from hostile_table import summary_line, tables
 from pluginkit import find_plugins, float32
 from pluginkit.bench import gpu_timer
 from pluginkit.bench.bench_report import Measurement
+from pluginkit.bench.loaded_workload import LoadedWorkload
 from pluginkit.bench.workload import Peer, Workload
 from tests.unit.bench.doubles import FakeDevice, HostDouble, array_of
 
@@ -52,6 +54,14 @@ def test_a_seed_draws_the_same_shapes_again_and_another_seed_others(name: str) -
     draws = [str(module.drawn(Random(seed))) for seed in (1, 1, *range(2, 9))]  # noqa: S311  # reproducible
     assert draws[0] == draws[1]
     assert len(set(draws)) > 4
+
+
+def test_regions_of_the_sample_lie_in_any_image() -> None:
+    case = {"many images": ((40, 1, 4, 4), 25, 1, 1, 2.0)}
+    workload = next(import_module("roi_align").workloads(case))
+    loaded = LoadedWorkload(workload, FakeDevice())
+    y = workload.plugin.reference(*workload.arrays(np, 0))
+    assert loaded.error(lambda: y) == 0  # NaN is the result of a region whose image is cut off
 
 
 def test_sizes_stay_in_their_bounds() -> None:
