@@ -175,7 +175,9 @@ def _plain(
     return lambda: kernel((-(-total // 256),), (256,), arguments)
 
 
-PEERS = (Peer("torchvision", _torchvision), Peer("plain kernel", _plain))
+#: The plain kernel's results are expected where the reference takes long: torchvision computes
+#: positions in float16, which holds no eighths of a pixel from 256 on.
+PEERS = (Peer("plain kernel", _plain), Peer("torchvision", _torchvision))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from pluginkit import (
 )
 from pluginkit.plugins.deform_conv.arranged import CHUNK_DEFINES
 from pluginkit.plugins.deform_conv.cases import deform_conv_cases
+from pluginkit.plugins.deform_conv.few import FEW_MAPS, SHARES
 from pluginkit.plugins.deform_conv.launches import CHANNELS, DEFINES, MAPS, launches_of
 from pluginkit.plugins.deform_conv.product import (
     NARROW_ROWS,
@@ -45,9 +46,9 @@ class DeformConv(Plugin):
     X is interpolated bilinearly between the centres of four pixels. Pixels outside count as 0, and
     so does a position that is NaN, or a pixel or more outside. Positions, samples and sums are
     computed in float32, and the result is rounded once. In 16 bits samples are rounded, too, where
-    tensor cores multiply them: in groups, or adjacent ones, with 5 channels or more that offsets
-    move together, unless each channel is a group. In float32 tensor cores multiply both parts of
-    each number that tf32 holds, which is as exact as float32.
+    tensor cores multiply them: if there is much to do, in groups, or adjacent ones, with 5 channels
+    or more that offsets move together, unless each channel is a group. In float32 tensor cores
+    multiply both parts of each number that tf32 holds, which is as exact as float32.
 
     Inputs:      X: (N, C, H, W) float32 | float16 | bfloat16, linear; any dimension dynamic.
                  W: (M, C / group, kernel height, kernel width), dtype of X, linear.
@@ -99,6 +100,12 @@ class DeformConv(Plugin):
     kernel = CudaKernel("kernel.cu", "deform_conv<{T}, {MAPS}>", {"MAPS": MAPS}, defines=DEFINES)
     separate = CudaKernel(
         "kernel.cu", "deform_separate<{T}, {CHANNELS}>", {"CHANNELS": CHANNELS}, defines=DEFINES
+    )
+    few = CudaKernel(
+        "few.cu",
+        "deform_few<{T}, {FEW_MAPS}, {SHARES}>",
+        {"FEW_MAPS": FEW_MAPS, "SHARES": SHARES},
+        defines=DEFINES,
     )
     arrange = CudaKernel("arrange.cu", "arrange<{T}>", defines=CHUNK_DEFINES)
     product = CudaKernel(

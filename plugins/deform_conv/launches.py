@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from pluginkit import Launch, TensorDesc, Workspace, dim_min, int32, known, where
 from pluginkit.plugins.deform_conv.arranged import segment_for
+from pluginkit.plugins.deform_conv.few import TERMS_AT_ONCE, THREADS, few_launch
 from pluginkit.plugins.deform_conv.product import product_launches
 
 if TYPE_CHECKING:
     from pluginkit.plugins.deform_conv import DeformConv
 
-#: The threads of a block, which take an output pixel each.
-_THREADS = 128
 #: The output channels of a thread; fewer if a group has few channels, and up to _FEW_MAPS if a
 #: GPU would have fewer blocks than it runs at once.
 MAPS = (32, 16, 8, 4, 2, 1)
@@ -27,8 +26,8 @@ _CHANNEL_BLOCKS = {4: 2048, 2: 512}
 #: The most blocks of a launch; with more tiles each block takes several.
 _MOST_BLOCKS = 2**31 - 1
 
-#: The constants that the kernel shares with Python.
-DEFINES = {"TERMS": _TERMS, "THREADS": _THREADS}
+#: The constants that the kernels share with Python.
+DEFINES = {"TERMS": _TERMS, "TERMS_AT_ONCE": TERMS_AT_ONCE, "THREADS": THREADS}
 
 
 def launches_of(
@@ -49,11 +48,14 @@ def launches_of(
         *(channels, height, width, maps, taps_y, taps_x, out_height, out_width),
         *(plugin.group, plugin.offset_group, *plugin.strides, *plugin.pads[:2], *plugin.dilations),
     )
+    few = few_launch(plugin, (x, w, offset, bias, mask), sizes, y)
+    if few is not None:
+        return (few,)
     segment = segment_for(plugin, x, w, images * out_height * out_width)
     if segment > 0:
         return product_launches(plugin, (x, w, offset, bias, mask), sizes, y, workspace, segment)
     of_group = maps // plugin.group
-    pixel_tiles = images * -(-out_height * out_width // _THREADS)
+    pixel_tiles = images * -(-out_height * out_width // THREADS)
     if where(depth == 1, of_group, 0) == 1:
         part_depth = channels // plugin.offset_group
         kernel, name = plugin.separate, "CHANNELS"
@@ -73,7 +75,7 @@ def launches_of(
     launch = Launch(
         kernel,
         where(y.size > 0, known(dim_min(tiles, _MOST_BLOCKS)), 0),
-        _THREADS,
+        THREADS,
         (y, x, w, offset, bias, mask, int32(sizes), int32(of_each), tiles),
         constants={name: count},
     )

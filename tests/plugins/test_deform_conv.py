@@ -5,7 +5,7 @@ from pluginkit import float16, float32
 from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
-from pluginkit.plugins.deform_conv import DeformConv, arranged, product
+from pluginkit.plugins.deform_conv import DeformConv, arranged, few, product
 from pluginkit.plugins.deform_conv import launches as launches_module
 from tests.onnx_node_tests import node_tests
 from tests.plugins.compilation import architectures, assert_kernels_compile, specialisations_of
@@ -152,6 +152,34 @@ def launches_for(arrays, attributes, dtype):
     return plugin, calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
 
 
+@pytest.fixture
+def much(monkeypatch):
+    """Let nothing count as little to do."""
+    monkeypatch.setattr(few, "_MOST_THREADS", -1)
+
+
+@pytest.mark.parametrize("shares", few.SHARES)
+@pytest.mark.parametrize("name", ["groups across parts", "one map"])
+def test_lanes_share_terms_where_there_is_little_to_do(monkeypatch, name, shares):
+    monkeypatch.setattr(few, "SHARES", (shares,))
+    monkeypatch.setattr(few, "_TURNS", 2**10)
+    arrays, attributes = arrays_for(name), WAYS[name][3]
+    for dtype in (float32, float16):
+        assert_right(arrays, attributes, dtype)
+    plugin, (launch,) = launches_for(arrays, attributes, float16)
+    assert (launch.kernel, launch.constants["SHARES"]) == (plugin.few, shares)
+
+
+@pytest.mark.parametrize("name", ["depthwise of few channels", "one map", "many chunks"])
+def test_as_many_lanes_share_terms_as_there_are_for(monkeypatch, name):
+    monkeypatch.setitem(WAYS, "many chunks", ((1, 300, 3, 3), 9, (2, 2), {}, "product"))
+    arrays, attributes = arrays_for(name), WAYS[name][3]
+    plugin, launches = launches_for(arrays, attributes, float32)
+    found = [each.constants.get("SHARES") for each in launches if each.kernel is plugin.few]
+    assert found == {"depthwise of few channels": [2], "one map": [32], "many chunks": []}[name]
+
+
+@pytest.mark.usefixtures("much")
 @pytest.mark.parametrize("name", WAYS)
 def test_every_way_to_compute_agrees(monkeypatch, name):
     monkeypatch.setattr(arranged, "_LEAST_SAMPLES", 0)
@@ -162,6 +190,7 @@ def test_every_way_to_compute_agrees(monkeypatch, name):
     assert getattr(plugin, kernel) in [each.kernel for each in launches]
 
 
+@pytest.mark.usefixtures("much")
 @pytest.mark.parametrize(("maps", "group"), [(20, 1), (9, 1), (10, 2), (3, 1), (9, 9), (9, 3)])
 def test_a_thread_takes_several_outputs(monkeypatch, maps, group):
     monkeypatch.setattr(launches_module, "_FEW_BLOCKS", 0)
@@ -171,6 +200,7 @@ def test_a_thread_takes_several_outputs(monkeypatch, maps, group):
     assert_right(arrays_for("outputs"), attributes, float32)
 
 
+@pytest.mark.usefixtures("much")
 @pytest.mark.parametrize(("channels", "kernel"), [(11, "kernel"), (12, "narrow")])
 def test_chunks_of_float32_are_mostly_channels(monkeypatch, channels, kernel):
     monkeypatch.setitem(WAYS, "chunks", ((1, channels, 3, 4), 5, (2, 2), {}, kernel))
@@ -180,6 +210,7 @@ def test_chunks_of_float32_are_mostly_channels(monkeypatch, channels, kernel):
     assert_right(arrays, {}, float32)
 
 
+@pytest.mark.usefixtures("much")
 @pytest.mark.parametrize(("maps", "rows"), [(250, 256), (270, 192)])
 def test_tiles_of_many_rows(monkeypatch, maps, rows):
     monkeypatch.setattr(product, "_BUSY", 1)
@@ -191,6 +222,7 @@ def test_tiles_of_many_rows(monkeypatch, maps, rows):
         assert_right(arrays, {}, dtype)
 
 
+@pytest.mark.usefixtures("much")
 def test_few_tiles_have_slices_whose_sums_are_added():
     arrays, attributes = arrays_for("several runs of taps"), WAYS["several runs of taps"][3]
     plugin, launches = launches_for(arrays, attributes, float16)

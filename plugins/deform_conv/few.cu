@@ -1,0 +1,90 @@
+// DeformConv where there is little to do: a warp takes 32 / SHARES output pixels of MAPS output channels, and SHARES lanes
+// share the terms of each, a tap of a channel. A lane reads what several terms need before it uses any.
+
+#include "../_cuda/division.cuh"
+#include "places.cuh"
+
+using pluginkit::TERMS_AT_ONCE, pluginkit::THREADS;  // from launches.py
+
+struct Divisors {
+    Divisor outputs, map_tiles, groups, out_width, taps, taps_x, part_depth;
+};
+
+// The channels of a group, its output channels, and the outputs in all, where several maps that a thread takes are one.
+struct Work {
+    int depth, maps, count;
+};
+
+template <typename T, int MAPS, int SHARES>
+__global__ void __launch_bounds__(THREADS)
+    deform_few(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
+               const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, Divisors by, Work work) {
+    constexpr int UNITS = 32 / SHARES, AT_ONCE = TERMS_AT_ONCE;
+    const int lane = threadIdx.x % 32, share = lane / UNITS;
+    const int own = (blockIdx.x * (THREADS / 32) + threadIdx.x / 32) * UNITS + lane % UNITS;
+    int image = min(own, work.count - 1);
+    const int output = by.outputs.split(image), first_map = by.map_tiles.split(image) * MAPS, group = by.groups.split(image);
+    int row = output;
+    const int column = by.out_width.split(row) * sizes.stride_x - sizes.pad_x;
+    row = row * sizes.stride_y - sizes.pad_y;
+    const int taps = static_cast<int>(by.taps.count), terms = work.depth * taps, begin = group * work.depth;
+    const int map = group * work.maps + first_map, last = min(MAPS, work.maps - first_map) - 1;
+    const int outputs = static_cast<int>(by.outputs.count), area = sizes.height * sizes.width;
+    const long long first_part = 1LL * image * sizes.offset_groups;
+    const T* planes = x + (1LL * image * sizes.channels + begin) * area;
+    const T* weights = w + 1LL * map * terms;
+    float sums[MAPS] = {};
+    for (int first = share; first < terms; first += AT_ONCE * SHARES) {
+        int channel[AT_ONCE], tap[AT_ONCE];
+        T moved_y[AT_ONCE], moved_x[AT_ONCE], factor[AT_ONCE], weight[AT_ONCE][MAPS], pixels[AT_ONCE][4];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            const int term = min(first + i * SHARES, terms - 1);
+            int part = channel[i] = term;
+            tap[i] = by.taps.split(channel[i]);
+            part = begin + channel[i];
+            by.part_depth.split(part);
+            const long long at = (first_part + part) * taps + tap[i];
+            moved_y[i] = offset[2 * at * outputs + output], moved_x[i] = offset[(2 * at + 1) * outputs + output];
+            factor[i] = mask == nullptr ? static_cast<T>(1.0f) : mask[at * outputs + output];
+#pragma unroll
+            for (int m = 0; m < MAPS; ++m) {
+                weight[i][m] = first + i * SHARES < terms ? __ldg(weights + min(m, last) * terms + term) : static_cast<T>(0.0f);
+            }
+        }
+        Place corners[AT_ONCE][4];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            const int across = by.taps_x.split(tap[i]);
+            const Moved moved = {static_cast<float>(moved_y[i]), static_cast<float>(moved_x[i]), 1.0f};
+            const Position position(moved, sizes, row + tap[i] * sizes.dilation_y, column + across * sizes.dilation_x);
+            const T* plane = planes + 1LL * channel[i] * area;
+#pragma unroll
+            for (int k = 0; k < 4; ++k) {
+                corners[i][k] = position.corner(sizes, k);
+                pixels[i][k] = corners[i][k].at >= 0 ? __ldg(plane + corners[i][k].at) : static_cast<T>(0.0f);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            float value = 0.0f;
+#pragma unroll
+            for (int k = 0; k < 4; ++k) value = fmaf(corners[i][k].weight, static_cast<float>(pixels[i][k]), value);
+            value = first + i * SHARES < terms ? value * static_cast<float>(factor[i]) : 0.0f;
+#pragma unroll
+            for (int m = 0; m < MAPS; ++m) sums[m] = fmaf(static_cast<float>(weight[i][m]), value, sums[m]);
+        }
+    }
+#pragma unroll
+    for (int step = UNITS; step < 32; step *= 2) {
+#pragma unroll
+        for (int m = 0; m < MAPS; ++m) sums[m] += __shfl_xor_sync(~0u, sums[m], step);
+    }
+    if (own >= work.count || share > 0) return;
+#pragma unroll
+    for (int m = 0; m < MAPS; ++m) {
+        if (m > last) break;
+        const float added = bias == nullptr ? 0.0f : static_cast<float>(bias[map + m]);
+        y[(1LL * image * sizes.maps + map + m) * outputs + output] = static_cast<T>(sums[m] + added);
+    }
+}
