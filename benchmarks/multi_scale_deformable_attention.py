@@ -72,6 +72,7 @@ HOSTILE = {
     "8 channels": Setting("near", 1, None, channels=8),
     "16 heads of 7": Setting("scattered", 2, 900, heads=16, channels=7),
     "15 heads of 17": Setting("near", 1, None, heads=15, channels=17),
+    "16 heads of 13, one point": Setting("outside", 1, 4000, ((90, 90),), 16, 13, 1),
     "8 channels of few": Setting("outside", 4, 512, ((64, 64), (32, 32)), 5, 8, 3),
 }
 #: The types of a case that is measured in others than float32.

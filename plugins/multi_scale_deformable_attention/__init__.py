@@ -78,6 +78,12 @@ class MultiScaleDeformableAttention(Plugin):
         {"IS_WIDE": (True, False), "LANES": LANES, "SHARES": SHARES},
         defines=DEFINES,
     )
+    few = CudaKernel(
+        "few.cu",
+        "attention_of_few<{T}, {S}, {IS_WIDE}>",
+        {"IS_WIDE": (True, False)},
+        defines=DEFINES,
+    )
 
     def check(self, value: TensorDesc, *others: TensorDesc) -> None:
         """Check that a launch holds the sizes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, dim_max, dim_min, int32, int64, known, where
+from pluginkit import Launch, TensorDesc, ceil_div, dim_max, dim_min, int32, int64, known, where
 from pluginkit.plugins._cuda.division import divisor_numbers
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ _FEW_THREADS = 2**16
 _MANY_THREADS = 2**17
 #: The bytes that a lane reads at once where channels are a multiple of them.
 _WIDE_BYTES = 16
+
+#: Where a row has so few packs that are not wide, times samples, or one wide pack, its lanes find
+#: the samples themselves; where more lanes than so many would share them, that is faster.
+_FEW_READS, _FEW_SHARES = 144, 2
 
 #: The most heads of a launch, which are blocks along y.
 MOST_HEADS = 65535
@@ -76,6 +80,18 @@ def launch_of(
     rows, samples = items * queries, levels * points
     threads = rows * heads * packs
     shares = _shares(threads, samples, lanes)
+    arguments = (output, value, spatial_shapes, level_start_index, sampling_loc, attn_weight)
+    numbers = int32((pixels, heads, channels, levels, points))
+    reads = where(packs == 1, 0, _FEW_READS + 1) if is_wide else packs * samples
+    if shares <= _FEW_SHARES and where(threads < 2**31, reads, _FEW_READS + 1) <= _FEW_READS:
+        divisors = [n for count in (packs, heads, queries) for n in divisor_numbers(count)]
+        return Launch(
+            plugin.few,
+            ceil_div(threads, _THREADS) if output.size else 0,
+            _THREADS,
+            (*arguments, int32(threads), numbers, int64(divisors)),
+            constants={"IS_WIDE": is_wide},
+        )
     turns = 1
     if is_wide and shares == 1:
         few = dim_min(-(-threads // _MANY_THREADS), _SAMPLES // known(dim_max(samples, 1)))
@@ -86,9 +102,7 @@ def launch_of(
         (-(-rows * packs * shares // (_THREADS * turns)) if output.size else 0, heads),
         _THREADS,
         (
-            *(output, value, spatial_shapes, level_start_index, sampling_loc, attn_weight),
-            int64(rows),
-            int32((pixels, heads, channels, levels, points)),
+            *(*arguments, int64(rows), numbers),
             int64([each for count in (queries, packs, points) for each in divisor_numbers(count)]),
             int32(turns),
         ),

@@ -143,6 +143,35 @@ def test_rows_of_any_number_of_packs_follow_each_other(monkeypatch, channels):
 
 
 @pytest.mark.parametrize(
+    ("channels", "samples", "kernel"),
+    [
+        (3, 4, "few"),
+        (35, 4, "kernel"),
+        (3, 12, "kernel"),
+        (4, 12, "few"),
+        (8, 1, "few"),
+        (8, 2, "kernel"),
+    ],
+)
+def test_threads_find_few_samples_themselves(monkeypatch, channels, samples, kernel):
+    monkeypatch.setattr(launches, "_FEW_THREADS", 1)
+    rng = np.random.default_rng(0)
+    value = rng.normal(size=(2, 6, 3, channels)).astype(np.float32)
+    locations = (rng.integers(-16, 81, (2, 5, 3, 2, samples // 2 or 1, 2)) / 64).astype(np.float32)
+    weights = rng.random(locations.shape[:-1]).astype(np.float32)
+    sizes, starts = np.array([[2, 2], [1, 2]]), np.array([0, 4])
+    if samples == 1:
+        sizes, starts = sizes[:1], starts[:1]
+        locations, weights = locations[:, :, :, :1], weights[:, :, :, :1]
+    arrays = value, sizes, starts, locations, weights
+    assert both(*arrays).shape == (2, 5, 3 * channels)
+    plugin = MultiScaleDeformableAttention()
+    inputs = calls.describe_arrays(plugin, arrays)
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert launch.kernel is getattr(plugin, kernel)
+
+
+@pytest.mark.parametrize(
     ("value", "sizes", "index"),
     [
         ((1, 4, 2, 8), (2, 2), int32),
