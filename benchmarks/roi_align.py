@@ -40,6 +40,7 @@ HOSTILE: dict[str, Case] = {
     "odd bins": ((2, 63, 101, 99), 777, 5, 2, 60),
     "few tiny regions": ((2, 2, 19, 24), 174, 2, 0, 1),
     "few wide regions": ((2, 8, 100, 100), 50, 4, 0, 60),
+    "many tiny regions": ((17, 32, 312, 32), 1024, 7, 0, 2),
 }
 #: Some regions are few enough for the reference; they may lie in any image.
 SAMPLE = dict.fromkeys(("rois", "batch_indices", "Y"), (slice(0, 20),))

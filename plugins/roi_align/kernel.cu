@@ -10,7 +10,7 @@
 #include "../_cuda/division.cuh"
 #include "columns.cuh"
 
-using pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
+using pluginkit::MERGED_SAMPLES, pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
 
 struct Sizes {
     int images, channels, height, width, bins_y, bins_x, sampling_ratio;
@@ -134,7 +134,8 @@ __global__ void __launch_bounds__(THREADS, 4)
     const Axis along_x = axis_of(static_cast<float>(roi[0]), static_cast<float>(roi[2]), scale, is_half_pixel,
                                  sizes.bins_x, sizes.sampling_ratio, sizes.width, 1);
     __shared__ typename Kept<MERGED, KEPT>::Type kept_y, kept_x;
-    const bool are_kept = is_kept<KEPT>(along_y) && is_kept<KEPT>(along_x);
+    const bool are_kept = is_kept<KEPT>(along_y) && is_kept<KEPT>(along_x) &&
+                          !(MERGED && along_y.samples * along_x.samples <= MERGED_SAMPLES);
     const bool is_there = image >= 0 && image < sizes.images;
     const float samples = static_cast<float>(along_y.samples) * static_cast<float>(along_x.samples);
     const float divisor = MODE == Pooling::avg ? fmaxf(samples, 1.0f) : 1.0f;

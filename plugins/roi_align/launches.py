@@ -21,6 +21,8 @@ _THREADS, _FEWER_THREADS = 256, (64, 128)
 CHANNELS = (4, 2, 1)
 #: With more samples of a bin along an axis, those of a mean that share pixels are merged.
 _FEW_SAMPLES = 2
+#: Up to so many samples of a bin are not merged, but computed by each thread.
+_NOT_MERGED = 4
 #: So many samples of a bin along an axis are computed, whether they are inside x or not.
 _VISITED = 8
 #: Up to so many bins of channels, each of which a thread takes alone; of the second number where
@@ -45,6 +47,7 @@ DEFINES = {
     "WIDE": _WIDE,
     "COLUMN_CHANNELS": _COLUMN_CHANNELS,
     "VISITED": _VISITED,
+    "MERGED_SAMPLES": _NOT_MERGED,
     "Pooling": Pooling,
 }
 
