@@ -144,14 +144,7 @@ def test_rows_of_any_number_of_packs_follow_each_other(monkeypatch, channels):
 
 @pytest.mark.parametrize(
     ("channels", "samples", "kernel"),
-    [
-        (3, 4, "few"),
-        (35, 4, "kernel"),
-        (3, 12, "kernel"),
-        (4, 12, "few"),
-        (8, 1, "few"),
-        (8, 2, "kernel"),
-    ],
+    [(3, 12, "few"), (35, 12, "kernel"), (4, 12, "few"), (5, 1, "few"), (8, 1, "kernel")],
 )
 def test_threads_find_few_samples_themselves(monkeypatch, channels, samples, kernel):
     monkeypatch.setattr(launches, "_FEW_THREADS", 1)
