@@ -104,7 +104,7 @@ __global__ void __launch_bounds__(THREADS, CHANNELS == 4 ? 8 : 12)
             const Sample sample(moved, sizes, at.row, at.column);
             const T* weight = weights + at.tap;
             is_last = at.advance(sizes);
-            if (!is_last) moved = moved_by(offset, mask, sizes, image, part, at.tap, output);
+            moved = moved_by(offset, mask, sizes, image, part, at.tap, output);  // no branch waits for it
 #pragma unroll
             for (int k = 0; k < CHANNELS; ++k) {
                 const float value = sampled(planes + min(k, last) * area, sample);
