@@ -38,8 +38,8 @@ class RandomNumbers(Plugin):
     Uniform numbers are the multiples of 2^-24 from 0 to 1, without 1; normal ones have mean 0 and
     standard deviation 1. With a seed the key is the seed, and words 4i to 4i + 3 are Philox of the
     counter (i, 0, 0, 0): every run gives the same numbers, on every GPU. Without a seed each run
-    gives other numbers, also when a CUDA graph is launched again: blocks count in the GPU's memory
-    how many have run before them, and the clock is the key.
+    gives other numbers, also when a CUDA graph is launched again: counter and key have the cycle in
+    which a warp begins, the place on the GPU that it has then, and the time.
 
     Inputs:      affine: (2,) float32, what numbers are multiplied by, and what is added then.
                  count: int64[1], a shape input, how many numbers.

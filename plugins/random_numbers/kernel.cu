@@ -1,21 +1,21 @@
 // RandomNumbers: a thread makes four numbers at once, those of one counter of Philox, and stores them as a vector.
 //
-// With a seed, the seed is the key and a number's place the counter. Without one, each block takes a ticket, a count
-// that the module keeps on the GPU and that no launch sets back, so that no two blocks of a process have the same
-// counter, whichever stream or CUDA graph they run in. Their key is the clock and the place of the count, which differ
-// between processes and between copies of the module in one of them.
+// With a seed, the seed is the key and a number's place the counter. Without one, a warp adds to the counter the cycle in
+// which it began, and which of the GPU's places it has is added to a clock that all GPUs share, the key: no two warps have
+// one place in one cycle, whichever process, stream or CUDA graph they run in.
 
 #include "philox.cuh"
 
 using pluginkit::Distribution, pluginkit::THREADS;  // from __init__.py
 
-__device__ unsigned long long tickets;
-
 __device__ __forceinline__ unsigned long long fresh_key() {
-    constexpr unsigned long long SPREAD = 0x9E3779B97F4A7C15;  // odd, so that no two places give one product
+    constexpr unsigned long long SPREAD = 0x9E3779B97F4A7C15;  // far apart in time, whichever the places
     unsigned long long nanoseconds;
+    unsigned int multiprocessor, warp;
     asm volatile("mov.u64 %0, %globaltimer;" : "=l"(nanoseconds));
-    return nanoseconds + reinterpret_cast<unsigned long long>(&tickets) * SPREAD;
+    asm volatile("mov.u32 %0, %smid;" : "=r"(multiprocessor));
+    asm volatile("mov.u32 %0, %warpid;" : "=r"(warp));
+    return nanoseconds + (multiprocessor << 6 | warp) * SPREAD;
 }
 
 // Return a number from 0 to 1, without 1: a multiple of 2^-24, which float32 holds exactly.
@@ -54,16 +54,7 @@ __device__ __forceinline__ float placed(float number, float scale, float offset)
 template <Distribution D, int VECTORS, bool SEEDED>
 __global__ void __launch_bounds__(THREADS)
     random_numbers(float* __restrict__ y, const float* __restrict__ affine, long long count, long long seed) {
-    unsigned long long ticket = 0, key = seed;
-    if constexpr (!SEEDED) {
-        __shared__ unsigned long long fresh[2];
-        if (threadIdx.x == 0) {
-            ticket = atomicAdd(&tickets, 1ULL), key = fresh_key();
-            fresh[0] = ticket, fresh[1] = key;
-        }
-        __syncthreads();
-        ticket = fresh[0], key = fresh[1];
-    }
+    const unsigned long long cycle = SEEDED ? 0 : clock64(), key = SEEDED ? seed : fresh_key();
     const float scale = affine[0], offset = affine[1];
     const long long first = static_cast<long long>(blockIdx.x) * (THREADS * VECTORS) + threadIdx.x;
 #pragma unroll
@@ -72,7 +63,7 @@ __global__ void __launch_bounds__(THREADS)
         if (vector * 4 >= count) return;
         const float4 drawn = numbers<D>(philox(
             {static_cast<unsigned int>(vector), static_cast<unsigned int>(vector >> 32),
-             static_cast<unsigned int>(ticket), static_cast<unsigned int>(ticket >> 32)},
+             static_cast<unsigned int>(cycle), static_cast<unsigned int>(cycle >> 32)},
             key));
         const float4 made = {placed(drawn.x, scale, offset), placed(drawn.y, scale, offset),
                              placed(drawn.z, scale, offset), placed(drawn.w, scale, offset)};

@@ -20,6 +20,8 @@ from pluginkit.ptx.types import Array, Three
 
 #: How far clocks advance with each basic block, so that kernels that wait for them end.
 _CYCLES_OF_STEP = 10_000
+#: How far they advance from the begin of one launch to that of the next.
+_CYCLES_OF_LAUNCH = 2**32
 
 
 @dataclass
@@ -79,6 +81,8 @@ class LaunchState:
         self.earlier = EarlierLaunches(threads, prod(block)) if overlaps else None
         self.uniform = uniform_values(grid, block, shared_bytes, sizes.static_bytes)
         self.result = Result()
+        self._began = memory.launches * _CYCLES_OF_LAUNCH
+        memory.launches += 1
         self._parameters = parameters
         self._history = [Instruction("", (), ())]
         self._found: dict[tuple[str, int, str | None], int] = {}
@@ -89,8 +93,8 @@ class LaunchState:
         return len(self._history) - 1
 
     def clock(self) -> int:
-        """Return the cycles since the launch began."""
-        return self.result.steps * _CYCLES_OF_STEP
+        """Return the cycles since the first launch began."""
+        return self._began + self.result.steps * _CYCLES_OF_STEP
 
     def instruction_at(self, time: int) -> Instruction:
         """Return the instruction that ran at a time."""

@@ -107,10 +107,12 @@ class Memory:
 
     Attributes:
         buffers: by name.
+        launches: how many there were.
     """
 
     def __init__(self) -> None:
         self.buffers: dict[str, Buffer] = {}
+        self.launches = 0
         self.regions: dict[int, Region] = {}
         self._parameters: Region | None = None
         self._overlapping: EarlierLaunches | None = None

@@ -65,6 +65,16 @@ def test_arguments_that_do_not_fit_are_refused(module, kernel, arguments, expect
     assert refused.value.code == "PK352"
 
 
+def test_clocks_go_on_from_launch_to_launch():
+    source = 'extern "C" __global__ void clock_of(long long* y) { *y = clock64(); }'
+    module, memory = ptx.parse(compiled(source)), ptx.Memory()
+    y, found = memory.buffer("y", 8, "output"), []
+    for _ in range(3):
+        module.launch("clock_of", 1, 1, [y], memory=memory)
+        found.append(int(y.array(np.int64)[0]))
+    assert sorted({*found}) == found
+
+
 def test_the_names_of_buffers_are_unique():
     memory = ptx.Memory()
     memory.buffer("x", 4, "output")
