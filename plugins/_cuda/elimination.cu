@@ -78,16 +78,18 @@ __global__ void __launch_bounds__(BLOCK)
 }
 
 // SIZE threads take a matrix of up to SIZE rows. First a thread has a row of A, in registers, which move on by a column
-// with each pivot. Rows are not swapped: each thread knows the position of its row. Then a thread has a column of B.
-// The triangles and the solutions are in shared memory for up to 32 rows, else in the workspace.
-template <typename T, Purpose PURPOSE, int SIZE>
+// with each pivot. Rows are not swapped: each thread knows the position of its row. Up to RIGHTS columns of B are in the
+// registers, too, and threads take turns as solutions are found; of more a thread has a column afterwards. The triangles
+// and the solutions are in shared memory for up to 32 rows, else in the workspace.
+template <typename T, Purpose PURPOSE, int SIZE, int RIGHTS>
 __global__ void __launch_bounds__(SIZE < WARP_BLOCK ? WARP_BLOCK : SIZE)
     eliminate_rows(T* __restrict__ y, const T* __restrict__ matrices, const T* __restrict__ rights,
                    float* __restrict__ workspace, long long count, int size, int columns) {
     constexpr int TEAMS = SIZE < WARP_BLOCK ? WARP_BLOCK / SIZE : 1, TILE = SIZE < 32 ? SIZE : 32, PART = SIZE < 16 ? 8 : 16;
     constexpr bool SHARED = SIZE <= 32;
-    constexpr int SQUARE = SIZE * SIZE, SQUARES = PURPOSE != Purpose::DETERMINANT && SHARED ? 3 : 0;
-    __shared__ __align__(16) float tops[TEAMS][2][SIZE];
+    constexpr bool HAS_LOWER = PURPOSE != Purpose::DETERMINANT && RIGHTS == 0;
+    constexpr int SQUARE = SIZE * SIZE, SQUARES = !SHARED ? 0 : HAS_LOWER ? 3 : 1;
+    __shared__ __align__(16) float tops[TEAMS][2][SIZE + RIGHTS];
     constexpr int TILES = SIZE * (TILE + 1), CELLS = TILES > SQUARES * SQUARE ? TILES : SQUARES * SQUARE;
     __shared__ __align__(16) float cells[TEAMS][CELLS];
     __shared__ int orders[TEAMS][SIZE];
@@ -110,9 +112,15 @@ __global__ void __launch_bounds__(SIZE < WARP_BLOCK ? WARP_BLOCK : SIZE)
 #pragma unroll
         for (int j = 0; j < TILE; ++j) row[tile + j] = cells[team][own * (TILE + 1) + j];
     }
+    float sides[RIGHTS + 1], diagonal = 1.0f;
+#pragma unroll
+    for (int c = 0; c < RIGHTS; ++c) {
+        const bool is_element = is_there && own < size && c < columns;
+        sides[c] = is_element ? static_cast<float>(b[own * columns + c]) : 0.0f;
+    }
     wait_for_team<SIZE>();
     float* lower = SHARED ? cells[team] : workspace + number * 3 * SQUARE;
-    float *upper = lower + SQUARE, *x = upper + SQUARE;
+    float *upper = HAS_LOWER ? lower + SQUARE : lower, *x = upper + SQUARE;
     float determinant = 1.0f;
     int position = own;
     for (int k = 0; k < size; ++k) {
@@ -122,13 +130,21 @@ __global__ void __launch_bounds__(SIZE < WARP_BLOCK ? WARP_BLOCK : SIZE)
         if (position == from) {
 #pragma unroll
             for (int j = 0; j < SIZE; ++j) top[j] = row[j];
+#pragma unroll
+            for (int c = 0; c < RIGHTS; ++c) top[SIZE + c] = sides[c];
+            diagonal = row[0];
         }
         if (from != k) determinant = -determinant;
         position = position == from ? k : position == k ? from : position;
         wait_for_team<SIZE>();
         determinant = __fmul_rn(determinant, top[0]);
         const float factor = factor_of(row[0], top[0]);
-        if (PURPOSE != Purpose::DETERMINANT) lower[k * SIZE + own] = factor, upper[k * SIZE + own] = top[own];
+        if (HAS_LOWER) lower[k * SIZE + own] = factor;
+        if (PURPOSE != Purpose::DETERMINANT) upper[k * SIZE + own] = top[own];
+#pragma unroll
+        for (int c = 0; c < RIGHTS; ++c) {
+            if (position > k) sides[c] = minus_product(sides[c], factor, top[SIZE + c]);
+        }
 #pragma unroll
         for (int part = 0; part < SIZE; part += PART) {
             if (part >= size - k) break;
@@ -140,6 +156,37 @@ __global__ void __launch_bounds__(SIZE < WARP_BLOCK ? WARP_BLOCK : SIZE)
     }
     if (PURPOSE == Purpose::DETERMINANT) {
         if (is_there && own == 0) y[number] = static_cast<T>(determinant);
+        return;
+    }
+    if constexpr (RIGHTS > 0) {
+        wait_for_team<SIZE>();
+        for (int last = size - 1; last >= 0; last -= PART) {
+            float factors[PART];
+#pragma unroll
+            for (int i = 0; i < PART; ++i) {
+                factors[i] = position < last - i ? upper[position * SIZE + last - i - position] : 0.0f;
+            }
+#pragma unroll
+            for (int i = 0; i < PART; ++i) {
+                const int k = last - i;
+                if (k < 0) break;
+                float* found = tops[team][i % 2];
+                if (position == k) {
+#pragma unroll
+                    for (int c = 0; c < RIGHTS; ++c) found[c] = sides[c] = __fdiv_rn(sides[c], diagonal);
+                }
+                wait_for_team<SIZE>();
+#pragma unroll
+                for (int c = 0; c < RIGHTS; ++c) {
+                    if (position < k) sides[c] = minus_product(sides[c], factors[i], found[c]);
+                }
+            }
+        }
+#pragma unroll
+        for (int c = 0; c < RIGHTS; ++c) {
+            const bool is_element = is_there && own < size && c < columns;
+            if (is_element) y[(number * size + position) * columns + c] = static_cast<T>(sides[c]);
+        }
         return;
     }
     orders[team][position] = own;

@@ -38,6 +38,8 @@ Array = npt.NDArray[Any]
 
 #: The largest matrices that a thread takes, and those of which a thread takes a row.
 IN_REGISTERS, _OF_ROWS = 4, (8, 16, 32, 64, 128)
+#: So many columns of B are in registers beside rows.
+_RIGHTS = 4
 #: The largest matrices whose triangles are in shared memory.
 _IN_SHARED = 32
 _BLOCK, _WARP_BLOCK, _TEAM = 256, 64, 512
@@ -66,8 +68,8 @@ def row_kernel(purpose: Purpose) -> CudaKernel:
     """Return the kernel of which a thread takes a row, in registers."""
     return CudaKernel(
         "../_cuda/elimination.cu",
-        f"eliminate_rows<{{T}}, Purpose::{purpose}, {{SIZE}}>",
-        {"SIZE": _OF_ROWS},
+        f"eliminate_rows<{{T}}, Purpose::{purpose}, {{SIZE}}, {{RIGHTS}}>",
+        {"SIZE": _OF_ROWS, "RIGHTS": (0, _RIGHTS) if purpose == "SOLVE" else (0,)},
         defines=_DEFINES,
     )
 
@@ -124,7 +126,8 @@ def launches_of(
     for threads in _OF_ROWS:
         if 0 < size <= threads:
             teams = max(_WARP_BLOCK // threads, 1)
-            constants, grid = {"SIZE": threads}, ceil_div(count, teams)
+            rights = _RIGHTS if b is not None and known(columns) <= _RIGHTS else 0
+            constants, grid = {"SIZE": threads, "RIGHTS": rights}, ceil_div(count, teams)
             return (Launch(kernels.of_rows, grid, threads * teams, whole, constants=constants),)
     if 0 < size <= MOST_ROWS:
         return tuple(panel_launches(kernels.of_panels, y, a, b, known(columns), workspace))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pluginkit import (
+    Copy,
     Dim,
     Fill,
     Launch,
@@ -57,12 +58,14 @@ def workspace_bytes(plugin: KthValue, x: TensorDesc, positions: TensorDesc) -> D
 def steps_of(
     plugin: KthValue, x: TensorDesc, positions: TensorDesc, y: TensorDesc, workspace: Workspace
 ) -> Sequence[Step]:
-    """Return one launch; where few results have long rows, one for each digit."""
+    """Return a copy of single elements, or a launch; few results of long rows have one a digit."""
     axis = x.axis(plugin.axis)
     size, ranks, inner = known(x.shape[axis]), known(y.shape[axis]), y.shape[axis + 1 :]
     results = known(y.size)
     if not results:
         return ()
+    if size == ranks == 1:
+        return (Copy(y, x),)
     rows = known(product(y.shape[:axis]) * product(inner))
     flags = (int(positions.ndim == 1), int(plugin.largest))
     layout = (known(product(inner)), size, ranks)

@@ -66,20 +66,22 @@ template <bool IS_SHARED> struct Features {
 template <bool IS_SHARED>
 __device__ __forceinline__ Range range_of(const Node* __restrict__ nodes, int count, int root,
                                           const Features<IS_SHARED>& features, int weight_count) {
-    int at = root, before = -1;
-    while (at > before && at < count) {
-        const Node node = nodes[at];
+    if (root < 0 || root >= count) return {0, 0};
+    int at = root;
+    Node node = nodes[at];
+    while (true) {
         const NodeKind kind = static_cast<NodeKind>(node.code % TRACKS_NAN);
+        const unsigned int feature = node.code / FEATURE_STRIDE, most = count - 1 - at;
         if (kind == NodeKind::LEAF) return {max(node.first, 0), min(node.last, weight_count)};
-        const unsigned int feature = node.code / FEATURE_STRIDE;
-        if (feature >= features.count) break;
+        if (feature >= features.count) return {0, 0};
         const float value = features[feature];
         bool goes_first = value <= node.threshold;  // as in most trees
         if (kind != NodeKind::LEQ || value != value) goes_first = is_true(node, value);
-        before = at;
-        at = goes_first ? node.first : node.last;
+        const unsigned int step = (goes_first ? node.first : node.last) - at - 1U;
+        if (step >= most) return {0, 0};
+        at += 1 + step;
+        node = nodes[at];
     }
-    return {0, 0};
 }
 
 // The score of one target of one sample so far. Where no weight is there it is what weight_of never returns, which is
@@ -165,9 +167,9 @@ __device__ __forceinline__ void copy_features(float* __restrict__ copied, const 
 
 // LEAVES: with one target a leaf has its weight, with several one for each target, in order; or each weight has its own
 // target. IS_COPIED: whether the features of a block's samples are copied. `slice` is the trees of a round, a multiple of
-// those that the block walks through at once. With the registers of four large blocks enough warps wait for nodes.
+// those that the block walks through at once. With the registers of two of the largest blocks enough warps wait for nodes.
 template <Aggregate AGGREGATE, LeafWeights LEAVES, bool IS_COPIED>
-__global__ void __launch_bounds__(MOST_THREADS, 4)
+__global__ void __launch_bounds__(MOST_THREADS, 2)
     tree_ensemble(float* __restrict__ scores, const float* __restrict__ x, const Node* __restrict__ nodes,
                   const int* __restrict__ roots, const float* __restrict__ weights, const int* __restrict__ targets,
                   long long samples, int features, int node_count, int trees, int weight_count, int target_count,
@@ -183,7 +185,6 @@ __global__ void __launch_bounds__(MOST_THREADS, 4)
     const int at_once = IS_SINGLE ? slice : LEAVES == LeafWeights::SPARSE ? 0 : FETCHED / owners / AT_ONCE * AT_ONCE;
     const int pitch = at_once + 4;
     float* const copied = fetched + owners * pitch;
-    prefetch(nodes, node_count, weights, weight_count);
     const long long first_sample = static_cast<long long>(blockIdx.x) << sample_bits;
     const int present = static_cast<int>(min(samples - first_sample, 1LL * block_samples));
     x += first_sample * features;
@@ -192,6 +193,7 @@ __global__ void __launch_bounds__(MOST_THREADS, 4)
     const int walked_sample = threadIdx.x & (block_samples - 1), step = blockDim.x >> sample_bits;
     const int walked_trees = walked_sample < present ? trees : 0;
     int tree = threadIdx.x >> sample_bits, root = tree < walked_trees ? roots[tree] : -1;
+    prefetch(nodes, node_count, weights, weight_count);
     if constexpr (IS_COPIED) {
         const int count = (features + 7) / 8 * 8 << sample_bits;
         int at = threadIdx.x;
@@ -225,6 +227,17 @@ __global__ void __launch_bounds__(MOST_THREADS, 4)
         __syncthreads();
         if constexpr (LEAVES == LeafWeights::SINGLE) {
             if (owns) score.take_all(fetched + owned * pitch, size);
+        } else if (LEAVES == LeafWeights::ORDERED && groups == 1) {
+            for (int first = 0; owns && first < size; first += AT_ONCE) {
+                float taken[AT_ONCE];
+#pragma unroll
+                for (int i = 0; i < AT_ONCE; ++i) {
+                    const Range range = ranges[((first + i) << sample_bits) + sample];
+                    taken[i] = score.weight_of(weights, range, target);
+                }
+#pragma unroll
+                for (int i = 0; i < AT_ONCE; ++i) score.take(taken[i]);
+            }
         } else if constexpr (LEAVES == LeafWeights::ORDERED) {
             for (int first = 0; first < size; first += at_once) {
                 const int count = min(at_once, size - first);
@@ -252,17 +265,19 @@ __global__ void __launch_bounds__(MOST_THREADS, 4)
     scores[(first_sample + sample) * target_count + target] = score.is_there() ? score.value / scale : unscored;
 }
 
-// Few trees of many samples need no team: a thread walks for a sample, and the caches keep the nodes. Leaves with several
-// weights are those of one tree.
+// Few trees of many samples need no team: a thread walks for a sample, and the caches keep the nodes. Or `share` threads do,
+// which is as many as there are targets where there are several trees whose leaves have several weights.
 template <Aggregate AGGREGATE, LeafWeights LEAVES>
 __global__ void __launch_bounds__(WALKERS)
     walk_alone(float* __restrict__ scores, const float* __restrict__ x, const Node* __restrict__ nodes,
                const int* __restrict__ roots, const float* __restrict__ weights, long long samples, int features,
-               int node_count, int trees, int weight_count, int target_count, float unscored) {
-    const long long sample = 1LL * blockIdx.x * WALKERS + threadIdx.x;
+               int node_count, int trees, int weight_count, int target_count, int share, float unscored) {
+    const long long own = 1LL * blockIdx.x * WALKERS + threadIdx.x;
+    const long long sample = share == 1 ? own : static_cast<unsigned int>(own) / static_cast<unsigned int>(share);
     if (sample >= samples) return;
     const Features<false> sample_features(x + sample * features, features, 0);
     const float scale = AGGREGATE == Aggregate::AVERAGE ? static_cast<float>(trees) : 1.0f;
+    int target = static_cast<int>(own - sample * share);
     Score<AGGREGATE> score;
     Range range = {0, 0};
     int root = trees > 0 ? roots[0] : -1;
@@ -270,10 +285,14 @@ __global__ void __launch_bounds__(WALKERS)
         const int next_root = tree + 1 < trees ? roots[tree + 1] : -1;
         range = range_of(nodes, node_count, root, sample_features, weight_count);
         root = next_root;
-        if (LEAVES == LeafWeights::SINGLE) score.take(score.weight_of(weights, range, 0));
+        score.take(score.weight_of(weights, range, target));
     }
-    for (int target = 0; target < target_count; ++target) {
-        if (LEAVES == LeafWeights::ORDERED) score.value = score.weight_of(weights, range, target);
-        scores[sample * target_count + target] = score.is_there() ? score.value / scale : unscored;
+    float* const own_scores = scores + sample * target_count;
+    own_scores[target] = score.is_there() ? score.value / scale : unscored;
+    if (LEAVES == LeafWeights::SINGLE) return;
+#pragma unroll 4
+    for (target += share; target < target_count; target += share) {
+        score.value = score.weight_of(weights, range, target);
+        own_scores[target] = score.is_there() ? score.value / scale : unscored;
     }
 }

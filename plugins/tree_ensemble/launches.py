@@ -37,8 +37,9 @@ LeafWeights = Literal["SINGLE", "ORDERED", "SPARSE"]
 #: The bytes that a block keeps for a leaf.
 _LEAF_BYTES: dict[str, int] = {"SINGLE": 4, "ORDERED": 8, "SPARSE": 8}
 
-#: The threads of a block, and of one with many features or of few samples.
-_THREADS, _MOST_THREADS = 256, 512
+#: The threads of a block, of one with many features or of few samples, and of one sample with very
+#: many trees.
+_THREADS, _MANY_THREADS, _MOST_THREADS = 256, 512, 1024
 #: The most samples of a block that walks through many trees, and as many blocks are wanted before
 #: one takes several.
 _MOST_SAMPLES, _FEW_BLOCKS = 64, 512
@@ -55,6 +56,9 @@ _PREFETCHED, _MOST_LINES = 8, 2**15
 #: Of so many samples of so few trees, or of samples of one tree with few targets, a thread walks
 #: for one; the threads of a block.
 _MANY_SAMPLES, _FEW_TREES, _FEW_TARGETS, _WALKERS = 2**17, 16, 16, 64
+#: A thread walks for a score where so few are those of one tree, or where trees have so few nodes
+#: together.
+_FEW_SCORES, _FEW_NODES = 2**15, 8
 #: The constants that the kernel shares with Python.
 DEFINES = {
     "Aggregate": Aggregate,
@@ -86,11 +90,15 @@ def _block_samples(samples: int, copied: int, trees: int, most: int) -> int:
     return block_samples
 
 
-def is_walked_alone(samples: Dim, trees: Dim, targets: int, leaves: str) -> bool:
-    """Return whether a thread walks for a sample, through all trees."""
+def walkers_of(samples: Dim, nodes: Dim, trees: Dim, targets: int, leaves: str) -> Dim:
+    """Return how many threads walk for a sample, each through all trees; 0 where a team does."""
     if targets > _FEW_TARGETS or leaves == "SPARSE":
-        return False
-    return trees == 1 or (targets == 1 and trees <= _FEW_TREES and samples >= _MANY_SAMPLES)
+        return 0
+    if (trees == 1 or known(nodes) <= _FEW_NODES) and samples * targets <= _FEW_SCORES:
+        return targets
+    if trees == 1 or (targets == 1 and trees <= _FEW_TREES and samples >= _MANY_SAMPLES):
+        return 1
+    return 0
 
 
 def launch_of(
@@ -105,11 +113,12 @@ def launch_of(
     """Return a launch whose blocks take a sample each, or several if there are many."""
     samples, features, trees = known(x.shape[0]), known(x.shape[1]), known(roots.shape[0])
     leaves = "SPARSE" if targets is not None else "SINGLE" if plugin.n_targets == 1 else "ORDERED"
-    if is_walked_alone(samples, trees, plugin.n_targets, leaves):
-        counts = features, nodes.shape[0], trees, weights.shape[0], plugin.n_targets
+    walkers = walkers_of(samples, nodes.shape[0], trees, plugin.n_targets, leaves)
+    if walkers > 0:
+        counts = features, nodes.shape[0], trees, weights.shape[0], plugin.n_targets, walkers
         return Launch(
             plugin.alone_kernel,
-            ceil_div(samples, _WALKERS),
+            ceil_div(samples * walkers, _WALKERS),
             _WALKERS,
             (
                 *(scores, x, nodes, roots, weights, int64(samples)),
@@ -123,8 +132,10 @@ def launch_of(
     most = _THREADS // block_targets
     block_samples = _block_samples(samples, is_copied * features, trees, most)
     copied = is_copied * features * block_samples
-    threads = where(copied > _MANY, _MOST_THREADS, _THREADS)
-    threads = where(block_samples == 1, where(trees > _THREADS, _MOST_THREADS, threads), threads)
+    threads = where(copied > _MANY, _MANY_THREADS, _THREADS)
+    of_one = where(trees > _THREADS, _MANY_THREADS, threads)
+    of_one = where(trees > _MANY_THREADS, _MOST_THREADS, of_one)
+    threads = where(block_samples == 1, of_one, threads)
     at_once = dim_max(threads // block_samples, _AT_ONCE)  # walked through and added
     rounds = dim_max(ceil_div(trees * block_samples * _LEAF_BYTES[leaves], _ROUND_BYTES), 1)
     slice_of_trees = ceil_div(ceil_div(trees, rounds), at_once) * at_once
