@@ -18,15 +18,16 @@
 template <int FULL> constexpr int MOST_THREADS = FULL ? FULL : MAX_THREADS;
 template <int FULL, int KEPT> constexpr bool HAS_REGISTERS = MOST_THREADS<FULL> <= MAX_THREADS / 2 && KEPT > 2;
 
-// ALONE: whether a block has one row, of which its threads keep all vectors. FULL: how many threads do so if each keeps
-// KEPT of them, or 0.
-template <bool CENTRED, typename T, typename W, int KEPT, bool ALONE, bool SHIFTED, int FULL>
+// ALONE: whether a block has one row, of which its threads keep all vectors. ALIGNED: the bytes of a vector, of which rows
+// are whole ones, or 0. FULL: how many threads keep a block's row if each keeps KEPT vectors, or 0.
+template <bool CENTRED, typename T, typename W, int KEPT, bool ALONE, int ALIGNED, int FULL>
 __global__ void __launch_bounds__(MOST_THREADS<FULL>, HAS_REGISTERS<FULL, KEPT> ? 1 : MAX_THREADS / MOST_THREADS<FULL>)
     add_norm(
         T* y, T* total, const T* x, const T* residual, const W* weight, const W* bias, long long rows, int size,
         float epsilon
     ) {
-    constexpr int LANES = VECTOR_BYTES / sizeof(T);
+    constexpr bool SHIFTED = ALIGNED == 0;
+    constexpr int BYTES = SHIFTED ? VECTOR_BYTES : ALIGNED, LANES = BYTES > sizeof(T) ? BYTES / sizeof(T) : 1;
     using Values = Pack<T, LANES>;
     using Value = Pack<T, 1>;
     const long long row = ALONE ? blockIdx.x : static_cast<long long>(blockIdx.x) * blockDim.y + threadIdx.y;
@@ -50,33 +51,7 @@ __global__ void __launch_bounds__(MOST_THREADS<FULL>, HAS_REGISTERS<FULL, KEPT> 
         return has_bias ? weights_of<W, LANES, SHIFTED>(bias, at, head) : Pack<W, LANES>{};
     };
 
-    constexpr int AT_ONCE = HAS_REGISTERS<FULL, KEPT> || KEPT <= 4 ? KEPT : CENTRED ? 2 : 4;
-    Values kept[KEPT];
-    typename GatheredOf<CENTRED>::type gathered = {};
-#pragma unroll
-    for (int first = 0; first < KEPT; first += AT_ONCE) {
-        Values others[AT_ONCE];
-#pragma unroll
-        for (int k = 0; k < AT_ONCE; ++k) {
-            const int at = thread + (first + k) * threads;
-            if (!has(at)) continue;
-            kept[first + k] = xs[at], others[k] = residuals[at];
-        }
-#pragma unroll
-        for (int k = 0; k < AT_ONCE; ++k) {
-            const int at = thread + (first + k) * threads;
-            if (!has(at)) continue;
-            totals[at] = kept[first + k] = sum_of(kept[first + k], others[k]);
-            gathered = combined(gathered, gathered_from<CENTRED>(kept[first + k]), 1.0f / (first + k + 1));
-        }
-    }
-    for (int at = rest; at < vectors; at += threads) {
-        const Values sum = sum_of(xs[at], residuals[at]);
-        totals[at] = sum;
-        gathered = combined(gathered, gathered_from<CENTRED>(sum));
-    }
-    // Weights that fit into few registers are loaded while the row is added up, and after what is added, which has to come
-    // first: the stores keep them in this order.
+    // Weights that fit into few registers are loaded at once with what is added last.
     constexpr int WEIGHT_BYTES = (CENTRED ? 2 : 1) * LANES * sizeof(W);
     constexpr int FITTING = (HAS_REGISTERS<FULL, KEPT> ? 2 : 1) * EARLY_BYTES / WEIGHT_BYTES;
     constexpr int LOADED = FITTING < KEPT ? FITTING : KEPT;
@@ -92,7 +67,33 @@ __global__ void __launch_bounds__(MOST_THREADS<FULL>, HAS_REGISTERS<FULL, KEPT> 
             if (has(thread + (first + k) * threads)) addends[k] = biases(thread + (first + k) * threads);
         }
     };
-    if (EARLY) load_weights(0);
+    constexpr bool FITS = HAS_REGISTERS<FULL, KEPT> || KEPT <= 4 || BYTES < VECTOR_BYTES;
+    constexpr int AT_ONCE = FITS ? KEPT : CENTRED ? 2 : 4;
+    Values kept[KEPT];
+    typename GatheredOf<CENTRED>::type gathered = {};
+#pragma unroll
+    for (int first = 0; first < KEPT; first += AT_ONCE) {
+        Values others[AT_ONCE];
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) {
+            const int at = thread + (first + k) * threads;
+            if (!has(at)) continue;
+            kept[first + k] = xs[at], others[k] = residuals[at];
+        }
+        if (EARLY && first + AT_ONCE == KEPT) load_weights(0);
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) {
+            const int at = thread + (first + k) * threads;
+            if (!has(at)) continue;
+            totals[at] = kept[first + k] = sum_of(kept[first + k], others[k]);
+            gathered = combined(gathered, gathered_from<CENTRED>(kept[first + k]), 1.0f / (first + k + 1));
+        }
+    }
+    for (int at = rest; at < vectors; at += threads) {
+        const Values sum = sum_of(xs[at], residuals[at]);
+        totals[at] = sum;
+        gathered = combined(gathered, gathered_from<CENTRED>(sum));
+    }
     const int edge = thread < head ? thread : thread + vectors * LANES;
     Value edge_sum;
     if (SHIFTED && thread < edges) {

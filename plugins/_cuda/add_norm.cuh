@@ -100,25 +100,26 @@ __device__ __forceinline__ Moments combined(const Moments& a, const Moments& b) 
 }
 __device__ __forceinline__ float combined(float a, float b, float share = 0) { return a + b; }
 
-// Add `value` over the lanes of a warp that have one row: a power of two or, if ALONE, all.
-template <bool ALONE> __device__ __forceinline__ float sum_over_lanes(float value) {
+// Add each of the values over the lanes of a warp that have one row: a power of two or, if ALONE, all.
+template <bool ALONE, typename... V> __device__ __forceinline__ void add_over_lanes(V&... values) {
     const int threads = blockDim.x;
 #pragma unroll
     for (int step = WARP / 2; step; step /= 2) {
-        const float other = __shfl_xor_sync(~0u, value, step);
-        if (ALONE || step < threads) value += other;
+        if (ALONE || step < threads) ((values += __shfl_xor_sync(~0u, values, step)), ...);
     }
-    return value;
 }
 
 template <bool ALONE> __device__ __forceinline__ float combined_over_lanes(float squares) {
-    return sum_over_lanes<ALONE>(squares);
+    add_over_lanes<ALONE>(squares);
+    return squares;
 }
 template <bool ALONE> __device__ __forceinline__ Moments combined_over_lanes(const Moments& own) {
-    const float count = sum_over_lanes<ALONE>(own.count);
-    const float mean = __fdividef(sum_over_lanes<ALONE>(own.count * own.mean), fmaxf(count, 1.0f));
-    const float apart = own.mean - mean;
-    return {count, mean, sum_over_lanes<ALONE>(own.squares + own.count * apart * apart)};
+    float count = own.count, sum = own.count * own.mean;
+    add_over_lanes<ALONE>(count, sum);
+    const float mean = __fdividef(sum, fmaxf(count, 1.0f)), apart = own.mean - mean;
+    float squares = own.squares + own.count * apart * apart;
+    add_over_lanes<ALONE>(squares);
+    return {count, mean, squares};
 }
 
 // How a row is normalized: less its mean, times the inverse of what it is divided by.

@@ -22,6 +22,10 @@ from pluginkit import (
     where,
 )
 
+#: The bytes of vectors, of which rows are whole ones.
+_ALIGNED = (16, 8, 4)
+#: Vectors have at least so many elements, except where all rows have fewer bytes.
+_LEAST_ELEMENTS, _FEW_BYTES = 4, 2**19
 #: How many vectors of a row a thread keeps in registers; it reads the others again.
 KEPT = (1, 2, 4, 8)
 #: The kernel counts the elements of a row in 32 bits.
@@ -35,7 +39,7 @@ _FULL = (0, 96, 128, 192, 256, 512, 1024)
 #: A thread loads its weights before it waits for the others of its row, if they have so many bytes.
 _EARLY_BYTES = 64
 #: Where blocks share a row: the threads of a block, and the vectors that each takes at once.
-_PART_THREADS, _PART_VECTORS = 512, 2
+_PART_THREADS, _PART_VECTORS = 256, 2
 #: A row with at least this many vectors is loaded by vectors even if it is not aligned: it has more
 #: threads than there are elements before and after the aligned vectors.
 _MANY_VECTORS = 16
@@ -64,12 +68,15 @@ _BLOCK = 128
 #: Up to so many vectors of a row have a thread each if there are many rows, unless a plugin says
 #: otherwise; of more a thread has some, so that as many loads of each input are in flight.
 _MOST_ALONE, _VECTORS = 512, 2
+#: The same for vectors that are smaller than the largest.
+_SMALL_ALONE, _SMALL_VECTORS = 64, 4
 #: With fewer rows than the first number a GPU has threads to spare. A row gets at least as many as
 #: the second if it has vectors for them, and up to twice as many if it has four vectors for each.
 _FEW_ROWS, _FEW_THREADS, _FEW_VECTORS = 128, 256, 4
-#: Blocks share a row of at least so many vectors, if there are at most so many rows, and no more
-#: than the quotient; so many blocks are busy.
-_SHARED_VECTORS, _SHARED_ROWS, _VECTORS_PER_ROW, _BUSY_BLOCKS = 8192, 64, 256, 2112
+#: Blocks share a row of at least so many vectors, the second number if they are not aligned, if
+#: there are at most so many rows, and no more than the quotient; so many blocks are busy.
+_SHARED_VECTORS, _SHIFTED_VECTORS = 3072, 1024
+_SHARED_ROWS, _VECTORS_PER_ROW, _BUSY_BLOCKS = 64, 128, 1056
 #: The bytes of what is gathered of a part of a row, at most.
 _PART_BYTES = 12
 
@@ -83,7 +90,8 @@ class RowLayout:
         rows: the rows of a block.
         kept: the vectors that a thread keeps in registers, one of ``KEPT``.
         is_alone: whether a block has one row, and these are all its vectors.
-        is_shifted: whether rows may not be aligned to vectors.
+        aligned: the bytes of a vector, of which rows are whole ones; 0: of ``_VECTOR_BYTES``, to
+            which rows may not be aligned.
         is_full: whether a block has one row, and each thread ``kept`` vectors of it.
     """
 
@@ -91,7 +99,7 @@ class RowLayout:
     rows: int
     kept: int
     is_alone: bool
-    is_shifted: bool
+    aligned: int
     is_full: bool
 
     @property
@@ -109,15 +117,29 @@ class RowLayout:
         return {
             "KEPT": self.kept,
             "ALONE": self.is_alone,
-            "SHIFTED": self.is_shifted,
+            "ALIGNED": self.aligned,
             "FULL": self.full_threads,
         }
+
+
+def aligned_of(rows: int, inner: int, itemsize: int) -> int:
+    """Return the bytes of the vectors in which rows are loaded; see ``RowLayout``.
+
+    Rows that are whole ones of smaller vectors than the largest need no elements before and after
+    them. Vectors of one or two elements take more instructions, for which a GPU has time where
+    there are few.
+    """
+    row_bytes = inner * itemsize
+    aligned = next((size for size in _ALIGNED if row_bytes % size == 0), itemsize)
+    is_wide = aligned >= _LEAST_ELEMENTS * itemsize
+    return aligned if is_wide or rows * row_bytes < _FEW_BYTES else 0
 
 
 def layout_of(
     rows: int,
     inner: int,
     itemsize: int,
+    aligned: int,
     most_alone: int = _MOST_ALONE,
 ) -> RowLayout:
     """Return the layout for a number of rows of ``inner`` elements of ``itemsize`` bytes.
@@ -126,16 +148,18 @@ def layout_of(
         rows: how many there are.
         inner: the elements of a row.
         itemsize: the bytes of an element.
+        aligned: see ``RowLayout``.
         most_alone: up to how many vectors of a row have a thread each.
     """
-    lanes = _VECTOR_BYTES // itemsize
-    is_shifted = inner % lanes != 0
-    vectors = max(inner // lanes, 1)
-    wanted = where(vectors <= most_alone, vectors, -(-vectors // _VECTORS))
+    vectors = max(inner * itemsize // (aligned or _VECTOR_BYTES), 1)
+    each = _VECTORS
+    if 0 < aligned < _VECTOR_BYTES:
+        each, most_alone = _SMALL_VECTORS, _SMALL_ALONE
+    wanted = where(vectors <= most_alone, vectors, -(-vectors // each))
     if rows < _FEW_ROWS:
         wanted = min(max(-(-vectors // _FEW_VECTORS), _FEW_THREADS), 2 * _FEW_THREADS)
         wanted = max(min(vectors, wanted), -(-vectors // KEPT[-1]))
-    elif vectors <= _WARP_SIZE * _VECTORS:
+    elif vectors <= _WARP_SIZE * each:
         wanted = min(wanted, _WARP_SIZE)
     if wanted <= _WARP_SIZE:
         threads = 1 << (wanted - 1).bit_length()
@@ -146,8 +170,8 @@ def layout_of(
         threads = min(threads, vectors // kept)
     block_rows = max(_BLOCK // threads, 1)
     is_alone = block_rows == 1 and kept * threads >= vectors
-    is_full = is_alone and kept * threads == vectors and not is_shifted
-    return RowLayout(threads, block_rows, kept, is_alone, is_shifted, is_full)
+    is_full = is_alone and kept * threads == vectors and aligned == _VECTOR_BYTES
+    return RowLayout(threads, block_rows, kept, is_alone, aligned, is_full)
 
 
 def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel, CudaKernel]:
@@ -158,8 +182,8 @@ def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel,
     flag, shifted = str(is_centred).lower(), {"SHIFTED": (False, True)}
     of_rows = CudaKernel(
         "../_cuda/add_norm.cu",
-        f"add_norm<{flag}, {{T}}, {{W}}, {{KEPT}}, {{ALONE}}, {{SHIFTED}}, {{FULL}}>",
-        {"KEPT": KEPT, "ALONE": (False, True), **shifted, "FULL": _FULL},
+        f"add_norm<{flag}, {{T}}, {{W}}, {{KEPT}}, {{ALONE}}, {{ALIGNED}}, {{FULL}}>",
+        {"KEPT": KEPT, "ALONE": (False, True), "ALIGNED": (*_ALIGNED, 2, 0), "FULL": _FULL},
         defines=_DEFINES,
     )
 
@@ -170,17 +194,19 @@ def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel,
         defines=_DEFINES,
     )
 
-    def of_parts(name: str) -> CudaKernel:
-        return CudaKernel("../_cuda/add_norm_parts.cu", name, shifted, defines=_DEFINES)
+    def of_parts(name: str, *, overlaps: bool) -> CudaKernel:
+        file, defines = "../_cuda/add_norm_parts.cu", _DEFINES
+        return CudaKernel(file, name, shifted, defines=defines, overlaps=overlaps)
 
-    add = of_parts(f"add_parts<{flag}, {{T}}, {{SHIFTED}}>")
-    return of_rows, of_short, add, of_parts(f"scale_parts<{flag}, {{T}}, {{W}}, {{SHIFTED}}>")
+    add = of_parts(f"add_parts<{flag}, {{T}}, {{SHIFTED}}>", overlaps=False)
+    scale = of_parts(f"scale_parts<{flag}, {{T}}, {{W}}, {{SHIFTED}}>", overlaps=True)
+    return of_rows, of_short, add, scale
 
 
 def workspace_bytes(x: TensorDesc, residual: TensorDesc, weight: TensorDesc, *bias: Any) -> int:
     """Return room for what is gathered of parts, if blocks may share rows of this length."""
     vectors = known(weight.size) * x.dtype.itemsize // _VECTOR_BYTES
-    return _BUSY_BLOCKS * _PART_BYTES if vectors >= _SHARED_VECTORS else 0
+    return _BUSY_BLOCKS * _PART_BYTES if vectors >= _SHIFTED_VECTORS else 0
 
 
 def launches_of(
@@ -201,23 +227,25 @@ def launches_of(
     lanes = _VECTOR_BYTES // x.dtype.itemsize
     vectors = inner // lanes
     arguments = (y, total, x, residual, weight, bias, int64(rows), int32(inner))
-    if inner % lanes != 0 and vectors < _MANY_VECTORS:
+    whole = next((size for size in _WHOLE if inner == size), 0)
+    aligned = aligned_of(rows, inner, x.dtype.itemsize)
+    if whole or (aligned == 0 and vectors < _MANY_VECTORS):
         in_block = _SHORT_THREADS * lanes // inner // lanes * lanes
         args = (*arguments, int32(in_block), plugin.epsilon)
-        whole = next((size for size in _WHOLE if inner == size), 0)
         blocks, short = ceil_div(rows, in_block), {"WHOLE": whole}
         return [Launch(plugin.short_kernel, blocks, _SHORT_THREADS, args, constants=short)]
-    layout = layout_of(rows, inner, x.dtype.itemsize, most_alone)
+    layout = layout_of(rows, inner, x.dtype.itemsize, aligned, most_alone)
     most_rows = min(vectors // _VECTORS_PER_ROW, _SHARED_ROWS)
-    if 0 < rows <= most_rows and vectors >= _SHARED_VECTORS:
-        most = min(_BUSY_BLOCKS // rows, ceil_div(vectors, _PART_THREADS * _PART_VECTORS))
+    is_shifted = inner % lanes != 0
+    if 0 < rows <= most_rows and vectors >= where(is_shifted, _SHIFTED_VECTORS, _SHARED_VECTORS):
+        most = min(_BUSY_BLOCKS // rows, ceil_div(vectors, _PART_THREADS))
         part = ceil_div(vectors, most)
         parts, sizes = workspace.first(_BUSY_BLOCKS * _PART_BYTES), (int32(inner), int32(part))
         steps = (
             (plugin.add_kernel, (total, x, residual, parts, *sizes)),
             (plugin.scale_kernel, (y, total, weight, bias, parts, *sizes, plugin.epsilon)),
         )
-        grid, constants = (ceil_div(vectors, part), rows), {"SHIFTED": layout.is_shifted}
+        grid, constants = (ceil_div(vectors, part), rows), {"SHIFTED": is_shifted}
         return [
             Launch(kernel, grid, _PART_THREADS, args, constants=constants) for kernel, args in steps
         ]

@@ -3,6 +3,7 @@
 // begins with the parts that were written last, and what is used once is loaded and stored past the cache.
 
 #include "add_norm.cuh"
+#include "overlap.cuh"
 #include "streaming.cuh"
 
 using pluginkit::PART_THREADS, pluginkit::PART_VECTORS;  // from add_norm.py
@@ -27,6 +28,7 @@ template <bool CENTRED, typename T, bool SHIFTED>
 __global__ void __launch_bounds__(PART_THREADS) add_parts(
     T* total, const T* x, const T* residual, typename GatheredOf<CENTRED>::type* parts, int inner, int part
 ) {
+    let_next_launch_begin();
     const PartOfRow<T, SHIFTED> own(inner, blockIdx.y, blockIdx.x, part);
     using Values = Pack<T, own.LANES>;
     const Values* xs = reinterpret_cast<const Values*>(x + own.start + own.head);
@@ -80,8 +82,13 @@ __global__ void __launch_bounds__(PART_THREADS) scale_parts(
         for (int k = 0; k < PART_VECTORS; ++k) {
             const int at = first + k * PART_THREADS;
             if (at >= own.end) continue;
-            sums[k] = totals[at], weights[k] = weights_of<W, own.LANES, SHIFTED>(weight, at, own.head);
+            weights[k] = weights_of<W, own.LANES, SHIFTED>(weight, at, own.head);
             if (has_bias) biases[k] = weights_of<W, own.LANES, SHIFTED>(bias, at, own.head);
+        }
+        if (is_first) wait_for_earlier_launches();
+#pragma unroll
+        for (int k = 0; k < PART_VECTORS; ++k) {
+            if (first + k * PART_THREADS < own.end) sums[k] = totals[first + k * PART_THREADS];
         }
         if (is_first) {  // while those are on their way
             typename GatheredOf<CENTRED>::type gathered = {};

@@ -45,7 +45,7 @@ class AddRMSNorm(Plugin):
                  total: the same; in the memory of residual where TensorRT offers that.
     Attributes:  epsilon: float, >= 0, default 1e-5.
                  axis: int, -rank to rank - 1, default -1.
-    Workspace:   25344 bytes if a row has 128 KiB, which blocks share if rows are few.
+    Workspace:   12672 bytes if a row has 16 KiB, which blocks share if rows are few.
     Tolerance:   float32 2e-6, float16 2e-3, bfloat16 1.6e-2, relative to max(1, y): one rounding of
                  y, or of what the weight multiplies, may differ.
     Errors:      PK104 epsilon is negative. PK124 residual has another shape than x. PK126 axis is

@@ -14,7 +14,7 @@ from pluginkit.errors import AttributeValueError, TensorError
 from pluginkit.kernels.compile import compile_launches
 from pluginkit.kernels.enqueue_steps import enqueue_steps
 from pluginkit.plugins._cuda import add_norm
-from pluginkit.plugins._cuda.add_norm import KEPT, layout_of
+from pluginkit.plugins._cuda.add_norm import KEPT, aligned_of, layout_of
 from pluginkit.plugins.add_rms_norm import AddRMSNorm
 from pluginkit.testing import run_kernels
 from tests.onnx_node_tests import node_tests
@@ -189,8 +189,9 @@ def described(plugin, shape, dtype, weight_type):
 
 
 @pytest.mark.parametrize(("inner", "dtype"), [(129, np.float16), (65, np.float32)])
-def test_short_rows_that_are_not_aligned_are_loaded_by_vectors(inner, dtype):
-    assert layout_of(200, inner, np.dtype(dtype).itemsize).is_shifted
+def test_short_rows_that_are_not_aligned_are_loaded_by_vectors(monkeypatch, inner, dtype):
+    monkeypatch.setattr(add_norm, "_FEW_BYTES", 0)
+    assert aligned_of(200, inner, np.dtype(dtype).itemsize) == 0
     rng = np.random.default_rng(3)
     arrays = [
         rng.normal(size=size).astype(dtype) for size in ((200, inner), (200, inner), (inner,))
@@ -204,7 +205,8 @@ def test_short_rows_that_are_not_aligned_are_loaded_by_vectors(inner, dtype):
 @pytest.mark.parametrize(
     ("shape", "blocks"), [((4097, 1), 3), ((300, 7), 2), ((64, 127), 4), ((1, 3), 1)], ids=str
 )
-def test_shorter_rows_that_are_not_aligned_share_a_block(shape, blocks):
+def test_shorter_rows_that_are_not_aligned_share_a_block(monkeypatch, shape, blocks):
+    monkeypatch.setattr(add_norm, "_FEW_BYTES", 0)
     plugin = AddRMSNorm()
     (launch,) = enqueue_steps(plugin, *described(plugin, shape, float16, float32)).launches
     assert (launch.grid, launch.block) == (blocks, 256)
@@ -216,6 +218,32 @@ def test_shorter_rows_that_are_not_aligned_share_a_block(shape, blocks):
     y, total = reference(x, residual, weight)
     np.testing.assert_array_equal(run.outputs[1], total)
     np.testing.assert_allclose(run.outputs[0], y, rtol=2e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "aligned"),
+    [
+        ((241, 74), float16, 4),
+        ((50, 33), float16, 2),
+        ((150, 6), float32, 8),
+        ((140, 1860), float16, 8),
+        ((9, 2501), float32, 4),
+    ],
+)
+def test_rows_are_loaded_by_the_largest_vectors_of_which_they_are_whole_ones(shape, dtype, aligned):
+    assert aligned_of(*shape, dtype.itemsize) == aligned
+    shape = min(shape[0], 140), shape[1]
+    rng = np.random.default_rng(4)
+    arrays = [rng.normal(size=size).astype(dtype.numpy) for size in (shape, shape, shape[1:])]
+    run = run_kernels(AddRMSNorm(), arrays)
+    assert not run.findings
+    for got, expected in zip(run.outputs, reference(*arrays), strict=True):
+        np.testing.assert_allclose(got, expected, atol=4e-3 if dtype is float16 else 2e-6)
+
+
+def test_many_rows_of_odd_sizes_are_loaded_by_vectors_of_16_bytes():
+    most = (add_norm._FEW_BYTES - 1) // 66
+    assert [aligned_of(rows, 33, 2) for rows in (most, most + 1)] == [2, 0]
 
 
 @pytest.mark.parametrize("itemsize", [2, 4])
@@ -237,23 +265,28 @@ def test_every_element_has_one_thread(itemsize):
     ]
     seen, full = set(), set()
     for inner, rows in itertools.product(sizes, (1, 5000)):
-        layout = layout_of(rows, inner, itemsize)
-        vectors = inner // lanes
-        single = inner - vectors * lanes + (lanes - 1) * layout.is_shifted
-        assert single <= (layout.threads if layout.is_shifted else 0)
+        aligned = aligned_of(rows, inner, itemsize)
+        if aligned == 0 and inner < 16 * lanes:
+            continue  # short rows, of which threads have vectors as they lie
+        layout = layout_of(rows, inner, itemsize, aligned)
+        each = (aligned or 16) // itemsize
+        vectors = inner // each
+        single = inner - vectors * each + (lanes - 1) * (aligned == 0)
+        assert single <= (layout.threads if aligned == 0 else 0)
         assert layout.threads * layout.rows <= 1024
         assert layout.threads * layout.rows % 32 == 0
         assert layout.threads % 32 == 0 or 32 % layout.threads == 0
         assert layout.kept in KEPT
         if layout.is_full:
             assert layout.rows == 1
+            assert aligned == 16
             assert layout.threads * layout.kept * lanes == inner
         if layout.threads * layout.kept < vectors:
             assert (layout.threads, layout.kept) == (1024, KEPT[-1])
-        seen.add((layout.kept, layout.is_shifted))
+        seen.add((layout.kept, aligned))
         full.add((inner, layout.is_full))
     assert {kept for kept, _ in seen} == set(KEPT)
-    assert {shifted for _, shifted in seen} == {False, True}
+    assert {aligned for _, aligned in seen} == {0, 16, 8, 4, itemsize}
     assert {(4096, True), (5120, True), (4097, False), (10_000, False)} <= full
 
 
@@ -276,11 +309,13 @@ def test_the_launch(shape, dtype, grid, block):
 @pytest.mark.parametrize(
     ("shape", "dtype", "grid"),
     [
-        ((64, 131_072), float32, (32, 64)),
-        ((1, 70_008), float16, (9, 1)),
+        ((64, 131_072), float32, (16, 64)),
+        ((1, 70_008), float16, (35, 1)),
         ((64, 2**17 + 1), float16, (16, 64)),
-        ((32, 65_536), float16, (8, 32)),
-        ((1, 2**30), float16, (2112, 1)),
+        ((32, 65_536), float16, (32, 32)),
+        ((8, 8193), float16, (4, 8)),
+        ((1, 24_576), float16, (12, 1)),
+        ((1, 2**30), float16, (1056, 1)),
     ],
 )
 def test_blocks_share_few_long_rows(shape, dtype, grid):
@@ -294,7 +329,7 @@ def test_blocks_share_few_long_rows(shape, dtype, grid):
 
 
 def test_more_rows_have_a_block_each():
-    for shape in ((33, 65_536), (65, 2**17), (1, 65_528)):
+    for shape in ((65, 65_536), (65, 2**17), (1, 24_568), (9, 8193), (1, 8191)):
         plugin = AddRMSNorm()
         (launch,) = enqueue_steps(plugin, *described(plugin, shape, float16, float16)).launches
         assert launch.grid == shape[0]
@@ -321,7 +356,7 @@ def test_nothing_is_launched_for_empty_tensors(shape):
 @pytest.mark.slow
 def test_each_kernel_compiles():
     every = specialisations_of([AddRMSNorm()])
-    of_rows = 9 * (4 * 2 * 2 * 7 + 4)  # types; KEPT, ALONE, SHIFTED, FULL, and WHOLE
+    of_rows = 9 * (4 * 2 * 5 * 7 + 4)  # types; KEPT, ALONE, ALIGNED, FULL, and WHOLE
     assert len(every) == of_rows + (3 + 9) * 2  # of parts: types, SHIFTED
     assert_all_compile(few_of_each(every, 7), QUICK)
 
