@@ -38,6 +38,11 @@ def test_long_rows_have_the_values_that_numpy_sorts_there(shape):
     np.testing.assert_array_equal(on_machine(x, positions), np.sort(x)[:, positions])
 
 
+def test_rows_of_one_element_are_copied():
+    x = drawn(5, 1)
+    assert on_machine(x, [0]).tobytes() == x.tobytes()
+
+
 def test_each_row_may_have_positions_of_its_own_along_any_axis():
     x = drawn(2, 70, 3)
     positions = np.random.default_rng(0).integers(0, 70, (2, 4, 3))

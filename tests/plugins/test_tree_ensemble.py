@@ -161,6 +161,27 @@ def test_a_sample_of_one_tree_has_a_thread():
     assert launch_for(10**5, trees=2).kernel is TreeEnsemble.kernel
 
 
+def test_a_score_has_a_thread_where_few_are_those_of_one_tree_or_of_few_nodes():
+    assert launch_for(100, trees=1, targets=5).grid == -(-500 // 64)
+    few = launch_for(100, nodes=8, trees=2, targets=5)
+    assert (few.kernel, few.grid) == (TreeEnsemble.alone_kernel, -(-500 // 64))
+    assert launch_for(100, nodes=9, trees=2, targets=5).kernel is TreeEnsemble.kernel
+    assert launch_for(2**15, trees=1, targets=5).grid == 2**15 // 64
+
+
+@pytest.mark.parametrize("aggregate", ["SUM", "AVERAGE", "MIN", "MAX"])
+@pytest.mark.parametrize(("trees", "few"), [(1, 2**15), (2, 2**15), (1, 0)])
+def test_threads_share_the_scores_of_a_sample(trees, few, aggregate, monkeypatch):
+    monkeypatch.setattr(launches, "_FEW_SCORES", few)
+    leaves = [LeafNode([(target, 10 * leaf + target) for target in range(3)]) for leaf in (1, 2)]
+    stump = [BranchNode("LT", 0, 0.5, (1, 2)), *leaves]
+    other = [BranchNode("LT", 0, -0.5, (4, 5)), *leaves]
+    inputs = [np.linspace(-1, 1, 70, dtype=np.float32).reshape(-1, 1)]
+    inputs += arrays_of([*stump, *other], [0, 3][:trees], 3)
+    given = {"n_targets": 3, "aggregate": aggregate}
+    np.testing.assert_array_equal(on_machine(inputs, **given), reference(inputs, **given))
+
+
 @pytest.mark.parametrize("aggregate", ["SUM", "AVERAGE", "MIN", "MAX"])
 def test_a_thread_walks_through_several_trees(aggregate, monkeypatch):
     monkeypatch.setattr(launches, "_FEW_TREES", 99)
