@@ -66,22 +66,20 @@ template <bool IS_SHARED> struct Features {
 template <bool IS_SHARED>
 __device__ __forceinline__ Range range_of(const Node* __restrict__ nodes, int count, int root,
                                           const Features<IS_SHARED>& features, int weight_count) {
-    if (root < 0 || root >= count) return {0, 0};
-    int at = root;
-    Node node = nodes[at];
-    while (true) {
+    int at = root, before = -1;
+    while (at > before && at < count) {
+        const Node node = nodes[at];
         const NodeKind kind = static_cast<NodeKind>(node.code % TRACKS_NAN);
-        const unsigned int feature = node.code / FEATURE_STRIDE, most = count - 1 - at;
         if (kind == NodeKind::LEAF) return {max(node.first, 0), min(node.last, weight_count)};
-        if (feature >= features.count) return {0, 0};
+        const unsigned int feature = node.code / FEATURE_STRIDE;
+        if (feature >= features.count) break;
         const float value = features[feature];
         bool goes_first = value <= node.threshold;  // as in most trees
         if (kind != NodeKind::LEQ || value != value) goes_first = is_true(node, value);
-        const unsigned int step = (goes_first ? node.first : node.last) - at - 1U;
-        if (step >= most) return {0, 0};
-        at += 1 + step;
-        node = nodes[at];
+        before = at;
+        at = goes_first ? node.first : node.last;
     }
+    return {0, 0};
 }
 
 // The score of one target of one sample so far. Where no weight is there it is what weight_of never returns, which is
