@@ -182,6 +182,11 @@ def test_threads_share_the_scores_of_a_sample(trees, few, aggregate, monkeypatch
     np.testing.assert_array_equal(on_machine(inputs, **given), reference(inputs, **given))
 
 
+@pytest.mark.parametrize(("trees", "threads"), [(257, 512), (513, 1024)])
+def test_many_trees_of_one_sample_have_many_threads(trees, threads):
+    assert launch_for(1, trees=trees).block == threads
+
+
 @pytest.mark.parametrize("aggregate", ["SUM", "AVERAGE", "MIN", "MAX"])
 def test_a_thread_walks_through_several_trees(aggregate, monkeypatch):
     monkeypatch.setattr(launches, "_FEW_TREES", 99)
