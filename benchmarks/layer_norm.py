@@ -40,6 +40,7 @@ HOSTILE = {
     "one giant": (1, 2**23),
     "odd middle": (129, 8191),
     "1025": (8192, 1025),
+    "two long, odd": (2, 31_989),
 }
 #: The elements of a row that one Triton program takes.
 _MOST_OF_TRITON = 16384

@@ -39,6 +39,7 @@ HOSTILE = {
     "100 of 5000": (100, 5000),
     "one giant": (1, 2**22),
     "13824": (2048, 13_824),
+    "241 of 74": (241, 74),
 }
 #: The elements of a row that one Triton program takes.
 _MOST_OF_TRITON = 16384
