@@ -191,9 +191,9 @@ def _print_left(refused: Sequence[RefusedRewrite], what: str, lists_all: bool) -
             rows = [(one.node, one.where, one.reason) for one in left]
             print_table(title, ("node", "in", "reason"), rows)
             continue
-        nodes = {
-            one.reason: [each.node for each in left if each.reason == one.reason] for one in left
-        }
+        nodes: dict[str, list[str]] = {}
+        for one in left:
+            nodes.setdefault(one.reason, []).append(one.node)
         groups = [(_first_of(names), reason) for reason, names in nodes.items()]
         print_table(title, ("nodes", "reason"), groups)
 
