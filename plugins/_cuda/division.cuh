@@ -12,19 +12,19 @@ __device__ __forceinline__ longlong2 divided(long long number, long long by) {
     return {number / by, number % by};
 }
 
-// A number to divide by, and how often it goes into 2^32 - 1.
+// A number to divide by: below 2^31 the quotient is the upper word of twice the number times `factor`, without its last `shift`
+// bits.
 struct Divisor {
-    long long count, reciprocal;
+    long long count;
+    unsigned int factor, shift;
 
     // Divide a number and return the remainder.
     template <typename Offset> __device__ __forceinline__ Offset split(Offset& number) const {
         const Offset whole = number;
         if (sizeof(Offset) == 4 || (whole | static_cast<Offset>(count)) >> 31 == 0) {  // several times as fast
-            const unsigned int by = count;
-            unsigned int quotient = __umulhi(whole, reciprocal), remainder = whole - quotient * by;
-            if (remainder >= by) ++quotient, remainder -= by;
+            const unsigned int dividend = whole, quotient = __umulhi(2 * dividend, factor) >> shift;
             number = quotient;
-            return remainder;
+            return dividend - quotient * static_cast<unsigned int>(count);
         }
         number = whole / static_cast<Offset>(count);
         return whole - number * static_cast<Offset>(count);

@@ -56,7 +56,7 @@ def launch_of(plugin: CircPad, x: TensorDesc, y: TensorDesc) -> Launch | Copy:
         shift = known(-begin * length % dim_max(of_x, 1))
         numbers += [*divisor_numbers(of_y), *divisor_numbers(of_x), shift]
     count = known(y.size)
-    offset = offset_type(known(x.size), count)
+    offset = offset_type(known(x.size) + count)  # the kernel adds places in both
     nbytes, threads = BYTES[count >= _MANY], _THREADS[count >= _MANY]
     each = max(nbytes // y.dtype.itemsize, 1)
     return Launch(

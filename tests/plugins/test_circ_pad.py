@@ -110,7 +110,7 @@ def test_without_pads_it_is_a_copy():
 
 
 @pytest.mark.parametrize(
-    ("size", "offset"), [(2**31 - 2, "unsigned int"), (2**31 - 1, "unsigned long long")]
+    ("size", "offset"), [(2**30 - 1, "unsigned int"), (2**30, "unsigned long long")]
 )
 def test_elements_of_large_tensors_are_counted_in_64_bits(size, offset):
     plugin = CircPad(pads=(1, 0))
