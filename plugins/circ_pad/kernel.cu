@@ -29,8 +29,8 @@ template <typename Offset, int AXES> struct Place {
 
     // Go on to the next element of y.
     template <int AXIS = AXES - 1> __device__ __forceinline__ void advance(const Axis (&axes)[AXES]) {
-        of_x[AXIS] = of_x[AXIS] + 1 == axes[AXIS].x.count ? 0 : of_x[AXIS] + 1;
-        if (++of_y[AXIS] < axes[AXIS].y.count) return;
+        of_x[AXIS] = of_x[AXIS] + 1 == static_cast<Offset>(axes[AXIS].x.count) ? 0 : of_x[AXIS] + 1;
+        if (++of_y[AXIS] < static_cast<Offset>(axes[AXIS].y.count)) return;
         of_y[AXIS] = 0, of_x[AXIS] = axes[AXIS].shift;
         if constexpr (AXIS > 0) {
             advance<AXIS - 1>(axes);
@@ -48,7 +48,7 @@ template <typename Offset, int AXES> struct Place {
 
     // Return whether the next COUNT elements lie beside each other in x, too.
     template <int COUNT> __device__ __forceinline__ bool is_run(const Axis& inner) const {
-        return of_y[AXES - 1] + COUNT <= inner.y.count && of_x[AXES - 1] + COUNT <= inner.x.count;
+        return of_y[AXES - 1] + COUNT <= static_cast<Offset>(inner.y.count) && of_x[AXES - 1] + COUNT <= static_cast<Offset>(inner.x.count);
     }
 };
 
