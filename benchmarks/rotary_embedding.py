@@ -41,6 +41,8 @@ HOSTILE: dict[str, Case] = {
     "items of one row": ((20_000, 1, 1, 64), 64, {}),
     "one pair of 61": ((16, 1, 333, 122), 2, {}),
     "interleaved whole": ((2, 32, 2048, 64), 64, {"interleaved": True}),
+    "4 of 6": ((2268, 2, 186, 6), 4, {}),
+    "2 of 4, one row": ((128, 3366, 1, 4), 2, {}),
 }
 
 

@@ -22,7 +22,7 @@ from pluginkit import (
     float16,
     float32,
 )
-from pluginkit.plugins.rotary_embedding.launches import BYTES, DEFINES, launch_of
+from pluginkit.plugins.rotary_embedding.launches import BYTES, DEFINES, PARTS, launch_of
 
 
 class RotaryEmbedding(Plugin):
@@ -61,13 +61,14 @@ class RotaryEmbedding(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "rotate<{T}, {OFFSET}, {BYTES}, {REST}, {HEADS}, {FLAT}, {interleaved}, {whole}>",
+        "rotate<{T}, {OFFSET}, {FEW}, {BYTES}, {PARTS}, {HEADS}, {REST}, {interleaved}, {whole}>",
         {
             "OFFSET": OFFSETS,
+            "FEW": (False, True),
             "BYTES": BYTES,
-            "REST": (*BYTES, 0),
+            "PARTS": PARTS,
             "HEADS": (1, 2, 4, 8),
-            "FLAT": (False, True),
+            "REST": (False, True),
         },
         defines=DEFINES,
     )

@@ -1,5 +1,5 @@
-// RotaryEmbedding: a thread takes the vectors of a row whose elements are the pairs that it rotates, and the same in some
-// other heads, for which it keeps the sines and cosines in registers. Other threads copy what is not rotated.
+// RotaryEmbedding: a thread writes a vector of a row, and the same in some other heads, for which it keeps the sines and cosines
+// in registers. What its elements are paired with may be another thread's: it reads that, too.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -7,85 +7,76 @@
 #include "../_cuda/division.cuh"
 #include "../_cuda/vectors.cuh"
 
-using pluginkit::FEW_THREADS, pluginkit::RESIDENT, pluginkit::THREADS;  // from launches.py
+using pluginkit::FEW_THREADS, pluginkit::THREADS;  // from launches.py
 
-template <typename T, int BYTES> constexpr int ELEMENTS = BYTES > static_cast<int>(sizeof(T)) ? BYTES / sizeof(T) : 1;
-
-// The threads of a block.
-template <int HEADS> constexpr int BLOCK = HEADS == 1 ? FEW_THREADS : THREADS;
-
-// BYTES: of a vector of pairs, and REST: of one that is only copied; 1 for single elements, or 0 if a row has none such. A thread
-// takes HEADS heads that lie as many apart as there are groups. FLAT: whether the grid counts all threads in its first dimension,
-// else in the first those of a group, then groups and items.
-template <typename T, typename Offset, int BYTES, int REST, int HEADS, bool FLAT, bool INTERLEAVED, bool WHOLE>
-__global__ void __launch_bounds__(BLOCK<HEADS>, RESIDENT / BLOCK<HEADS>)
+// BYTES: of a vector, 1 for single elements. It has PARTS, or elements if those are fewer, whose pairs and factors are beside each
+// other as well. A thread takes HEADS heads that lie as many apart as there are groups. REST: whether some elements do not turn. FEW:
+// whether the tensor is small.
+template <typename T, typename Offset, bool FEW, int BYTES, int PARTS, int HEADS, bool REST, bool INTERLEAVED, bool WHOLE>
+__global__ void __launch_bounds__(FEW ? FEW_THREADS : THREADS)
     rotate(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ cosines, const T* __restrict__ sines, Offset threads,
-           int heads, int size, int rotated, int turned, Divisor units, Divisor length, Divisor groups) {
-    constexpr int N = ELEMENTS<T, BYTES>;
-    // Adjacent elements are in one vector, unless it has only one; others are in two.
-    constexpr int VECTORS = INTERLEAVED && N > 1 ? 1 : 2, PAIRS = VECTORS * N / 2;
-    // Of these a thread may write only one, whose pairs end in the other: what a warp writes is then in one piece.
-    constexpr bool ONE = WHOLE && !INTERLEAVED && BYTES == 16 && REST == 0;
+           Divisor of_row, Divisor of_group, Divisor of_item, int rotated, int length, int heads, int groups, Offset next_head) {
+    constexpr int N = BYTES > static_cast<int>(sizeof(T)) ? BYTES / sizeof(T) : 1, P = PARTS < N ? N / PARTS : 1;
+    // Adjacent elements are in one part, unless it has only one; others are in two.
+    constexpr bool IS_ALONE = INTERLEAVED && P > 1;
     // A table has a factor for each element, or for each pair.
-    constexpr int TABLES = WHOLE && !ONE ? VECTORS : 1, FACTORS = WHOLE ? N : PAIRS;
-    using Values = Vector<T, N>;
+    constexpr int FACTORS = IS_ALONE && !WHOLE ? P / 2 : P;
     using Factors = Vector<T, FACTORS>;
-    using Copied = Vector<T, ELEMENTS<T, REST>>;
 
-    Offset rest = static_cast<Offset>(blockIdx.x) * BLOCK<HEADS> + threadIdx.x;
-    if (rest >= threads) return;
-    const int unit = units.split(rest);
-    const Offset row = FLAT ? length.split(rest) : rest, group = FLAT ? groups.split(rest) : blockIdx.y;
-    const Offset item = FLAT ? rest : blockIdx.z, rows = static_cast<Offset>(length.count);
-    const Offset step = static_cast<Offset>(groups.count), next = step * rows * size;
-    const int columns = WHOLE ? rotated : rotated / 2;
-    const bool turns = REST == 0 || unit < turned;
-    const int at = turns ? unit * (INTERLEAVED ? 2 * PAIRS : N) : rotated + (unit - turned) * ELEMENTS<T, REST>;
-    const bool is_second = ONE && at >= rotated / 2;
-    const int apart = INTERLEAVED ? N : is_second ? -(rotated / 2) : rotated / 2;
-    const Offset first = ((item * heads + group) * rows + row) * size + at;
-    const Offset column = (item * rows + row) * columns + (WHOLE ? at : unit * PAIRS);
-    Factors cosine[TABLES], sine[TABLES];
-    Values own[HEADS][VECTORS];
-    Copied copied[HEADS];
+    const Offset index = static_cast<Offset>(blockIdx.x) * (FEW ? FEW_THREADS : THREADS) + threadIdx.x;
+    if (index >= threads) return;
+    // All divide the same number, so that none waits for another: by the vectors of a row, of a group, and of an item.
+    Offset row = index, all_groups = index, item = index;
+    const int at = of_row.split(row) * N, half = rotated / 2;
+    of_group.split(all_groups), of_item.split(item);
+    const Offset group = all_groups - item * groups, next = groups * next_head;
+    // Vectors are counted as they lie, but for the heads that others of their item take.
+    const Offset first = index * N + (HEADS > 1 ? item * (heads - groups) * next_head : 0);
+    const Offset factors = (row - (all_groups - item) * length) * (WHOLE ? rotated : half);
+    const auto is_there = [=](int head) { return head == 0 || group + head * groups < heads; };
+    const auto turns = [=](int part) { return !REST || at + part * P < rotated; };
+    const auto is_second = [=](int part) { return INTERLEAVED ? (at + part) % 2 == 1 : at + part * P >= half; };
+    Vector<T, N> own[HEADS];
+    Vector<T, P> other[HEADS][N / P];
+    Factors cosine[N / P], sine[N / P];
 #pragma unroll
-    for (int t = 0; t < TABLES; ++t) {
-        if (!turns) continue;
-        cosine[t] = Factors::read(cosines + column + t * apart), sine[t] = Factors::read(sines + column + t * apart);
+    for (int h = 0; h < HEADS; ++h) {
+        if (is_there(h)) own[h] = Vector<T, N>::read(x + (first + h * next));
+    }
+#pragma unroll
+    for (int part = 0; part < N / P; ++part) {
+        if (!turns(part)) continue;
+        const int place = at + part * P, apart = INTERLEAVED ? 1 : half;
+        const Offset column = factors + (WHOLE ? place : INTERLEAVED ? place / 2 : is_second(part) ? place - half : place);
+        cosine[part] = Factors::read(cosines + column), sine[part] = Factors::read(sines + column);
+#pragma unroll
+        for (int h = 0; h < HEADS; ++h) {
+            if (IS_ALONE || !is_there(h)) break;
+            other[h][part] = Vector<T, P>::read(x + (first + h * next) + part * P + (is_second(part) ? -apart : apart));
+        }
     }
 #pragma unroll
     for (int h = 0; h < HEADS; ++h) {
-        if (h > 0 && group + h * step >= heads) break;
-        const T* const from = x + (first + h * next);
-        if (!turns) {
-            copied[h] = Copied::read(from);
-            continue;
+        if (!is_there(h)) break;
+#pragma unroll
+        for (int part = 0; part < N / P; ++part) {
+            if (!turns(part)) continue;
+            T* const elements = own[h].element + part * P;
+            float before[P], turned[P];
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                const T pair = IS_ALONE ? elements[i ^ 1] : other[h][part].element[i];
+                const bool is_positive = IS_ALONE ? i % 2 == 1 : is_second(part);
+                before[i] = static_cast<float>(elements[i]);
+                turned[i] = is_positive ? static_cast<float>(pair) : -static_cast<float>(pair);
+            }
+#pragma unroll
+            for (int i = 0; i < P; ++i) {
+                const int factor = i * FACTORS / P;
+                const float c = static_cast<float>(cosine[part].element[factor]), s = static_cast<float>(sine[part].element[factor]);
+                elements[i] = static_cast<T>(before[i] * c + turned[i] * s);
+            }
         }
-#pragma unroll
-        for (int v = 0; v < VECTORS; ++v) own[h][v] = Values::read(from + v * apart);
-    }
-    const auto factor = [](const Factors(&of)[TABLES], int place) {
-        return static_cast<float>(of[place / FACTORS].element[place % FACTORS]);
-    };
-#pragma unroll
-    for (int h = 0; h < HEADS; ++h) {
-        if (h > 0 && group + h * step >= heads) break;
-        T* const to = y + (first + h * next);
-        if (!turns) {
-            copied[h].write(to);
-            continue;
-        }
-#pragma unroll
-        for (int pair = 0; pair < PAIRS; ++pair) {
-            // The places of both elements among those of the thread, and of their factors.
-            const int i = INTERLEAVED ? 2 * pair : pair, j = INTERLEAVED ? i + 1 : N + pair;
-            const int of_i = WHOLE ? i : pair, of_j = WHOLE && !ONE ? j : pair;
-            T &one = own[h][i / N].element[i % N], &other = own[h][j / N].element[j % N];
-            const float real = static_cast<float>(one), imaginary = is_second ? -static_cast<float>(other) : static_cast<float>(other);
-            one = static_cast<T>(real * factor(cosine, of_i) - imaginary * factor(sine, of_i));
-            if (!ONE) other = static_cast<T>(imaginary * factor(cosine, of_j) + real * factor(sine, of_j));
-        }
-#pragma unroll
-        for (int v = 0; v < (ONE ? 1 : VECTORS); ++v) own[h][v].write(to + v * apart);
+        own[h].write(y + (first + h * next));
     }
 }

@@ -10,18 +10,17 @@ from pluginkit.plugins._cuda.division import divisor_of
 if TYPE_CHECKING:
     from pluginkit.plugins.rotary_embedding import RotaryEmbedding
 
-#: The threads of a block, of one whose threads take one head, and those of a multiprocessor that
-#: the registers must suffice for.
-_THREADS, _FEW_THREADS, _RESIDENT = 128, 256, 896
+#: The threads of a block, and of one of small tensors.
+_THREADS, _FEW_THREADS = 128, 256
 #: The bytes of a vector: the most that divide what it is of; 1 for single elements.
 BYTES = (16, 8, 4, 1)
 #: If x has fewer bytes than the first number, a GPU has threads to spare: vectors have at most as
-#: many elements as the second number, and a thread takes one head.
-_FEW, _FEW_ELEMENTS = 2**20, 2
-#: The most blocks in the second and third dimension of a grid.
-_MOST_BLOCKS = 65535
+#: many bytes as the second number and one part, and a thread takes one head.
+_FEW, _FEW_BYTES = 2**20, 8
+#: How many parts a vector has.
+PARTS = (4, 2, 1)
 #: The constants that the kernel shares with Python.
-DEFINES = {"THREADS": _THREADS, "FEW_THREADS": _FEW_THREADS, "RESIDENT": _RESIDENT}
+DEFINES = {"THREADS": _THREADS, "FEW_THREADS": _FEW_THREADS}
 
 
 def launch_of(
@@ -32,48 +31,45 @@ def launch_of(
     rotated = known(cos.shape[-1]) * (1 if plugin.whole else 2)
     itemsize, is_few = x.dtype.itemsize, known(x.nbytes) < _FEW
 
-    def widest(vectors: int, *parts: int) -> int:
-        """Return the bytes of the widest vectors that divide all parts, the first in so many."""
+    def widest(most: int, *lengths: int) -> int:
+        """Return the bytes of the widest vectors, of at most so many, that divide all lengths."""
         for nbytes in BYTES:
             count = nbytes // itemsize
-            if count <= 1 or (is_few and count > _FEW_ELEMENTS):
-                continue
-            if parts[0] % (vectors * count) == 0 and not any(part % count for part in parts):
+            if count > 1 and nbytes <= most and not any(length % count for length in lengths):
                 return nbytes
         return 1
 
-    nbytes = widest(1 if plugin.interleaved else 2, rotated, size)
-    rest_bytes = widest(1, rotated, size) if rotated < size else 0
-    vectors = 1 if plugin.interleaved and nbytes > 1 else 2
-    each = 1 if is_few else vectors * BYTES[0] // max(nbytes, 2 * itemsize)
-    while each > 2 and each // 2 >= heads:
+    most = _FEW_BYTES if is_few else BYTES[0]
+    part = widest(most, rotated if plugin.interleaved else rotated // 2, size)
+    nbytes = part if is_few else widest(PARTS[0] * max(part, itemsize), size)
+    each = 1 if is_few else 2 * BYTES[0] // max(nbytes, 2 * itemsize)
+    if nbytes == BYTES[0] and (plugin.interleaved or not plugin.whole or rotated < size):
+        each = 1  # the tables have less to read than x
+    while each > max(heads, 1):
         each //= 2
-    if plugin.whole and not plugin.interleaved and (nbytes, rest_bytes) == (BYTES[0], 0):
-        vectors = 1  # the other one is another thread's
-    turned = rotated // (vectors * max(nbytes // itemsize, 1))
-    units = turned + (size - rotated) // max(rest_bytes // itemsize, 1)
     groups = ceil_div(heads, each)
-    block = _FEW_THREADS if each == 1 else _THREADS
-    # Most have a dimension of the grid for groups and one for items, and divide less.
-    alone = ceil_div(length * units, block)
-    threads = items * groups * length * units
-    flat = ceil_div(threads, block)
-    is_flat = max(groups, items) > _MOST_BLOCKS or alone * groups * items > 17 * flat // 16
+    row = size // max(nbytes // itemsize, 1)
+    group = length * row
+    threads = items * groups * group
+    block = _FEW_THREADS if is_few else _THREADS
+    offset = offset_type(x.size)
     return Launch(
         plugin.kernel,
-        grid=(flat, 1, 1) if is_flat else (alone, groups, items),
+        grid=ceil_div(threads, block),
         block=block,
         args=(
             *(y, x, cos, sin),
-            offset_type(x.size)(threads if is_flat else length * units),
-            *map(int32, (heads, size, rotated, turned)),
-            *map(divisor_of, (units, length, groups)),
+            offset(threads),
+            *map(divisor_of, (row, group, groups * group)),
+            *map(int32, (rotated, length, heads, groups)),
+            offset(length * size),
         ),
         constants={
-            "OFFSET": offset_type(x.size).cpp,
+            "OFFSET": offset.cpp,
+            "FEW": is_few,
             "BYTES": nbytes,
-            "REST": rest_bytes,
+            "PARTS": max(nbytes // max(part, itemsize), 1),
             "HEADS": each,
-            "FLAT": is_flat,
+            "REST": rotated < size,
         },
     )

@@ -56,19 +56,18 @@ def launch_for(plugin, *shapes):
 
 
 @pytest.mark.parametrize(
-    ("x", "grid", "block"),
+    ("x", "blocks", "threads"),
     [
-        ((20000, 1, 1, 64), (1094, 1, 1), 128),
-        ((4, 167, 5, 44), (235, 1, 1), 256),
-        ((5326, 2, 1, 118), (2289, 1, 1), 128),
-        ((4, 32, 2048, 128), (240, 16, 4), 128),
+        ((20000, 1, 1, 64), 1250, 128),
+        ((4, 167, 5, 44), 144, 256),
+        ((5326, 2, 1, 118), 2455, 128),
+        ((4, 32, 2048, 128), 32768, 128),
     ],
 )
-def test_blocks_have_few_threads_too_many(x, grid, block):
-    """Of rows of 7, 18, 55 and 15 vectors, in one head, in one of 167, in two, and in two of 32."""
+def test_there_is_a_thread_for_each_vector_of_some_heads(x, blocks, threads):
+    """Of rows of 8, 11, 59 and 16 vectors, in one head, in each of 167, in two, and in each."""
     launch = launch_for(RotaryEmbedding(), x, (x[0], x[2], 16), (x[0], x[2], 16))
-    assert (launch.grid, launch.block) == (grid, block)
-    assert launch.constants["FLAT"] == (grid[1:] == (1, 1))
+    assert (launch.grid, launch.block) == (blocks, threads)
 
 
 @pytest.mark.parametrize("size", [1, 2**31])
@@ -96,32 +95,22 @@ def test_wide_vectors(interleaved, whole, monkeypatch):
     np.testing.assert_allclose(on_machine(*inputs, **attributes), expected, rtol=2e-6, atol=2e-6)
 
 
-@pytest.mark.parametrize("size", [8, 6])
-def test_more_heads_and_items_than_a_grid_has_blocks(monkeypatch, size):
-    monkeypatch.setattr(launches, "_MOST_BLOCKS", 2)
-    rng = np.random.default_rng(5)
-    shapes = (5, 2100, 3, size), (5, 3, size), (5, 3, size)
-    inputs = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
-    (expected,) = calls.run_reference(RotaryEmbedding(), inputs)
-    np.testing.assert_allclose(on_machine(*inputs), expected, rtol=2e-6, atol=2e-6)
-
-
 @pytest.mark.parametrize(
-    ("rotated", "size", "nbytes", "rest", "heads"),
+    ("rotated", "size", "nbytes", "parts", "heads"),
     [
-        *((64, 64, 16, 0, 2), (40, 72, 8, 16, 4), (40, 70, 4, 4, 8), (12, 70, 4, 4, 8)),
-        *((2, 122, 1, 4, 8), (42, 71, 1, 1, 8)),
+        *((64, 64, 16, 1, 2), (32, 80, 16, 1, 1), (40, 72, 16, 2, 1), (20, 64, 16, 4, 1)),
+        *((12, 70, 4, 1, 8), (2, 122, 4, 2, 8), (2, 16, 8, 4, 4), (42, 71, 1, 1, 8)),
     ],
 )
-def test_vectors_divide_what_turns_and_what_does_not(
-    monkeypatch, rotated, size, nbytes, rest, heads
+def test_vectors_divide_rows_and_their_parts_what_turns(
+    monkeypatch, rotated, size, nbytes, parts, heads
 ):
     monkeypatch.setattr(launches, "_FEW", 0)
     rng = np.random.default_rng(6)
     shapes = (1, 9, 3, size), (1, 3, rotated), (1, 3, rotated)
     plugin = RotaryEmbedding()
     constants = launch_for(plugin, *shapes).constants
-    assert [constants[name] for name in ("BYTES", "REST", "HEADS")] == [nbytes, rest, heads]
+    assert [constants[name] for name in ("BYTES", "PARTS", "HEADS")] == [nbytes, parts, heads]
     arrays = [rng.normal(size=shape).astype(np.float16) for shape in shapes]
     (expected,) = calls.run_reference(plugin, arrays)
     np.testing.assert_allclose(on_machine(*arrays), expected, rtol=1e-3, atol=1e-3)
