@@ -9,6 +9,7 @@ import numpy as np
 
 from pluginkit import (
     FLOAT_TYPES,
+    OFFSETS,
     Case,
     CudaKernel,
     Input,
@@ -26,9 +27,9 @@ from pluginkit.plugins.max_pool.launches import (
     COLUMNS,
     DEFINES,
     KEEP_DENORMALS,
-    OFFSETS,
     PACK_BYTES,
     ROWS,
+    SHARERS,
     TEAMS,
     TILE_DEFINES,
     geometry_of,
@@ -96,8 +97,14 @@ class MaxPool(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "max_pool<{T}, {OFFSET}, {ROWS}, {COLUMNS}, {storage_order}, {geometry}>",
-        {"OFFSET": OFFSETS, "ROWS": ROWS, "COLUMNS": COLUMNS},
+        "max_pool<{T}, {OFFSET}, {ROWS}, {COLUMNS}, {APART}, {TEAM}, {storage_order}, {geometry}>",
+        {
+            "OFFSET": OFFSETS,
+            "ROWS": ROWS,
+            "COLUMNS": COLUMNS,
+            "APART": (False, True),
+            "TEAM": SHARERS,
+        },
         options=KEEP_DENORMALS,
         defines=DEFINES,
     )

@@ -1,5 +1,6 @@
 // MaxPool with indices. A thread takes a strip of windows, below each other where they overlap much, and two beside each
-// other where loads are aligned; of a large window a warp or a block shares the elements. In tiles.cu large windows overlap.
+// other where loads are aligned; or two small windows that y has beside each other. Some threads share the lines of one of few
+// high windows, and a warp or a block the elements of a large one. In tiles.cu large windows overlap.
 
 #include "windows.cuh"
 
@@ -44,14 +45,14 @@ template <typename T, int COUNT, int DX, int PACK, int PHASE, bool MAY_LEAVE> st
 };
 
 // ROWS by COLUMNS windows of a plane: where the first one begins, and the greatest element of each.
-template <typename Offset, int ROWS, int COLUMNS, bool IS_PADDED> struct Strip {
+template <typename Place, int ROWS, int COLUMNS, bool IS_PADDED> struct Strip {
     int near, top, left;
-    Best<Offset> best[ROWS][COLUMNS];
+    Best<Place> best[ROWS][COLUMNS];
 
-    // Find the greatest elements; return whether there is NaN, which MAY_BE_NAN takes another comparison.
-    template <typename T, int PACK, int PHASE, int KZ, int KY, int KX, int SY, int SX, int DZ, int DY, int DX, bool MAY_BE_NAN>
-    __device__ __forceinline__ bool pool(const T* plane, const Axes& axes) {
-        constexpr int WIDTH = (COLUMNS - 1) * SX + KX, HEIGHT = (ROWS - 1) * SY + KY;
+    // Find the greatest elements of every TEAM-th line; return whether there is NaN, which MAY_BE_NAN takes another comparison.
+    template <int TEAM, typename T, int PACK, int PHASE, int KZ, int KY, int KX, int SY, int SX, int DZ, int DY, int DX, bool MAY_BE_NAN>
+    __device__ __forceinline__ bool pool(const T* plane, const Axes& axes, int first_line) {
+        constexpr int WIDTH = (COLUMNS - 1) * SX + KX, LINES = (ROWS - 1) * SY + KY, HEIGHT = (LINES + TEAM - 1) / TEAM;
         constexpr bool IS_UNROLLED = !MAY_BE_NAN && KZ * HEIGHT * WIDTH <= 128;
         bool has_nan = false;
 #pragma unroll(IS_UNROLLED ? KZ : 1)
@@ -59,10 +60,10 @@ template <typename Offset, int ROWS, int COLUMNS, bool IS_PADDED> struct Strip {
             const int at_z = near + k * DZ;
 #pragma unroll(IS_UNROLLED ? HEIGHT : 1)
             for (int line = 0; line < HEIGHT; ++line) {
-                const int at_y = top + line * DY;
-                const Offset start = (at_z * static_cast<Offset>(axes.y.size) + at_y) * axes.x.size + left;
-                Row<T, WIDTH, DX, PACK, PHASE, IS_PADDED || (ROWS > 1)> elements;  // the last rows may have no windows
-                elements.read(plane + start, axes.x, left, is_in(axes.z, at_z) && is_in(axes.y, at_y));
+                const int of_strip = line * TEAM + first_line, at_y = top + of_strip * DY;
+                const Place start = (at_z * static_cast<Place>(axes.y.size) + at_y) * axes.x.size + left;
+                Row<T, WIDTH, DX, PACK, PHASE, IS_PADDED || (ROWS > 1) || LINES % TEAM != 0> elements;  // the last rows may have no windows
+                elements.read(plane + start, axes.x, left, (LINES % TEAM == 0 || of_strip < LINES) && is_in(axes.z, at_z) && is_in(axes.y, at_y));
                 has_nan |= elements.has_nan();
 #pragma unroll
                 for (int j = 0; j < COLUMNS; ++j) {
@@ -84,66 +85,104 @@ template <typename Offset, int ROWS, int COLUMNS, bool IS_PADDED> struct Strip {
 };
 
 // RANK axes have windows; K, S and D are a window's sizes, strides and dilations. With two COLUMNS, packs of
-// elements lie within the rows of x: one begins PHASE elements after the first window, and PACK divides SX.
-// Windows have no padding unless IS_PADDED.
-template <typename T, typename Offset, int ROWS, int COLUMNS, int ORDER, int RANK, int KZ, int KY, int KX, int SZ, int SY,
-          int SX, int DZ, int DY, int DX, int PACK, int PHASE, bool IS_PADDED>
+// elements lie within the rows of x: one begins PHASE elements after the first window, and PACK divides SX. If
+// they are APART, they are two strips, beside each other in y, where the second may begin the next row. TEAM threads
+// share a strip. Windows have no padding unless IS_PADDED.
+template <typename T, typename Offset, int ROWS, int COLUMNS, bool APART, int TEAM, int ORDER, int RANK, int KZ, int KY, int KX,
+          int SZ, int SY, int SX, int DZ, int DY, int DX, int PACK, int PHASE, bool IS_PADDED>
 __global__ void __launch_bounds__(THREADS)
     max_pool(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes, Divisor strips,
-             Divisor groups, Divisor layers, Offset items) {
-    constexpr int MOST = 16 / sizeof(T), ALIGNED = COLUMNS == 1 ? 1 : 2 * PACK < MOST ? 2 * PACK : MOST;
-    const Offset item = 1LL * blockIdx.x * THREADS + threadIdx.x;
+             Divisor groups, Divisor layers, Offset items, Offset all) {
+    constexpr int STRIPS = APART ? COLUMNS : 1, WIDTH = COLUMNS / STRIPS;
+    constexpr int MOST = 16 / sizeof(T), ALIGNED = WIDTH == 1 ? 1 : 2 * PACK < MOST ? 2 * PACK : MOST;
+    const Offset item = (1LL * blockIdx.x * THREADS + threadIdx.x) / TEAM;
     if (item >= items) return;
-    Offset rest = item;
-    const int column = strips.split(rest) * COLUMNS, row = RANK > 1 ? groups.split(rest) * ROWS : 0;
-    const int layer = RANK > 2 ? layers.split(rest) : 0;
-    const Offset plane = rest;
-    const T* own = x + plane * axes.z.size * axes.y.size * axes.x.size;
+    const int member = threadIdx.x % TEAM;
+    const bool has_all = STRIPS == 1 || (item + 1) * STRIPS <= all;
+    Offset rest = item * STRIPS;
+    int column = strips.split(rest) * WIDTH, row = RANK > 1 ? groups.split(rest) * ROWS : 0;
+    int layer = RANK > 2 ? layers.split(rest) : 0;
+    Offset plane = rest;
+    const Offset size = static_cast<Offset>(axes.z.size) * axes.y.size * axes.x.size;
 
-    Strip<Offset, ROWS, COLUMNS, IS_PADDED> strip{layer * SZ, row * SY, column * SX};
-    if (IS_PADDED) strip.near -= axes.z.pad, strip.top -= axes.y.pad, strip.left -= axes.x.pad;
-    const bool has_nan =
-        strip.template pool<T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, false>(own, axes);
-    if (has_nan) strip.template pool<T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, true>(own, axes);
-
-    const Offset slab = plane * axes.z.windows + layer;
+    using Place = SignedOf<Offset>;
+    Strip<Place, ROWS, WIDTH, IS_PADDED> strip[STRIPS];
+    Offset planes[STRIPS];
+    bool has_nan = false;
+#pragma unroll
+    for (int w = 0; w < STRIPS; ++w) {
+        if (w > 0 && !has_all) break;
+        if (w > 0) {
+            const bool is_next_row = ++column == axes.x.windows;
+            if (is_next_row) column = 0, ++row;
+            const bool is_next_layer = RANK == 1 ? is_next_row : row == axes.y.windows;
+            if (is_next_layer) row = 0, ++layer;
+            if (RANK < 3 ? is_next_layer : layer == axes.z.windows) layer = 0, ++plane;
+        }
+        planes[w] = plane;
+        strip[w].near = layer * SZ, strip[w].top = row * SY, strip[w].left = column * SX;
+        if (IS_PADDED) strip[w].near -= axes.z.pad, strip[w].top -= axes.y.pad, strip[w].left -= axes.x.pad;
+        has_nan |= strip[w].template pool<TEAM, T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, false>(
+            x + plane * size, axes, member);
+    }
+#pragma unroll
+    for (int w = 0; w < STRIPS; ++w) {
+        if (!has_nan || (w > 0 && !has_all)) break;
+        strip[w].template pool<TEAM, T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, true>(
+            x + planes[w] * size, axes, member);
+    }
+    if constexpr (TEAM > 1) {
+        const unsigned int team = ((1u << TEAM) - 1) << (threadIdx.x % 32 / TEAM * TEAM);
+#pragma unroll
+        for (int step = TEAM / 2; step > 0; step /= 2) {
+            Best<Place>& best = strip[0].best[0][0];
+            best.combine({__shfl_xor_sync(team, best.value, step), __shfl_xor_sync(team, best.place, step)});
+        }
+        if (member > 0) return;
+    }
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) {
         if (ROWS > 1 && row + i >= axes.y.windows) return;
-        const Offset window = ROWS > 1 ? (slab * axes.y.windows + row + i) * axes.x.windows + column : item * COLUMNS;
+        const Offset line = ROWS > 1 ? (plane * axes.z.windows + layer) * axes.y.windows + row + i : 0;
+        const Offset window = ROWS > 1 ? line * axes.x.windows + column : item * COLUMNS;
         Vector<T, COLUMNS> values;
         Vector<long long, COLUMNS> places;
 #pragma unroll
         for (int j = 0; j < COLUMNS; ++j) {
-            Best<Offset>& best = strip.best[i][j];
+            Strip<Place, ROWS, WIDTH, IS_PADDED>& own = strip[j / WIDTH];
+            Best<Place>& best = own.best[i][j % WIDTH];
             values.element[j] = static_cast<T>(best.value);
             if (IS_PADDED && best.value == lowest<T>()) {  // which padding is, too
-                const Offset at_z = first_inside(axes.z, strip.near, DZ);
-                const Offset at_y = first_inside(axes.y, strip.top + i * SY, DY);
-                best.place = (at_z * axes.y.size + at_y) * axes.x.size + first_inside(axes.x, strip.left + j * SX, DX);
+                const Place at_z = first_inside(axes.z, own.near, DZ);
+                const Place at_y = first_inside(axes.y, own.top + i * SY, DY);
+                best.place = (at_z * axes.y.size + at_y) * axes.x.size + first_inside(axes.x, own.left + j % WIDTH * SX, DX);
             }
-            places.element[j] = index_of<ORDER>(axes, plane, best.place);
+            places.element[j] = index_of<ORDER>(axes, planes[j / WIDTH], best.place);
         }
-        values.write(y + window);
-        places.write(indices + window);
+        if (has_all) {
+            values.write(y + window);
+            places.write(indices + window);
+        } else {
+            y[window] = values.element[0], indices[window] = places.element[0];
+        }
     }
 }
 
 // Return the best that a member of TEAM threads finds in a plane of packs, which are aligned.
-template <int TEAM, int PACK, typename T, typename Offset>
-__device__ __forceinline__ Best<Offset> best_of_plane(const T* plane, Offset elements, int member) {
+template <int TEAM, int PACK, typename T, typename Place>
+__device__ __forceinline__ Best<Place> best_of_plane(const T* plane, Place elements, int member) {
     constexpr int PACKS = PACK == 1 ? 2 * AT_ONCE : AT_ONCE;
-    Best<Offset> best = {lowest<T>(), -1};
-    for (Offset first = member * PACK; first < elements; first += PACKS * TEAM * PACK) {
+    Best<Place> best = {lowest<T>(), -1};
+    for (Place first = member * PACK; first < elements; first += PACKS * TEAM * PACK) {
         Vector<T, PACK> packs[PACKS];
 #pragma unroll
         for (int i = 0; i < PACKS; ++i) {
-            const Offset start = first + i * TEAM * PACK;
+            const Place start = first + i * TEAM * PACK;
             if (start < elements) packs[i] = Vector<T, PACK>::read(plane + start);
         }
 #pragma unroll
         for (int i = 0; i < PACKS; ++i) {
-            const Offset start = first + i * TEAM * PACK;
+            const Place start = first + i * TEAM * PACK;
             if (start >= elements) break;
 #pragma unroll
             for (int j = 0; j < PACK; ++j) best.template take<true>(static_cast<float>(packs[i].element[j]), start + j);
@@ -161,6 +200,7 @@ __global__ void __launch_bounds__(THREADS)
     const Offset window = (1LL * blockIdx.x * THREADS + threadIdx.x) / TEAM;
     const int member = threadIdx.x % TEAM, lane = threadIdx.x % 32;
     if (window >= windows) return;
+    using Place = SignedOf<Offset>;
     Offset rest = window;
     const int left = columns_of_y.split(rest) * axes.x.stride - axes.x.pad;
     const int top = rows_of_y.split(rest) * axes.y.stride - axes.y.pad;
@@ -170,22 +210,22 @@ __global__ void __launch_bounds__(THREADS)
     const int from_z = first_inside(axes.z, near, axes.z.dilation), from_y = first_inside(axes.y, top, axes.y.dilation);
     const int from_x = first_inside(axes.x, left, axes.x.dilation);
     const int height = inside(axes.y, top, from_y), width = inside(axes.x, left, from_x);
-    const Offset elements = static_cast<Offset>(inside(axes.z, near, from_z)) * height * width;
+    const Place elements = static_cast<Place>(inside(axes.z, near, from_z)) * height * width;
     // A member goes on by TEAM elements, over the ends of as many lines.
     const int line = member / max(width, 1), lines = TEAM / max(width, 1);
     int column = member % max(width, 1), row = line % max(height, 1), layer = line / max(height, 1);
     const int columns = TEAM % max(width, 1), rows = lines % max(height, 1), layers = lines / max(height, 1);
-    Best<Offset> best = {lowest<T>(), -1};
+    Best<Place> best = {lowest<T>(), -1};
     constexpr int PACK = PACK_BYTES < sizeof(T) ? 1 : PACK_BYTES / sizeof(T);
     if constexpr (PACK_BYTES > 0) best = best_of_plane<TEAM, PACK>(own, elements, member);
-    for (Offset element = member; PACK_BYTES == 0 && element < elements; element += AT_ONCE * TEAM) {
+    for (Place element = member; PACK_BYTES == 0 && element < elements; element += AT_ONCE * TEAM) {
         // Elements are read before they are compared, so that the reads wait for memory together.
         float values[AT_ONCE];
-        Offset places[AT_ONCE];
+        Place places[AT_ONCE];
 #pragma unroll
         for (int i = 0; i < AT_ONCE; ++i) {
             const int at_z = from_z + layer * axes.z.dilation, at_y = from_y + row * axes.y.dilation;
-            places[i] = (at_z * static_cast<Offset>(axes.y.size) + at_y) * axes.x.size + from_x + column * axes.x.dilation;
+            places[i] = (at_z * static_cast<Place>(axes.y.size) + at_y) * axes.x.size + from_x + column * axes.x.dilation;
             values[i] = element + i * TEAM < elements ? static_cast<float>(own[places[i]]) : lowest<T>();
             column += columns, row += rows, layer += layers;
             if (column >= width) column -= width, ++row;
@@ -199,13 +239,13 @@ __global__ void __launch_bounds__(THREADS)
         best.combine({__shfl_xor_sync(~0u, best.value, step), __shfl_xor_sync(~0u, best.place, step)});
     }
     if constexpr (TEAM > 32) {
-        __shared__ Best<Offset> of_warps[TEAM / 32];
+        __shared__ Best<Place> of_warps[TEAM / 32];
         if (lane == 0) of_warps[member / 32] = best;
         __syncthreads();
         for (int i = 0; i < TEAM / 32; ++i) best.combine(of_warps[i]);
     }
     if (member > 0) return;
-    if (best.place < 0) best.place = (from_z * static_cast<Offset>(axes.y.size) + from_y) * axes.x.size + from_x;
+    if (best.place < 0) best.place = (from_z * static_cast<Place>(axes.y.size) + from_y) * axes.x.size + from_x;
     y[window] = static_cast<T>(best.value);
     indices[window] = index_of<ORDER>(axes, plane, best.place);
 }

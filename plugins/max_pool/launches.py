@@ -5,7 +5,17 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, ceil_div, dim_max, dim_min, int32, int64, known, product
+from pluginkit import (
+    Launch,
+    TensorDesc,
+    ceil_div,
+    dim_max,
+    dim_min,
+    int32,
+    known,
+    offset_type,
+    product,
+)
 from pluginkit.plugins._cuda.division import divisor_of
 from pluginkit.plugins.max_pool.windows import PooledAxis, windows_of
 
@@ -30,15 +40,17 @@ _BEST_BYTES, _SHARED_BYTES = 8, 48 * 1024
 KEEP_DENORMALS = ("-ftz=false",)
 #: With so many elements, or so many along x, a window is shared by a warp, or by a block.
 _LARGE, _WIDE, _HUGE = 128, 16, 2048
-#: The types in which places count; the second one from so many elements on.
-OFFSETS = (int32.cpp, int64.cpp)
-_FAR = 2**31 - 2**14
 #: The threads that share a large window.
 TEAMS = (32, _THREADS)
 #: The windows beside each other of a strip: one if so many of so many bytes, or so few, share no
 #: elements.
 COLUMNS = (2, 1)
 _MANY, _MANY_BYTES, _FEW = 2**18, 4, 2**16
+#: Two such windows are apart if they have at most so many elements each, and there are so many.
+_SMALL, _MANY_SMALL = 9, 2**18
+#: The threads that share the lines of a window: some of windows with so many elements and lines, if
+#: there are fewer than the last number.
+SHARERS, _SHARED, _SHARED_LINES, _FEW_SHARED = (1, 4, 8), 24, 4, 2**13
 #: The most elements of a row, and the bytes of a plane, that one load reads.
 _PACK = 16
 #: The bytes of the packs of a large window that is a plane, 1 for single
@@ -118,7 +130,7 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
     windows = windows_of(plugin, x)
     layer, row, column = axes = [*[_ALONE] * (3 - len(windows)), *windows]
     numbers = int32([number for each in axes for number in each.numbers()])
-    offset = int64 if max(known(x.size), known(y.size)) >= _FAR else int32
+    offset = offset_type(x.size, y.size)
     constants: dict[str, str | int] = {"OFFSET": offset.cpp}
     if is_large(plugin):
         tiles = _tiles(row, column)
@@ -146,14 +158,25 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
             (y, indices, x, numbers, *divisors, offset(y.size)),
             constants={**constants, "TEAM": team, "PACK_BYTES": pack},
         )
-    columns = columns_of(plugin, column, y)
-    rows = rows_of(row, column, y)
+    columns, rows, team, is_apart = columns_of(plugin, column, y), rows_of(row, column, y), 1, False
+    elements, count = prod(plugin.kernel_shape), known(y.size)
+    if count < _FEW_SHARED and elements >= _SHARED and row.kernel >= _SHARED_LINES:
+        columns, rows, team = 1, 1, SHARERS[1 + (row.kernel > SHARERS[1])]
+    elif columns == rows == 1 and count >= _MANY_SMALL and elements <= _SMALL:
+        is_apart = layer.kernel == 1 and not plugin.geometry[-1]
     counts = column.count // columns, ceil_div(row.count, rows), layer.count
-    items = known(x.shape[0] * x.shape[1] * product(counts))
+    strips = known(x.shape[0] * x.shape[1] * product(counts))
+    items = ceil_div(strips, 1 + is_apart)
     return Launch(
         plugin.kernel,
-        ceil_div(items, _THREADS),
+        ceil_div(items * team, _THREADS),
         _THREADS,
-        (y, indices, x, numbers, *map(divisor_of, counts), offset(items)),
-        constants={**constants, "ROWS": rows, "COLUMNS": columns},
+        (y, indices, x, numbers, *map(divisor_of, counts), offset(items), offset(strips)),
+        constants={
+            **constants,
+            "ROWS": rows,
+            "COLUMNS": columns + is_apart,
+            "APART": is_apart,
+            "TEAM": team,
+        },
     )

@@ -28,9 +28,10 @@ __global__ void __launch_bounds__(TILE_THREADS)
     const int width = inside(axes.x, left, from_x), from_z = first_inside(axes.z, near, axes.z.dilation);
     const int layers = inside(axes.z, near, from_z);
     const bool is_there = row < height && column_of_y < axes.x.windows;
-    Best<Offset> best = {lowest<T>(), -1};
+    using Place = SignedOf<Offset>;
+    Best<Place> best = {lowest<T>(), -1};
     for (int k = 0; k < layers; ++k) {
-        const Offset first_row = (from_z + k * axes.z.dilation) * static_cast<Offset>(axes.y.size);
+        const Place first_row = (from_z + k * axes.z.dilation) * static_cast<Place>(axes.y.size);
         for (int line = row; is_there && line < tile.rows; line += height) {
             Best<int> found = {lowest<T>(), -1};
             if (is_in(axes.y, top + line)) {
@@ -57,7 +58,7 @@ __global__ void __launch_bounds__(TILE_THREADS)
     if (!is_there || row_of_y >= axes.y.windows) return;
     if (best.place < 0) {
         const int from_y = first_inside(axes.y, row_of_y * axes.y.stride - axes.y.pad, axes.y.dilation);
-        best.place = (from_z * static_cast<Offset>(axes.y.size) + from_y) * axes.x.size + from_x;
+        best.place = (from_z * static_cast<Place>(axes.y.size) + from_y) * axes.x.size + from_x;
     }
     const Offset window = (static_cast<Offset>(slab) * axes.y.windows + row_of_y) * axes.x.windows + column_of_y;
     y[window] = static_cast<T>(best.value);

@@ -62,11 +62,16 @@ __device__ __forceinline__ int inside(const Axis& axis, int first, int from) {
     return last < from ? 0 : (last - from) / axis.dilation + 1;
 }
 
+// Items are counted without a sign, places in a plane with one: windows may begin before it.
+template <typename Offset> struct SignedType { using type = int; };
+template <> struct SignedType<unsigned long long> { using type = long long; };
+template <typename Offset> using SignedOf = typename SignedType<Offset>::type;
+
 // Return the index of a place in a plane. In ORDER 0 it counts along x first, in ORDER 1 along z.
 template <int ORDER, typename Offset>
-__device__ __forceinline__ long long index_of(const Axes& axes, Offset plane, Offset place) {
+__device__ __forceinline__ long long index_of(const Axes& axes, Offset plane, SignedOf<Offset> place) {
     const Offset start = plane * axes.z.size * axes.y.size * axes.x.size;
     if (ORDER == 0) return start + place;
-    const Offset line = place / axes.x.size, at_z = line / axes.y.size, at_x = place - line * axes.x.size;
+    const SignedOf<Offset> line = place / axes.x.size, at_z = line / axes.y.size, at_x = place - line * axes.x.size;
     return start + at_z + (line - at_z * axes.y.size + at_x * axes.y.size) * axes.z.size;
 }

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pluginkit import float16, float32
+from pluginkit import float16, float32, offset_type
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, PluginkitError
 from pluginkit.plugins.max_pool import MaxPool, launches
@@ -139,9 +139,42 @@ def test_strips_of_windows_are_those_of_the_reference(case, dtype, monkeypatch):
     np.testing.assert_array_equal(got[1], indices)
 
 
+APART = ("pairs", "odd rows of pairs", "sliding, no padding", "far apart", "lines")
+
+
+@pytest.mark.parametrize(
+    ("case", "limit", "name", "number"),
+    [
+        *((case, "_MANY_SMALL", "APART", True) for case in APART),
+        *((case, "_SHARED", "TEAM", 8) for case in ("sliding", "many rows")),
+        *((case, "_SHARED", "TEAM", 4) for case in ("padded pairs", "columns first")),
+    ],
+)
+@pytest.mark.parametrize("dtype", [float32, float16], ids=repr)
+def test_windows_that_are_apart_or_shared(case, limit, name, number, dtype, monkeypatch):
+    """Two windows may be in two rows or planes, one may be left, and a line may be beyond x."""
+    monkeypatch.setattr(launches, limit, 0)
+    monkeypatch.setattr(launches, "_SHARED_LINES", 2)
+    monkeypatch.setattr(launches, "_FEW_SHARED", 2**13 if limit == "_SHARED" else 0)
+    monkeypatch.setattr(launches, "columns_of", lambda *_: 1)
+    shape, attributes = STRIPS[case]
+    plugin, rng = MaxPool(**attributes), np.random.default_rng(6)
+    x = (rng.normal(size=(*shape[:-1], shape[-1] + 1)) * 3).astype(dtype.numpy)
+    inputs = calls.describe_inputs(plugin, [x.shape], [dtype])
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert launch.constants[name] == number
+    for _ in range(2):
+        values, indices = calls.run_reference(plugin, [x])
+        got = on_machine(x, **attributes)
+        np.testing.assert_array_equal(got[0], values)
+        np.testing.assert_array_equal(got[1], indices)
+        x[rng.random(x.shape) < 0.1] = np.nan
+        x[rng.random(x.shape) < 0.5] = -np.inf
+
+
 @pytest.mark.parametrize("case", ["padded pairs", "sliding", "dilated", "large volumes"])
 def test_places_that_need_64_bits_are_the_same(case, monkeypatch):
-    monkeypatch.setattr(launches, "_FAR", 1)
+    monkeypatch.setattr(launches, "offset_type", lambda *_: offset_type(2**31))
     shape, attributes = STRIPS[case]
     x = np.random.default_rng(5).normal(size=shape).astype(np.float32)
     _, indices = calls.run_reference(MaxPool(**attributes), [x])
