@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ import onnx.numpy_helper
 import onnx_graphsurgeon as gs
 from onnx.reference import ReferenceEvaluator
 
-from pluginkit.onnx import Match, bodies, is_op, known_sizes, source_of
+from pluginkit.onnx import Match, bodies, defined_names, known_sizes, source_of, stored_tensors
 
 #: The most nodes of a body that is run.
 _MOST_NODES = 400
@@ -117,7 +117,7 @@ def row_loop(match: Match) -> RowLoop | str:
     if len(body.node) > _MOST_NODES or any(True for each in body.node for _ in bodies(each)):
         return "its body is large, or has bodies itself"
     producers = {name: each for each in body.node for name in each.output}
-    if not stays_true(match, node, body, producers):
+    if not stays_true(match, node, body):
         return "its condition may change"
     pieces = [
         appended(body, producers, state.name, after.name)
@@ -140,28 +140,38 @@ def row_loop(match: Match) -> RowLoop | str:
     return RowLoop(body, rows, stored, sizes, tuple(map(str, pieces)), opsets)
 
 
-def stays_true(
-    match: Match,
-    loop: onnx.NodeProto,
-    body: onnx.GraphProto,
-    producers: Mapping[str, onnx.NodeProto],
-) -> bool:
+def stays_true(match: Match, loop: onnx.NodeProto, body: onnx.GraphProto) -> bool:
     """Whether a Loop's condition is stored and true at the start, and stays so."""
-    name = source_of(body.output[0].name, producers.get, is_condition=True)
     given = loop.input[1]
     stored = match.constant_called(given) if given else np.array(True)
-    if stored is None or not stored.all():
-        return False
-    return name in (body.input[1].name, given) or stores_true(producers.get(name))
+    return (
+        stored is not None and bool(stored.all()) and keeps_condition(body, match.constant_called)
+    )
 
 
-def stores_true(node: onnx.NodeProto | None) -> bool:
-    """Whether a node is a Constant that holds true."""
-    if node is None or not is_op(node, "Constant"):
-        return False
-    (attribute,) = node.attribute
-    is_tensor = attribute.type == onnx.AttributeProto.TENSOR
-    return is_tensor and bool(onnx.numpy_helper.to_array(attribute.t).all())
+def keeps_condition(body: onnx.GraphProto, outside: Callable[[str], Array | None]) -> bool:
+    """Whether a Loop's body returns true as its condition, or the condition that it is given.
+
+    Args:
+        body: the body.
+        outside: returns an outer value that is stored.
+    """
+    producers = {name: node for node in body.node for name in node.output}
+    name = source_of(body.output[0].name, producers.get, is_condition=True)
+    if name == body.input[1].name:
+        return True
+    stored = stored_in_body(body, name, outside)
+    return stored is not None and bool(stored.all())
+
+
+def stored_in_body(
+    body: onnx.GraphProto, name: str, outside: Callable[[str], Array | None]
+) -> Array | None:
+    """Return a value that a body stores or reads from outside, as ``keeps_condition`` does."""
+    tensor = stored_tensors(body).get(name)
+    if tensor is not None:
+        return onnx.numpy_helper.to_array(tensor)
+    return None if name in defined_names(body) else outside(name)
 
 
 def size_in_loop(match: Match, name: str, axis: int, otherwise: int) -> int:

@@ -7,11 +7,10 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 import onnx
-import onnx.numpy_helper
 import onnx_graphsurgeon as gs
 
-from pluginkit.graph_rewrites._loop_probes import stays_true
-from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Replacement, Rewrite, bodies
+from pluginkit.graph_rewrites._loop_probes import stays_true, stored_in_body
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Replacement, Rewrite, bodies, defined_names
 
 
 @dataclass(frozen=True)
@@ -46,10 +45,10 @@ class ExpandEmbeddingBag(Rewrite):
         if body is None or len(node.input) != 2 or len(body.output) != 2 or len(node.output) != 1:
             return "it is no loop over bags: it carries values, or gives several"
         producers = {name: each for each in body.node for name in each.output}
-        if not stays_true(match, node, body, producers):
+        if not stays_true(match, node, body):
             return "it is no loop over bags: its condition may change"
-        bags = _bags(body, producers)
-        if bags is None or (set(astuple(bags)) - {bags.reduction}) & set(producers):
+        bags = _bags(match, body, producers)
+        if bags is None or (set(astuple(bags)) - {bags.reduction}) & defined_names(body):
             return "it is no loop over bags: its body does something else"
         numbers = match.value_type(gs.Variable(bags.numbers))
         if numbers is None or len(numbers.tensor_type.shape.dim) != 1:
@@ -116,19 +115,26 @@ def is_in_bag(new: Replacement, rows: NodeInput, starts: NodeInput, ends: NodeIn
     return new.add("And", new.add("Not", is_before), is_before_end)
 
 
-def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Bags | None:
+def _bags(
+    match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]
+) -> _Bags | None:
     """Read the body: rows of a table are gathered, from a start to an end, and reduced."""
 
     def made_by(name: str, *op_types: str) -> onnx.NodeProto | None:
         node = producers.get(name)
         return node if node is not None and node.op_type in op_types and not node.domain else None
 
+    def has_axes(node: onnx.NodeProto, axes: list[int]) -> bool:
+        """Whether a node works along these axes."""
+        for each in node.attribute:
+            if each.name == "axes":
+                return list(each.ints) == axes
+        name = node.input[1] if len(node.input) > 1 else ""
+        stored = stored_in_body(body, name, match.constant_called)
+        return stored is not None and bool(stored.tolist() == axes)
+
     reduced = made_by(body.output[1].name, "ReduceSum", "ReduceMean", "ReduceMax")
-    if (
-        reduced is None
-        or _attribute(reduced, "keepdims", 1)
-        or not _has_axes(reduced, [0], producers)
-    ):
+    if reduced is None or _attribute(reduced, "keepdims", 1) or not has_axes(reduced, [0]):
         return None
     scaled = made_by(reduced.input[0], "Mul")
     gathered = made_by(scaled.input[0] if scaled else reduced.input[0], "Gather")
@@ -157,24 +163,10 @@ def _bags(body: onnx.GraphProto, producers: Mapping[str, onnx.NodeProto]) -> _Ba
         column = made_by(scaled.input[1], "Unsqueeze")
         part = column and made_by(column.input[0], "Slice")
         is_same = part is not None and list(part.input[1:]) == list(sliced.input[1:])
-        if column is None or part is None or not is_same or not _has_axes(column, [1], producers):
+        if column is None or part is None or not is_same or not has_axes(column, [1]):
             return None
         factors = part.input[0]
     return _Bags(gathered.input[0], sliced.input[0], starts, ends, reduced.op_type, factors)
-
-
-def _has_axes(
-    node: onnx.NodeProto, axes: list[int], producers: Mapping[str, onnx.NodeProto]
-) -> bool:
-    """Whether a node works along these axes."""
-    for each in node.attribute:
-        if each.name == "axes":
-            return list(each.ints) == axes
-    made = producers.get(node.input[1]) if len(node.input) > 1 else None
-    if made is None or made.op_type != "Constant":
-        return False
-    value = onnx.numpy_helper.to_array(made.attribute[0].t)
-    return bool(value.tolist() == axes)
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: int) -> int:

@@ -145,7 +145,7 @@ def _ragged(match: Match, loop: onnx.NodeProto, op_type: str) -> str | _Ragged:
     piece = appended(body, producers, body.input[2].name, body.output[1].name, op_type)
     if piece is None or not is_empty(match, loop.input[2]):
         return "its loop does not only append to a value that is empty at first"
-    if not stays_true(match, loop, body, producers):
+    if not stays_true(match, loop, body):
         return "the condition of its loop may change"
     read = _read(match, body, producers)
     for rows, counts in permutations(read.sources, 2):

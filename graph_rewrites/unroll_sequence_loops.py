@@ -9,7 +9,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.graph_rewrites._loop_probes import stores_true
+from pluginkit.graph_rewrites._loop_probes import keeps_condition
 from pluginkit.onnx import (
     BodyCopies,
     Change,
@@ -24,7 +24,6 @@ from pluginkit.onnx import (
     is_op,
     place_of,
     scopes,
-    source_of,
 )
 
 #: The most runs of a loop, and nodes of all its runs, for which it is unrolled.
@@ -117,7 +116,7 @@ def _runs(graphs: Graphs, scope: Scope, node: onnx.NodeProto) -> int | None:
     scanned = len(body.output) - 1 - (len(node.input) - 2)
     if scanned < 0 or (runs == 0 and scanned):  # an invalid body has too few outputs
         return None
-    stays = runs <= 1 or _stays_true(body, values)
+    stays = runs <= 1 or keeps_condition(body, values.find)
     return runs if stays and runs * len(body.node) <= _MOST_NODES else None
 
 
@@ -136,21 +135,6 @@ def _has_sequences(body: onnx.GraphProto) -> bool:
 def _carries_sequence(graphs: Graphs, scope: Scope, node: onnx.NodeProto) -> bool:
     types = (graphs.types.find(scope, name) for name in node.input[2:])
     return any(each is not None and each.HasField("sequence_type") for each in types)
-
-
-def _stays_true(body: onnx.GraphProto, outside: StaticValues) -> bool:
-    """Whether the body returns true as its condition, or its input condition."""
-    producers = {each: node for node in body.node for each in node.output}
-    stored = {tensor.name: tensor for tensor in body.initializer}
-    name = source_of(body.output[0].name, producers.get, is_condition=True)
-    if name == body.input[1].name:
-        return True
-    if name in producers:
-        return stores_true(producers[name])
-    if name in stored:
-        return bool(onnx.numpy_helper.to_array(stored[name]).all())
-    value = outside.find(name)
-    return value is not None and bool(value.all())
 
 
 class _Unrolling:

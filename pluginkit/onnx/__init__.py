@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.model.graphs import scopes as scopes
     from pluginkit.onnx.model.graphs import source_of as source_of
     from pluginkit.onnx.model.plugin_nodes import plugin_node as plugin_node
+    from pluginkit.onnx.model.stored_tensors import stored_tensors as stored_tensors
     from pluginkit.onnx.model.words import UNUSED_WORD as UNUSED_WORD
     from pluginkit.onnx.model.words import NumberedWords as NumberedWords
     from pluginkit.onnx.model.words import gives_words as gives_words
@@ -85,6 +86,7 @@ _HOMES = {
         "source_of",
     ),
     "model.plugin_nodes": ("plugin_node",),
+    "model.stored_tensors": ("stored_tensors",),
     "model.words": (
         "NumberedWords", "UNUSED_WORD", "gives_words", "lacks_default", "store_words",
         "stored_words",

@@ -41,6 +41,22 @@ def test_a_loop_over_bags_is_a_product(reduction, stays):
     assert rewrite_model(result.model, [ExpandEmbeddingBag]).applied == []
 
 
+def test_a_loop_whose_constants_are_initializers_of_its_body_is_a_product():
+    model = bags_model()
+    (loop,) = (node for node in model.graph.node if node.op_type == "Loop")
+    body = loop.attribute[0].g
+    axes, stays = body.node[-3], body.node[-1]
+    body.initializer.append(axes.attribute[0].t)
+    body.initializer[0].name = axes.output[0]
+    body.initializer.append(onnx.numpy_helper.from_array(np.array(True), stays.output[0]))
+    body.node.remove(axes)
+    body.node.remove(stays)
+    result = rewrite_model(model, [ExpandEmbeddingBag])
+    assert [each.rewrite for each in result.applied] == ["ExpandEmbeddingBag"]
+    expected, got = run_onnxruntime(model, FEEDS), run_onnxruntime(result.model, FEEDS)
+    np.testing.assert_allclose(got["y"], expected["y"], rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("reduction", "empty"), [("ReduceSum", 0), ("ReduceMean", 0), ("ReduceMax", -np.inf)]
 )
