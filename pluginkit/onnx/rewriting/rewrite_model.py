@@ -134,14 +134,14 @@ def rewrite_model(
     had_to_inline = inline_needed(result, _looked_for(chosen.rewrites, known))
     complete_plugin_nodes(result, known)
     has_new_import = import_onnx(result)
+    for scope in scopes(result):
+        order = sorted_nodes(scope)
+        if order is not None:
+            set_nodes(scope, order)  # shape inference reads nodes once, in their order
     may_be_wrong = _repair(result, extents)
     signature = signature_of(result.graph)
     # With the sizes that are fixed, which a branch that is never taken may not fit.
     original = skeleton_for_inference(result) if in_place or shapes else model
-    for scope in scopes(result):
-        order = sorted_nodes(scope)
-        if order is not None:
-            set_nodes(scope, order)
     types = infer_types(result)
     passes = RewritePasses(result, types, known, extents=extents, explain=explain)
     try:

@@ -274,3 +274,19 @@ def test_a_name_of_a_dimension_that_is_no_text_means_an_unknown_size():
     (made,) = rewrite_model(damaged, find_rewrites()).applied
     assert made.made == ("ScatterElements_PK",)
     assert shape_of(rewrite_model(damaged, find_rewrites()).model.graph.input[0]) == [None, 4]
+
+
+#: The If reads s in a branch, and stands before the node that makes s; ONNX Runtime's quantizer
+#: orders nodes so, and declares the rank of the branch that is not taken.
+UNORDERED = """<ir_version: 10, opset_import: ["" : 18]> g (float[2, 3] x) => (float[M, N] y)
+    <bool no = {0}> {
+    s1 = If(no) <then_branch = t () => (float[K] a) { one = Constant<value = int64[1] {-1}>()
+        a = Reshape(s, one) }, else_branch = e () => (float[K] b) { b = Identity(s) }>
+    s = Sigmoid(x) y = Neg(s1) }"""
+
+
+def test_nodes_that_stand_in_no_order_do_not_hide_a_stale_rank():
+    model = onnx.parser.parse_model(UNORDERED)
+    model.graph.value_info.append(helper.make_tensor_value_info("s1", TensorProto.FLOAT, ["K"]))
+    made = rewrite_model(model, []).model
+    assert "s1" not in {value.name for value in made.graph.value_info}
