@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _REFUSED_MODES = ("tf_crop_and_resize", "half_pixel_symmetric")
 #: The types of which TensorRT resizes.
 _TAKEN = (*FLOATS, "int8")
+#: How many of the last axes it interpolates along, by the mode.
+_INTERPOLATED = {"cubic": 2, "linear": 3}
 #: ONNX Runtime computes the weights of 8-bit images in units of 2^-22.
 _UNIT = 22
 
@@ -32,7 +34,8 @@ class ExpandResize(Rewrite):
     """Resize(x) -> ReduceSum(Gather(x, neighbours) * weights), along one axis after the other.
 
     For the coordinate modes tf_crop_and_resize, half_pixel_symmetric and tf_half_pixel_for_nn, for
-    antialias, for a keep_aspect_ratio_policy other than stretch, and for integers; Upsample
+    antialias, for a keep_aspect_ratio_policy other than stretch, for integers, and along axes in
+    front of the last two (cubic) or three (linear), as where channels are last; Upsample
     likewise. The sizes of the resized axes must be known, and ``roi``, ``scales`` and ``sizes``
     must be stored in the model. Floats are computed in float32. Of integers mode linear takes what
     is below the sum, as ONNX Runtime does, of the four neighbours on the last two axes; with
@@ -50,6 +53,7 @@ class ExpandResize(Rewrite):
             or match.attribute("antialias", 0)
             or match.attribute("keep_aspect_ratio_policy", "stretch") != "stretch"
             or (dtype and dtype not in _TAKEN)
+            or _is_along_outer_axes(match, x)
         ):
             return "TensorRT takes it, or refuses it for another reason than its modes"
         if any(each.name and match.constant(each) is None for each in match.inputs[1:]):
@@ -85,6 +89,15 @@ def _is_unusual_half_pixel(match: Match) -> bool:
     if coordinate_mode(match) != "tf_half_pixel_for_nn":
         return False
     return match.attribute("mode", "nearest") != "nearest" or _rounding(match) != "floor"
+
+
+def _is_along_outer_axes(match: Match, x: gs.Tensor) -> bool:
+    """Whether it interpolates along an axis in front of those of TensorRT."""
+    count = _INTERPOLATED.get(match.attribute("mode", "nearest"))
+    axes = resized_axes(match, match.shape(x)) if count is not None else ""
+    if count is None or isinstance(axes, str):
+        return False
+    return any(axis < (match.rank(x) or 0) - count for axis in _changed(axes))
 
 
 def _rounding(match: Match) -> str:

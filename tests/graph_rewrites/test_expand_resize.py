@@ -186,6 +186,18 @@ def test_integers_that_are_left_have_a_way_on(dtype, options, reason):
     assert reason in reason_against(ExpandResize, model)
 
 
+@pytest.mark.parametrize(
+    ("mode", "shape", "scales"),
+    [("cubic", (2, 5, 6, 3), (1, 1.5, 2, 1)), ("linear", (1, 4, 5, 3, 2), (1, 2, 1.5, 2, 1))],
+)
+def test_channels_may_be_last(mode, shape, scales):
+    x = normal(*shape)
+    model = resize_model(x, inputs={"scales": f32(*scales)}, mode=mode)
+    (got,) = outputs_of(ExpandResize, model, {"x": x})
+    expected = ReferenceEvaluator(model).run(None, {"x": x})[0]
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_dynamic_batch_is_fine():
     x = normal(2, 3, 8, 8)
     model = resize_model(
