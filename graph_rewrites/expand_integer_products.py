@@ -35,7 +35,7 @@ class ExpandMatMulInteger(Rewrite):
     ) -> str | Sums:
         if any(each is not None and match.rank(each) is None for each in (a_zero, b_zero)):
             return "the rank of a zero point is unknown"
-        return _matrix_sums(match, a, b)
+        return _sums(match, a, b)
 
     def rewrite(
         self,
@@ -66,7 +66,9 @@ class ExpandQLinearMatMul(Rewrite):
     def check(self, match: Match, a: gs.Tensor, b: gs.Tensor, y_zero: gs.Tensor) -> str | Sums:
         if any(match.rank(each) is None for each in match.inputs):
             return "the rank of an input is unknown"
-        return match.dtype_problem(QUANTIZED, y_zero) or _matrix_sums(match, a, b)
+        if 1 in (match.rank(a), match.rank(b)):
+            return "an input is a vector"
+        return match.dtype_problem(QUANTIZED, y_zero) or _sums(match, a, b)
 
     def rewrite(
         self,
@@ -92,16 +94,13 @@ class ExpandQLinearMatMul(Rewrite):
         return new.end("Cast", y, to=dtype)
 
 
-def _matrix_sums(match: Match, a: gs.Tensor, b: gs.Tensor) -> str | Sums:
-    """Return the sums of a matrix product, or why they cannot be computed exactly."""
+def _sums(match: Match, a: gs.Tensor, b: gs.Tensor) -> str | Sums:
+    """Return the sums of a product, or why they cannot be computed exactly."""
     problem = match.dtype_problem(QUANTIZED, a, b)
     if problem is not None:
         return problem
-    shapes = match.shape(a), match.shape(b)
-    if any(shape is not None and len(shape) < 2 for shape in shapes):
-        return "the rank of an input is below 2"
-    a_shape, b_shape = shapes
-    length = (a_shape[-1] if a_shape else None) or (b_shape[-2] if b_shape else None)
+    a_shape, b_shape = match.shape(a), match.shape(b)
+    length = (a_shape[-1] if a_shape else None) or (b_shape[-2:][0] if b_shape else None)
     if length is None:
         return "the number of products in each sum is unknown, so that none is known to be exact"
     return Sums(max(length, 1), EXACT_PRODUCTS)
@@ -110,16 +109,20 @@ def _matrix_sums(match: Match, a: gs.Tensor, b: gs.Tensor) -> str | Sums:
 def _multiply(
     new: Replacement, match: Match, a: Quantized, b: Quantized, sums: Sums
 ) -> gs.Variable:
-    """Return the int32 product of two matrices."""
+    """Return the int32 product; a vector is a row on the left, a column on the right."""
     left = new.minus_zero_point(a.value, _per_row(new, match, a.zero_point))
     right = new.minus_zero_point(b.value, new.cast(b.zero_point, "float32"))
+    vectors = [axis for axis, each in ((-2, a), (-1, b)) if match.rank(each.value) == 1]
+    left = new.unsqueeze(left, [0]) if -2 in vectors else left
+    right = new.unsqueeze(right, [1]) if -1 in vectors else right
 
     def part(start: int, end: int) -> gs.Variable:
         if (start, end) == (0, sums.length):
             return new.add("MatMul", left, right)
         return new.add("MatMul", new.slice(left, -1, start, end), new.slice(right, -2, start, end))
 
-    return add_parts(new, sums, part)
+    product = add_parts(new, sums, part)
+    return new.squeeze(product, vectors) if vectors else product
 
 
 def _per_row(new: Replacement, match: Match, value: gs.Tensor | None) -> NodeInput:
