@@ -33,6 +33,7 @@ from pluginkit.onnx.running.output_error import (
     OutputComparison,
     Tolerance,
     compare_arrays,
+    with_precision,
     worst_of,
 )
 from pluginkit.onnx.running.run_model import ExecutePlugin, run_model
@@ -89,6 +90,8 @@ class ComparedModel:
             in the types of the original, and what it computes is compared in those, wider integers
             in their own type.
         words: the numbers that it has instead of strings.
+        narrow: the 16-bit types of which values of the original are made, by their names; what is
+            float32 has their tolerance.
     """
 
     model: onnx.ModelProto
@@ -97,6 +100,7 @@ class ComparedModel:
     execute: ExecutePlugin | None = None
     precision: str = ""
     words: NumberedWords = field(default_factory=NumberedWords)
+    narrow: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, feeds: Mapping[str, Array], taps: Sequence[str] | None) -> dict[str, Array]:
         """Run the model; return its outputs and these values of the main graph."""
@@ -132,6 +136,8 @@ class ComparedModel:
             expected = expected.astype(got.dtype)
         elif got.dtype == np.int64:
             expected = self.words.numbered(expected)
+        computed_in = self.precision or self.narrow.get(name, "")
+        rtol, atol = (with_precision(each, computed_in) for each in (rtol, atol))
         return compare_arrays(name, expected, got, rtol, atol)
 
 

@@ -265,6 +265,27 @@ def test_16_bit_floats_have_their_own_tolerance():
     assert not result([1.0], [1.3], ml_dtypes.bfloat16).ok
 
 
+def test_a_float32_output_that_is_made_of_float16_has_its_tolerance(tmp_path):
+    """The second output is made of float32 alone, and the third one of a shape."""
+    text = """<ir_version: 10, opset_import: ["" : 18]>
+        g (float[2, 3] x) => (float[2, 3] half, float[2, 3] whole, float[2] sizes) {{
+        h = Cast<to = 10>(x) half = Cast<to = 1>(h) a = Constant<value = float {{{0}}}>()
+        whole = Mul(x, a) s = Shape(h) f = Cast<to = 1>(s) sizes = Mul(f, a) }}"""
+    models = (onnx.parser.parse_model(text.format(each)) for each in (1.0, 1.001))
+    paths = [saved(tmp_path / f"{at}.onnx", each) for at, each in enumerate(models)]
+    x = np.full((2, 3), 0.5, np.float32)
+    changed = onnx.load(paths[1])
+    changed.graph.node[0].input[0] = "whole"
+    saved(paths[1], changed)
+    compared = compare_models(*paths, inputs={"x": x})
+    assert {each.name: each.ok for each in compared.outputs} == {
+        "half": True,
+        "whole": False,
+        "sizes": False,
+    }
+    assert compared.outputs[0].max_abs_error > 1e-5
+
+
 def test_another_shape_or_dtype_is_all_wrong():
     assert result([1.0, 2.0], [1.0]).mismatches == 2
     outcome = compare_arrays("y", np.ones(3, np.float32), np.ones(3, np.float16))
