@@ -79,6 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "(default: by dtype)",
         )
     parser.add_argument(
+        "--limit",
+        type=float,
+        default=600.0,
+        metavar="SECONDS",
+        help="how long a model may run before it counts as one that never ends (default: 600)",
+    )
+    parser.add_argument(
         "--taps", action="store_true", help="find the first value inside the models that differs"
     )
     kernels = parser.add_mutually_exclusive_group()
@@ -109,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
     from pluginkit.cli.found_classes import plugins_of
     from pluginkit.cli.plan_comparison import compare_with_plan, is_plan
     from pluginkit.onnx.running.compare_models import compare_models
+    from pluginkit.onnx.running.run_limit import run_limit
 
     ranges, shapes = parse_ranges(args.range), parse_shape_sets(args.shapes)
     rtol, atol = parse_tolerances("--rtol", args.rtol), parse_tolerances("--atol", args.atol)
@@ -125,7 +133,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("PK612", "--expected needs the --inputs that it was computed from.")
     expected = options.load_arrays(args.expected) if args.expected is not None else None
     if is_plan(args.rewritten):
-        return compare_with_plan(args, inputs, expected, ranges, shapes, rtol, atol)
+        with run_limit(args.limit):
+            return compare_with_plan(args, inputs, expected, ranges, shapes, rtol, atol)
     if args.commands is not None or args.tensorrt is not None or args.allow_host_code:
         raise UsageError(
             "PK612", "--commands, --tensorrt and --allow-host-code are for comparing with a plan."
@@ -141,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         rtol=rtol,
         atol=atol,
+        limit_s=args.limit,
         taps=args.taps,
         use_gpu=args.gpu,
         use_machine=args.kernels,

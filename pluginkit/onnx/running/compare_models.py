@@ -31,6 +31,7 @@ from pluginkit.onnx.running.output_error import (
     worst_of,
 )
 from pluginkit.onnx.running.random_inputs import InputShapes, draw_inputs
+from pluginkit.onnx.running.run_limit import run_limit
 from pluginkit.onnx.running.run_model import ExecutePlugin
 
 __all__ = ["Comparison", "OutputComparison", "ShapesComparison", "compare_arrays", "compare_models"]
@@ -48,6 +49,7 @@ def compare_models(
     seed: int = 0,
     rtol: Tolerance = None,
     atol: Tolerance = None,
+    limit_s: float | None = 600.0,
     taps: bool = False,
     use_gpu: bool = False,
     use_machine: bool = False,
@@ -78,6 +80,8 @@ def compare_models(
             float32 and float64 (which TensorRT computes in float32), 1e-2 for float16, 8e-2 for
             bfloat16; anything else is exact.
         atol: the absolute tolerance; likewise.
+        limit_s: how many seconds each loop, and each piece of a model in ONNX Runtime, may run;
+            None for any number.
         taps: whether to compare the values inside the models too, to find the first that differs.
         use_gpu: whether plugin nodes run their kernels on the GPU instead of their numpy reference.
         use_machine: whether they run their kernels on the PTX machine, which needs no GPU.
@@ -86,8 +90,8 @@ def compare_models(
     Errors:
         PK443: the models' inputs or outputs differ.  PK440 to PK445: a model does not run, or
         inputs do not fit.  PK448: the expected outputs are not those of the model.  PK456: a
-        tolerance is not a number of 0 or more.  PK351, PK356, PK358: the PTX machine cannot run a
-        kernel, or finds something wrong with it.
+        tolerance is not a number of 0 or more.  PK467: a run did not end in time.  PK351, PK356,
+        PK358: the PTX machine cannot run a kernel, or finds something wrong with it.
     """
     original, rewritten = Path(original), Path(rewritten)
     check_tolerance("rtol", rtol)
@@ -121,14 +125,15 @@ def compare_models(
                 model=sides[0].model,
                 plugins=sides[0].plugins,
             )
-            wanted = sides[0].run(feeds, None) if expected is None else expected
-            got = sides[1].run(feeds, None)
-            found += (
-                sides[1].compare(name, wanted[name], array, rtol, atol)
-                for name, array in got.items()
-            )
-            if inside is not None:
-                inside.run(feeds, wanted, rtol, atol)
+            with run_limit(limit_s):
+                wanted = sides[0].run(feeds, None) if expected is None else expected
+                got = sides[1].run(feeds, None)
+                found += (
+                    sides[1].compare(name, wanted[name], array, rtol, atol)
+                    for name, array in got.items()
+                )
+                if inside is not None:
+                    inside.run(feeds, wanted, rtol, atol)
         drawn = {name: tuple(np.shape(array)) for name, array in feeds.items()}
         cases.append(ShapesComparison(drawn, list(worst_of(found).values())))
     return Comparison(

@@ -17,6 +17,7 @@ import onnx.helper
 
 from pluginkit.errors import ModelError
 from pluginkit.onnx.model.graphs import bodies, describe
+from pluginkit.onnx.running.run_limit import LoopLimit
 
 Array = npt.NDArray[Any]
 #: Runs the body of this name on these inputs and returns its outputs.
@@ -54,7 +55,9 @@ def _run_loop(
     state = [_given(array) for array in inputs[2:]]
     collected: list[list[Array]] = [[] for _ in body.output[1 + len(state) :]]
     go_on = np.array(True) if condition is None else condition
+    limit_of_time = LoopLimit(f"node {describe(node)}")
     for step in count():
+        limit_of_time.check()
         if not np.all(go_on) or (limit is not None and step >= limit.item()):
             break
         feeds = dict(zip(names, [np.array(step, np.int64), go_on, *state], strict=True))

@@ -21,6 +21,7 @@ from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.running.float32_model import float32_model
 from pluginkit.onnx.running.onnxruntime_faults import depends_on_threads, without_known_faults
 from pluginkit.onnx.running.onnxruntime_refusal import lacks_kernel, refusal
+from pluginkit.onnx.running.run_limit import limited_run
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -154,7 +155,7 @@ class LoadedModel:
     def _next_way(self) -> _Run:
         for way in self._ways:
             try:
-                run = way(self._model, self._folder, self._names)
+                run = way(self._model, self._folder, self._names, self._where)
             except Exception as error:  # their exception classes have no common base
                 self._note(error)
             else:
@@ -170,7 +171,7 @@ class LoadedModel:
             raise refusal(error, self._model, self._where) from error
 
 
-def _session(model: onnx.ModelProto, folder: Path | None, names: Sequence[str]) -> _Run:
+def _session(model: onnx.ModelProto, folder: Path | None, names: Sequence[str], where: str) -> _Run:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised anyway; warnings help nobody here
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -187,10 +188,12 @@ def _session(model: onnx.ModelProto, folder: Path | None, names: Sequence[str]) 
         arrays = {name: np.asarray(array) for name, array in inputs.items()}
         if any(array.dtype.kind in "OUS" for array in arrays.values()):
             # ONNX Runtime makes no OrtValue of strings
-            found = session.run(list(names), arrays)
+            with limited_run(where) as limited:
+                found = session.run(list(names), arrays, limited)
             return [_from_maps(each) if isinstance(each, list) else each for each in found]
         feeds = {name: _to_ort(array) for name, array in arrays.items()}
-        made = session.run_with_ort_values(list(names), feeds)
+        with limited_run(where) as limited:
+            made = session.run_with_ort_values(list(names), feeds, limited)
         return [
             _from_maps(session.run([name], dict(inputs))[0])
             if value.data_type().startswith("seq(map")
@@ -202,13 +205,15 @@ def _session(model: onnx.ModelProto, folder: Path | None, names: Sequence[str]) 
 
 
 def _float32_session(
-    model: onnx.ModelProto, folder: Path | None, names: Sequence[str]
+    model: onnx.ModelProto, folder: Path | None, names: Sequence[str], where: str
 ) -> _Run | None:
     wide = float32_model(model)
-    return None if wide is None else _session(wide, folder, names)
+    return None if wide is None else _session(wide, folder, names, where)
 
 
-def _evaluation(model: onnx.ModelProto, folder: Path | None, names: Sequence[str]) -> _Run:
+def _evaluation(
+    model: onnx.ModelProto, folder: Path | None, names: Sequence[str], where: str
+) -> _Run:
     evaluator = onnx.reference.ReferenceEvaluator(_with_data(model, folder))
 
     def run(inputs: Arrays) -> list[Array]:

@@ -298,3 +298,20 @@ def test_a_model_that_already_holds_plugins_can_be_the_rewritten_one(tmp_path):
         tmp_path / "b.onnx", model_of([node], [value("x", ["n", 4])], [value("y", ["n", 4])])
     )
     assert compare_models(pair(tmp_path)[0], got, plugins=PLUGINS).ok
+
+
+@pytest.mark.parametrize("body", ["s2 = Neg(s)", "s2 = pluginkit.Silu_PK(s)"])
+def test_a_loop_that_never_ends_is_ended(tmp_path, body):
+    """By ONNX Runtime, and in Python where the body holds a plugin."""
+    text = """<ir_version: 10, opset_import: ["" : 18, "pluginkit" : 1]>
+        g (float[1, 4] x) => (float[1, 4] y) <bool go = {1}> {
+        y = Loop(, go, x) <body = b (int64 i, bool c, float[1, 4] s)
+            => (bool c2, float[1, 4] s2) { c2 = Identity(c) BODY }> }"""
+    model = onnx.parser.parse_model(text.replace("BODY", body))
+    ending = onnx.parser.parse_model(text.replace("BODY", "s2 = Neg(s)"))
+    paths = saved(tmp_path / "a.onnx", ending), saved(tmp_path / "b.onnx", model)
+    x = np.zeros((1, 4), np.float32)
+    with pytest.raises(ModelError, match=r"PK467 the model had not ended after 0\.05 s"):
+        compare_models(*paths, inputs={"x": x}, expected={"y": x}, plugins=PLUGINS, limit_s=0.05)
+    with pytest.raises(UsageError, match="PK444 limit_s is 0; expected more than 0 seconds"):
+        compare_models(*paths, inputs={"x": x}, plugins=PLUGINS, limit_s=0)
