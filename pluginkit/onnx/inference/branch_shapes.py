@@ -16,7 +16,7 @@ import onnx.reference
 
 from pluginkit.onnx.inference.stand_ins import put_stand_ins
 from pluginkit.onnx.inference.static_values import StaticValues
-from pluginkit.onnx.inference.value_types import Types, dims_of, infer_once
+from pluginkit.onnx.inference.value_types import Types, dims_of, infer_once, known_sizes
 from pluginkit.onnx.model.graphs import (
     Scope,
     inner_scopes,
@@ -43,22 +43,59 @@ def infer_through_branches(light: onnx.ModelProto) -> Types:
     put_stand_ins(light)
     choices = list(_choices(light, ""))
     _forget_branch_shapes(choices)
-    plain = infer_once(light)
+    plain = _infer(light)
     if not choices:
         return plain
     left = _settle_branches(light)
-    types = infer_once(light)
+    types = _infer(light)
     for _, node, _ in [*_choices(light, _HIDDEN)]:
         node.domain = ""
     if any(_choices(light, "")):
-        types = infer_once(light)
+        types = _infer(light)
         covered: set[str] = set()
         while _cover_unsound(light, types, covered):
-            types = infer_once(light)
+            types = _infer(light)
     for path in plain.paths:
         if any(path == other or path.startswith(f"{other} / ") for other in left):
             types.keep(path, plain)
     return types
+
+
+def _infer(light: onnx.ModelProto) -> Types:
+    """Run shape inference; a Reshape to sizes that it cannot follow gets its rank all the same."""
+    types = infer_once(light)
+    while _declare_ranks(light, types):
+        types = infer_once(light)
+    return types
+
+
+def _declare_ranks(light: onnx.ModelProto, types: Types) -> bool:
+    """Declare the rank of each Reshape of unknown rank whose number of sizes is known.
+
+    Returns:
+        Whether there was one.
+    """
+    found = False
+    for scope in scopes(light):
+        graph = scope.graph
+        if not isinstance(graph, onnx.GraphProto):
+            continue
+        declared = {value.name: value for value in (*graph.value_info, *graph.output)}
+        for node in graph.node:
+            if not is_op(node, "Reshape") or len(node.input) < 2:
+                continue
+            value_type = types.find(scope, node.output[0])
+            length = (known_sizes(types.find(scope, node.input[1])) or (None,))[0]
+            if length is None or value_type is None or dims_of(value_type) is not None:
+                continue
+            value = declared.get(node.output[0]) or graph.value_info.add(name=node.output[0])
+            if not value.type.tensor_type.HasField("shape"):
+                ranked = onnx.helper.make_tensor_type_proto(
+                    value_type.tensor_type.elem_type, [None] * length
+                )
+                value.type.CopyFrom(ranked)
+                found = True
+    return found
 
 
 def _forget_branch_shapes(choices: Iterable[_Choice]) -> None:
@@ -95,7 +132,7 @@ def _settle_branches(light: onnx.ModelProto) -> set[str]:
     light.opset_import.add(domain=_HIDDEN, version=1)
     left: set[str] = set()
     while True:
-        types = infer_once(light)
+        types = _infer(light)
         decided = []
         for scope, node, branches in _choices(light, _HIDDEN):
             if not node.input or branches.keys() != set(_BRANCHES):

@@ -235,3 +235,16 @@ def test_branches_in_bodies_know_stored_shapes_that_no_body_hides(carried, shape
     branch = list(scopes(skeleton_for_inference(model)))[2].graph
     stored = [tuple(numpy_helper.to_array(each)) for each in branch.initializer]
     assert stored == ([] if shape is None else [shape])
+
+
+def test_a_reshape_whose_sizes_onnx_cannot_follow_has_its_rank():
+    model = onnx.parser.parse_model("""<ir_version: 7, opset_import: ["" : 13]>
+        g (float[N, 4, T] x) => (float[A, B, C] y) <int64 first = {0}, int64 last = {2},
+        int64[1] rest = {-1}, int64[1] axis = {0}> {
+        s = Shape(x) n = Gather(s, first) t = Gather(s, last)
+        ns = Unsqueeze(n, axis) ts = Unsqueeze(t, axis) sizes = Concat<axis = 0>(ns, ts, rest)
+        parts = Reshape(x, sizes) y = Softmax(parts) }""")
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    types = infer_types(model)
+    for name in ("parts", "y"):
+        assert len(dims_of(types.find(next(scopes(model)), name))) == 3
