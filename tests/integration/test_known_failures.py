@@ -153,6 +153,11 @@ BEYOND = {
         ["SplitToSequence", "SequenceAt"],
         "TensorRT has no sequences.",
     ),
+    "sequence as output": (
+        """(float[2, 3] x) => (seq(float[2, 3]) y) { a = Neg(x) y = SequenceConstruct(x, a) }""",
+        ["SequenceConstruct"],
+        "'y' is an output of the model and a sequence",
+    ),
     "strings": (
         """(string[2] x) => (string[2] y)
         { w = StringNormalizer<case_change_action = "LOWER">(x) y = Identity(w) }""",

@@ -9,7 +9,15 @@ import onnx
 import onnx.numpy_helper
 
 from pluginkit.contract.plugin import Plugin, Plugins
-from pluginkit.onnx.model.graphs import Scope, bodies, defined_names, describe, is_op, scopes
+from pluginkit.onnx.model.graphs import (
+    Scope,
+    bodies,
+    defined_names,
+    describe,
+    is_op,
+    output_names,
+    scopes,
+)
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.loop_limits import collects_without_limit
@@ -46,11 +54,18 @@ _SEQUENCES = frozenset(
         *("SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap", "SplitToSequence"),
     }
 )
+#: Of these, those whose result is a tensor.
+_MAKES_TENSOR = frozenset({"ConcatFromSequence", "SequenceAt", "SequenceLength"})
 _NO_SEQUENCES = (
     "TensorRT has no sequences. pluginkit replaces one whose length is known before the model "
-    "runs, or to which a loop appends tensors of one shape; this is no such one, or an output of "
-    "the model. Split into a stored number of tensors, or pad them to one size. In a loop, compute "
-    "what is appended in front of the one if that decides about it, and join with torch.stack."
+    "runs, or to which a loop appends tensors of one shape; this is no such one. Split into a "
+    "stored number of tensors, or pad them to one size. In a loop, compute what is appended in "
+    "front of the one if that decides about it, and join with torch.stack."
+)
+_SEQUENCE_OUTPUT = (
+    "'{name}' is an output of the model and a sequence, and an engine's outputs are tensors. "
+    "Return its tensors one by one, or joined by torch.stack; of a scikit-learn estimator with "
+    "several outputs, convert the estimator of each."
 )
 _NO_STRINGS = (
     "it reads or makes strings, and TensorRT has no tensors of them. pluginkit numbers the words "
@@ -131,7 +146,7 @@ def known_failures(
         seen[scope] = makers, strings
         index = GraphIndex(scope)
         for position, node in enumerate(scope.graph.node):
-            beyond = _reason_beyond_plugins(node, strings, flavour)
+            beyond = _reason_beyond_plugins(node, scope, strings, flavour)
             reason = beyond or _reason(node, makers, index, flavour)
             if reason is None and scope.outer is not None and flavour == "tensorrt_rtx":
                 reason = _reason_in_body(plugin_of_node(node, plugins), likely=likely)
@@ -139,13 +154,18 @@ def known_failures(
                 yield KnownFailure(scope.path, position, describe(node), reason, bool(beyond))
 
 
-def _reason_beyond_plugins(node: onnx.NodeProto, strings: set[str], flavour: str) -> str | None:
+def _reason_beyond_plugins(
+    node: onnx.NodeProto, scope: Scope, strings: set[str], flavour: str
+) -> str | None:
     """Return why neither TensorRT nor a plugin takes a node."""
     if not strings.isdisjoint((*node.input, *node.output)):
         return _NO_STRINGS
     is_sequence = flavour == "tensorrt_rtx" and node.op_type in _SEQUENCES
     if is_sequence and is_op(node, node.op_type):
-        return _NO_SEQUENCES
+        given = set(output_names(scope.graph)) if scope.outer is None else set()
+        name = next((each for each in node.output if each in given), None)
+        is_tensor = name is None or node.op_type in _MAKES_TENSOR
+        return _NO_SEQUENCES if is_tensor else _SEQUENCE_OUTPUT.format(name=name)
     return onnxruntime_only(node)
 
 
