@@ -74,6 +74,10 @@ def _words() -> tuple[nn.Module, Any]:
     return nn.Sequential(nn.Embedding(20, 32), nn.Linear(32, 7)), torch.randint(0, 20, (2, 6))
 
 
+def _bags() -> tuple[nn.Module, Any]:
+    return nn.Sequential(nn.EmbeddingBag(20, 8), nn.Linear(8, 3)), torch.randint(0, 20, (2, 6))
+
+
 _NETWORKS = {"images": _images, "tokens": _tokens, "sequences": _sequences}
 
 
@@ -94,6 +98,7 @@ def quantized() -> dict[str, Callable[[Path], tuple[dict[str, Any], dict[str, An
         for kind, change in _CHANGES_OF_SIGNALS.items()
     }
     found["four_bits_of_words"] = partial(_write, _words, _four_bits_of_embeddings)
+    found["optimized_extended_of_bags"] = partial(_write, _bags, _CHANGES["optimized_extended"])
     del found["half_of_sequences"]  # ONNX Runtime ends the process
     return found
 
