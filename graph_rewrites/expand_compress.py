@@ -16,7 +16,7 @@ class ExpandCompress(Rewrite):
     """Compress(x, condition) -> Gather(x, the indices where the condition is true).
 
     If the model does not store the condition, NonZero finds the indices. Without an axis x is
-    flattened.
+    flattened; so is a condition that is no vector, as Paddle's masked_select has it.
     """
 
     pattern = Op("Compress", "x", "condition")
@@ -27,7 +27,9 @@ class ExpandCompress(Rewrite):
         new = Replacement(match)
         everywhere = np.array([-1], np.int64)
         if stored is None:
-            indices = new.add("Reshape", new.add("NonZero", condition), everywhere)
+            is_vector = match.rank(condition) == 1
+            flat = condition if is_vector else new.add("Reshape", condition, everywhere)
+            indices = new.add("Reshape", new.add("NonZero", flat), everywhere)
         else:
             indices = np.flatnonzero(stored)
         if axis is None:

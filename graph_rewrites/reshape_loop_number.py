@@ -9,7 +9,18 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, Scope, bodies, is_op, place_of
+from pluginkit.onnx import (
+    Change,
+    GraphRewrite,
+    Graphs,
+    Op,
+    Scope,
+    bodies,
+    is_op,
+    names_read,
+    output_names,
+    place_of,
+)
 
 
 class ReshapeLoopNumber(GraphRewrite):
@@ -26,12 +37,21 @@ class ReshapeLoopNumber(GraphRewrite):
         for node in scope.graph.node:
             body = next((each for _, each in bodies(node)), None) if is_op(node, "Loop") else None
             if body is not None and len(body.input[0].type.tensor_type.shape.dim) == 1:
-                _reshape(body, body.input[0], graphs)
-                yield place_of(scope, node), ("Reshape", "Loop")
+                yield place_of(scope, node), (*_reshape(body, body.input[0], graphs), "Loop")
 
 
-def _reshape(body: onnx.GraphProto, value: onnx.ValueInfoProto, graphs: Graphs) -> None:
-    """Declare a value as a scalar, and make the vector from it at the beginning of the body."""
+def _reshape(body: onnx.GraphProto, value: onnx.ValueInfoProto, graphs: Graphs) -> tuple[str, ...]:
+    """Declare a value as a scalar, and make the vector that the body reads from it.
+
+    TensorRT has no number of a Loop without a limit, which must stay unread.
+
+    Returns:
+        The operators of the nodes that make the vector.
+    """
+    del value.type.tensor_type.shape.dim[:]
+    read = set(output_names(body)).union(*map(names_read, body.node))
+    if value.name not in read:
+        return ()
     scalar, shape = (graphs.names.new_value(f"{value.name}_{kind}") for kind in ("scalar", "shape"))
     node = onnx.helper.make_node(
         "Reshape", [scalar, shape], [value.name], graphs.names.new_node(scalar)
@@ -39,4 +59,4 @@ def _reshape(body: onnx.GraphProto, value: onnx.ValueInfoProto, graphs: Graphs) 
     body.node.insert(0, node)
     body.initializer.append(onnx.numpy_helper.from_array(np.ones(1, np.int64), shape))
     value.name = scalar
-    del value.type.tensor_type.shape.dim[:]
+    return ("Reshape",)

@@ -29,6 +29,22 @@ def test_a_vector_becomes_a_scalar():
     assert not node.attribute[0].g.input[0].type.tensor_type.shape.dim
 
 
+def test_a_vector_that_nothing_reads_stays_unread():
+    """As in Paddle's loops, which have no limit: TensorRT's parser has no number of such a one."""
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 16]>
+        g (float[3] x) => (float[3] y) <bool go = {1}> {
+        y = Loop(, go, x) <body = b (int64[1] k, bool c, float[3] s) => (bool d, float[3] e) {
+            e = Add(s, s) m = ReduceMax<keepdims = 0>(e) h = Constant<value = float {99.0}>()
+            d = Less(m, h) }> }""")
+    feeds = {"x": np.array([1, 2, 3], np.float32)}
+    (got,) = outputs_of(ReshapeLoopNumber, model, feeds)
+    np.testing.assert_array_equal(got, run(model, feeds)[0])
+    (node,) = rewrite_model(model, [ReshapeLoopNumber]).model.graph.node
+    body = node.attribute[0].g
+    assert not body.input[0].type.tensor_type.shape.dim
+    assert all(each.op_type != "Reshape" for each in body.node)
+
+
 def test_a_scalar_is_left():
     model = loop("int64")
     assert rewrite_model(model, [ReshapeLoopNumber]).applied == []
