@@ -1,4 +1,4 @@
-"""Store the condition of a Loop that leaves it out, and a count that TensorRT takes."""
+"""Store the condition of a Loop that leaves it out, and numbers that TensorRT takes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,22 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx import Change, GraphIndex, GraphRewrite, Graphs, Op, Scope, is_op, place_of
+from pluginkit.onnx import (
+    Change,
+    GraphIndex,
+    GraphRewrite,
+    Graphs,
+    Op,
+    Scope,
+    bodies,
+    is_op,
+    names_read,
+    output_names,
+    place_of,
+)
+
+#: The least limit of a Loop that TensorRT's parser takes for none.
+_LEAST_UNLIMITED = 2**31 - 1
 
 
 class StoreLoopCondition(GraphRewrite):
@@ -32,6 +47,65 @@ class StoreLoopCondition(GraphRewrite):
             stored = onnx.numpy_helper.from_array(np.array(True), node.input[1])
             graph.initializer.append(stored)
             yield place_of(scope, node), ("Loop",)
+
+
+class CountLoopRuns(GraphRewrite):
+    """Loop(limit, condition, s; body(i, s)) -> Loop(limit, condition, s, 0; body(_, s, i)).
+
+    TensorRT's parser has no number i of a Loop without a limit, or with one of 2^31 - 1 or more:
+    "Node input was not registered". The body adds 1 to a state instead.
+    """
+
+    pattern = Op("Loop")
+    order = 6  # after all that recognise loops
+
+    def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
+        index = GraphIndex(scope)
+        for node in index.nodes:
+            if is_op(node, "Loop") and _is_unlimited(index, node) and _reads_number(node):
+                start = _count_runs(node, graphs)
+                constant = onnx.helper.make_node("Constant", [], [start.name], value=start)
+                scope.graph.node.insert(0, constant)
+                yield place_of(scope, node), ("Add", "Loop")
+                return  # the driver asks again
+
+
+def _is_unlimited(index: GraphIndex, loop: onnx.NodeProto) -> bool:
+    stored = index.constant(loop.input[0]) if loop.input[0] else None
+    if stored is None:
+        return not loop.input[0]
+    return bool((onnx.numpy_helper.to_array(stored) >= _LEAST_UNLIMITED).all())
+
+
+def _reads_number(loop: onnx.NodeProto) -> bool:
+    return any(
+        body.input[0].name in set(output_names(body)).union(*map(names_read, body.node))
+        for _, body in bodies(loop)
+    )
+
+
+def _count_runs(loop: onnx.NodeProto, graphs: Graphs) -> onnx.TensorProto:
+    """Carry the number of the run as the last state; return what it begins with."""
+    ((_, body),) = bodies(loop)
+    states, number = len(loop.input) - 2, body.input[0].name
+    start, one, after, unread, last = (
+        graphs.names.new_value(f"{number}_{kind}")
+        for kind in ("start", "one", "after", "unread", "last")
+    )
+    shape = [each.dim_value for each in body.input[0].type.tensor_type.shape.dim]
+    body.input[0].name = unread
+    body.input.add(name=number).type.CopyFrom(body.input[0].type)
+    body.initializer.append(onnx.numpy_helper.from_array(np.ones(shape, np.int64), one))
+    body.node.append(onnx.helper.make_node("Add", [number, one], [after]))
+    results = [*body.output]
+    counted = onnx.ValueInfoProto(name=after, type=body.input[0].type)
+    outputs = [*results[: 1 + states], counted, *results[1 + states :]]
+    copies = [onnx.ValueInfoProto.FromString(each.SerializeToString()) for each in outputs]
+    del body.output[:]
+    body.output.extend(copies)
+    loop.input.append(start)
+    loop.output.insert(states, last)
+    return onnx.numpy_helper.from_array(np.zeros(shape, np.int64), start)
 
 
 class StoreLoopCount(GraphRewrite):

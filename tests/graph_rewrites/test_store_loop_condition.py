@@ -1,10 +1,15 @@
-"""A Loop gets the condition that it leaves out, in bodies too, and 0 for a negative count."""
+"""A Loop gets the condition that it leaves out, 0 for a negative count, and counts its runs."""
 
 import numpy as np
 import onnx
+import pytest
 from onnx import helper
 
-from pluginkit.graph_rewrites.store_loop_condition import StoreLoopCondition, StoreLoopCount
+from pluginkit.graph_rewrites.store_loop_condition import (
+    CountLoopRuns,
+    StoreLoopCondition,
+    StoreLoopCount,
+)
 from pluginkit.onnx.model.graphs import scopes
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.carried_models import body, model_of
@@ -58,3 +63,27 @@ def test_a_negative_count_becomes_0_and_twice_changes_nothing():
 
 def test_a_count_that_is_not_negative_is_left():
     assert rewrite_model(_model([_loop("c", "y")]), [StoreLoopCount]).applied == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "read", "applied"),
+    [
+        ("", "i", ["CountLoopRuns"]),
+        ("far", "i", ["CountLoopRuns"]),
+        ("far", "one", []),
+        ("near", "i", []),
+    ],
+)
+def test_the_number_of_a_loop_without_a_limit_is_counted(limit, read, applied):
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 16]>
+        g (float[3] x) => (float[3] y, float[n] all) <bool go = {{1}}, int64 one = {{1}},
+        int64 far = {{9223372036854775807}}, int64 near = {{5}}> {{
+        y, all = Loop({limit}, go, x) <body = b (int64 i, bool c, float[3] s)
+            => (bool d, float[3] e, float m) {{
+            f = Cast<to = 1>({read}) e = Add(s, f) m = ReduceMax<keepdims = 0>(e)
+            most = Constant<value = float {{9.0}}>() d = Less(m, most) }}> }}""")
+    result = rewrite_model(model, [CountLoopRuns])
+    assert [each.rewrite for each in result.applied] == applied
+    for got, expected in zip(*(run(each, {"x": X}) for each in (result.model, model)), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(result.model, [CountLoopRuns]).applied == []
