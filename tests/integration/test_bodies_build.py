@@ -1,4 +1,4 @@
-"""Plugins with a workspace, and data-dependent ones, in branches and loops are built."""
+"""Plugins with a workspace, and data-dependent ones, in branches and loops, and loops are built."""
 
 import onnx
 import pytest
@@ -38,6 +38,10 @@ TEXTS = {
     "a value twice": "g (float[5] d, bool f) => (float[5] y, float[5] z) { y, z = If(f) "
     "<then_branch = t () => (float[5] a, float[5] a) { a = Relu(d) }, "
     "else_branch = e () => (float[5] b, float[5] c) { b = Neg(d) c = Abs(d) }> }",
+    "a loop without a limit that reads its number": "g (float[3] d) => (float[3] y) <bool t={1}>"
+    " { y = Loop(,t,d) <body = b (int64 k, bool go, float[3] s) => (bool on, float[3] w) {"
+    " f = Cast<to=1>(k) w = Add(s,f) m = ReduceMax<keepdims=0>(w)"
+    " h = Constant<value = float {9.0}>() on = Less(m,h) }> }",
     "ScatterND": branch(
         "float[n,64] d, int64[m,1] i, float[m,64] u",
         "float[n,64]",
