@@ -21,6 +21,7 @@ from pluginkit import (
     int64,
     known,
     product,
+    where,
 )
 
 if TYPE_CHECKING:
@@ -78,6 +79,9 @@ DEFINES = {
 
 #: With this many blocks a large GPU is busy; rows are split into as many parts as give no more.
 _BLOCKS = 264
+#: A block that takes a whole row for up to so many results is faster than fewer parts, and than
+#: those of shorter rows: so large is the product of the parts and the elements of a row at least.
+_FEW_OF_BLOCK, _LEAST_PARTS, _LEAST_PRODUCT = 512, 9, 2**21
 #: The fewest elements for which a block is worth it.
 _SEGMENT = 4096
 _ALIGNMENT = 256
@@ -107,7 +111,9 @@ class TopKProblem:
     @property
     def segments(self) -> int:
         """The parts of a row; all but the last are equally long."""
-        return known(dim_min(dim_max(1, _BLOCKS // self.rows), ceil_div(self.size, _SEGMENT)))
+        parts = known(dim_min(dim_max(1, _BLOCKS // self.rows), ceil_div(self.size, _SEGMENT)))
+        pays = where(parts >= _LEAST_PARTS, where(parts * self.size >= _LEAST_PRODUCT, 1, 0), 0)
+        return where(self.k > _FEW_OF_BLOCK, parts, where(pays > 0, parts, 1))
 
     def workspace_bytes(self) -> int:
         """Return the bytes of the workspace, enough for smaller shapes: TensorRT asks only once.

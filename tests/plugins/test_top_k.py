@@ -109,6 +109,9 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
         ((1024, 50257), 50, "split", [1024]),  # enough rows: splitting would not pay
         ((8, 268569), 1000, "rows", [8]),
         ((8, 268569), 1000, "split", [8 * 33 * 4, 8 * 64]),  # three digits and candidates; ranks
+        ((124, 34072), 1, "split", [124]),  # a block is faster than two
+        ((8, 80_000), 512, "split", [8]),
+        ((8, 80_000), 513, "split", [8 * 20 * 4, 8 * 49]),
         ((8, 4096), 1000, "split", [8]),  # a segment is worth a block from 4096 elements on
         ((8, 268569), 2049, "split", [8 * 33 * 4, 8 * 2, 8 * 7]),  # up to two runs to merge
         ((8, 268569), 5000, "rows", [8 * 33 * 4, 8 * 3, 8 * 12]),  # beyond shared memory
@@ -174,7 +177,7 @@ def test_the_workspace_of_the_largest_problem_is_enough_for_smaller_ones(
 @settings(deadline=None)
 @given(st.integers(1, 40), st.integers(4097, 10**7))
 def test_every_segment_has_elements(rows, size):
-    _, _, work = planned((rows, size), 1, "split")
+    _, _, work = planned((rows, size), 513, "split")
     *_, segment, segments = work.launches[0].args[8].values
     assert work.launches[0].grid == rows * segments * 4  # three digits, and what is collected
     assert (segments - 1) * segment < size <= segments * segment
