@@ -81,6 +81,22 @@ template <Reduction R, typename T> __device__ void reduce_by_swap(T* target, T u
     }
 }
 
+// Reduce by min or max. Floats of one sign compare as their bits do, where no NaN is in the way: one in memory has won, and one
+// that comes gets bits that win from then on. Values only grow in one direction, so that an older one may decide.
+template <Reduction R> __device__ __forceinline__ void reduce_extreme(float* target, float update) {
+    constexpr bool IS_MAX = R == Reduction::max;
+    const float seen = *static_cast<volatile float*>(target);
+    if (seen != seen || (IS_MAX ? update <= seen : update >= seen)) return;
+    const int bits = update == update ? __float_as_int(update) : IS_MAX ? 0x7fffffff : ~0;
+    if (bits >= 0 == IS_MAX) {
+        if constexpr (IS_MAX) atomicMax(reinterpret_cast<int*>(target), bits);
+        else atomicMax(reinterpret_cast<unsigned int*>(target), static_cast<unsigned int>(bits));
+    } else {
+        if constexpr (IS_MAX) atomicMin(reinterpret_cast<unsigned int*>(target), static_cast<unsigned int>(bits));
+        else atomicMin(reinterpret_cast<int*>(target), bits);
+    }
+}
+
 // Reduce an element atomically, with a hardware instruction if there is one.
 template <Reduction R, typename T> __device__ void reduce_into(T* target, T update) {
     if constexpr (R == Reduction::none) {
@@ -93,6 +109,8 @@ template <Reduction R, typename T> __device__ void reduce_into(T* target, T upda
         atomicMin(target, update);
     } else if constexpr (R == Reduction::max && (is_same<T, int> || is_same<T, long long>)) {
         atomicMax(target, update);
+    } else if constexpr (is_same<T, float> && (R == Reduction::min || R == Reduction::max)) {
+        reduce_extreme<R>(target, update);
     } else {
         reduce_by_swap<R>(target, update);
     }

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 from pluginkit import Launch, Workspace, float16, float32, int8, int32, int64
+from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.errors import InputError
 from pluginkit.kernels.compile import compile_launches
@@ -114,6 +115,20 @@ def test_the_variant_follows_from_the_types():
     assert chosen((500, 8), (50_000, 8), dtype=int8) == "elements"  # rows of 8 bytes
     assert chosen((8, 500, 1024), (8, 9, 1024), 1, dtype=float16) == "column"
     assert chosen((8, 500, 1024), (8, 9, 1024), 1, dtype=int64) == "elements"
+
+
+@pytest.mark.parametrize("size", [40, 5000])
+@pytest.mark.parametrize("reduction", ["min", "max"])
+def test_extremes_of_either_sign_and_nan(reduction, size):
+    rng = np.random.default_rng(5)
+    kinds = np.array([-np.inf, -2, -1, 1, 2, np.inf, np.nan, np.nan], np.float32)
+    kinds[-1:].view(np.uint32)[0] ^= 1 << 31  # NaN of the other sign
+    data, updates = kinds[rng.integers(0, 8, size)], kinds[rng.integers(0, 8, 300)]
+    arrays = [data, rng.integers(0, min(size, 90), 300), updates]
+    plugin = ScatterElements(reduction=reduction)
+    run = run_kernels(plugin, arrays)
+    assert not run.findings
+    np.testing.assert_array_equal(run.outputs[0], calls.run_reference(plugin, arrays)[0])
 
 
 def test_one_block_combines_more_where_atomics_swap():
