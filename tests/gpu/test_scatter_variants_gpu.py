@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -12,9 +14,11 @@ from pluginkit.device.memory import CupyMemory
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins.scatter_elements import ScatterElements, combined_elements, variants
 from pluginkit.plugins.scatter_elements.variants import choose, problem_of
+from tests.gpu.early import compile_together, kernels_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 
+REDUCTIONS = ("none", "add", "mul", "min", "max")
 UFUNCS = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
 #: Relative to the largest intermediate value: one rounding at the end, or one for each update.
 ROUNDED_ONCE = {float32: 2e-6, float16: 1e-3, bfloat16: 8e-3}
@@ -43,6 +47,27 @@ SHAPES = {
     "elements in vectors that turn out different": ((700, 64), (500, 64), 0, False, "elements"),
     "elements of part of data": ((50, 60, 7), (40, 80, 6), 1, False, "elements"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels_are_coming():
+    """Compile the kernels of all tests together: one after the other they take minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_lists, "FEW_BYTES", 0)
+        every = kernels_of(coming_calls())
+        patch.setattr(variants, "MANY_ELEMENTS", 1)
+        every += kernels_of(coming_calls())
+    compile_together(list(dict.fromkeys(every)))
+
+
+def coming_calls():
+    types = product(SHAPES.values(), REDUCTIONS, ScatterElements.types["T"], (int64, int32))
+    for (data, updates, axis, _, _), reduction, dtype, index in types:
+        for deterministic in (False, True):
+            plugin = ScatterElements(axis=axis, reduction=reduction, deterministic=deterministic)
+            if not deterministic or (dtype in FLOAT_TYPES and index is int64):
+                shapes, dtypes = (data, updates, updates), (dtype, index, dtype)
+                yield plugin, calls.describe_inputs(plugin, shapes, dtypes)
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +116,7 @@ def assert_right(got, expected, dtype, tolerance):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("reduction", ["none", "add", "mul", "min", "max"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("dtype", ScatterElements.types["T"], ids=repr)
 def test_every_variant_agrees_with_float64(lean, name, dtype, reduction):
     rng = np.random.default_rng(7)

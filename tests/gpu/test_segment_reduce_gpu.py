@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -10,9 +12,11 @@ from pluginkit.checking.trt_double.driver import drive
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import dtype_from_numpy
 from pluginkit.plugins.segment_reduce import SegmentReduce
+from tests.gpu.early import compile_together, kernels_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]
 
+AGGREGATES = ("add", "mean", "max", "min")
 DTYPES = [np.float32, np.float16, ml_dtypes.bfloat16]
 #: Nodes, edges, rows, elements, columns of weights (0: a vector; None: absent) and the exponent
 #: of the distribution of destinations: 0 for one of them.
@@ -29,6 +33,22 @@ GRAPHS = [
     (500, 8000, 3, 5, None, 0),
     (500, 1_100_000, 70_000, 4, 0, 1),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels_are_coming():
+    """Compile the kernels of all graphs together: one after the other they take minutes."""
+    compile_together(kernels_of(coming_calls()))
+
+
+def coming_calls():
+    for graph, aggregate, dtype, exact in product(GRAPHS, AGGREGATES, DTYPES, (True, False)):
+        nodes, edges, rows, inner, heads, _ = graph
+        weights = None if heads is None else np.empty((edges, heads) if heads else edges, dtype)
+        at = np.empty(edges, np.int64)
+        arrays = [np.empty((nodes, inner), dtype), at, np.array([rows]), at, weights]
+        plugin, given = present(arrays, aggregate=aggregate, deterministic=exact)
+        yield plugin, calls.describe_arrays(plugin, given)
 
 
 def arrays_of(nodes, edges, rows, inner, heads, exponent, dtype):
@@ -62,7 +82,7 @@ def reference(arrays, **attributes):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("aggregate", ["add", "mean", "max", "min"])
+@pytest.mark.parametrize("aggregate", AGGREGATES)
 @pytest.mark.parametrize("graph", GRAPHS, ids=str)
 def test_graphs(lean, graph, aggregate, dtype):
     arrays = arrays_of(*graph, dtype)
