@@ -125,6 +125,13 @@ class SegmentReduce(Plugin):
         defines=DEFINES,
         overlaps=True,
     )
+    single_kernel = CudaKernel(
+        "add_single.cu",
+        "add_single_elements<{Tind}, Weights::{WEIGHTS}>",
+        {"WEIGHTS": ("none", "column")},
+        defines=DEFINES,
+        overlaps=True,
+    )
     chunk_kernel = CudaKernel(
         "chunks.cu",
         "sort_chunks<{T}, {Tind}, pluginkit::Aggregate::{aggregate}, {VECTOR}, Weights::{WEIGHTS}>",

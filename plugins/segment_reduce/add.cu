@@ -3,12 +3,15 @@
 // once to each row. Where edges are few, `shares` warps look at the same ones and take different ones.
 
 #include "../_cuda/overlap.cuh"
+#include "meeting.cuh"
 #include "runs.cuh"
 
-using pluginkit::MANY_MEETING;  // from launches.py
+using pluginkit::FEW_ALONE;  // from added_edges.py
 
 // Where edges are few, so many of a warp may meet in a row.
 constexpr int FEW_MEETING = 4;
+// In fewer rows more edges meet.
+constexpr int FEW_ROWS = 8;
 
 // Sort numbers over the warp, the least into lane 0.
 __device__ __forceinline__ unsigned sorted_over_warp(unsigned mine) {
@@ -23,25 +26,6 @@ __device__ __forceinline__ unsigned sorted_over_warp(unsigned mine) {
         }
     }
     return mine;
-}
-
-template <int N> __device__ __forceinline__ void add_vector(float* y, const float (&total)[N]) {
-#if __CUDA_ARCH__ >= 900
-    if constexpr (N == 4) {
-        atomicAdd(reinterpret_cast<float4*>(y), make_float4(total[0], total[1], total[2], total[3]));
-        return;
-    }
-#endif
-#pragma unroll
-    for (int n = 0; n < N; ++n) atomicAdd(y + n, total[n]);
-}
-
-// Return whether another lane has the same key. A lane looks at some only: a key that many have is found all the same.
-__device__ __forceinline__ bool meets_in_warp(unsigned key) {
-    bool meets = false;
-#pragma unroll
-    for (int step = 1; step < WARP; step *= 2) meets |= key == __shfl_xor_sync(ALL, key, step);
-    return meets;
 }
 
 // Add the edges of all lanes, each to the row of y that its key names.
@@ -91,7 +75,9 @@ __global__ void __launch_bounds__(THREADS)
         if constexpr (W != Weights::none) factor = weighted_edge(weights, widths.heads, edge);
     }
     const unsigned key = row >= 0 && node >= 0 ? row : rows;
-    if (__popc(__ballot_sync(ALL, meets_in_warp(key) && key < rows)) <= (shares > 1 ? FEW_MEETING : 0)) {
+    // Edges that are very few wait for each other less long than for a sort.
+    const bool is_alone = count <= (rows < FEW_ROWS ? FEW_ALONE / 2 : FEW_ALONE);
+    if (is_alone || __popc(__ballot_sync(ALL, meets_in_warp(key) && key < rows)) <= (shares > 1 ? FEW_MEETING : 0)) {
         add_each<N, W>(y, edges, key, node, factor, rows, lanes_log2, warp % shares, shares);
         return;
     }
@@ -119,22 +105,12 @@ __global__ void __launch_bounds__(THREADS)
         });
 }
 
-template <int N> __device__ __forceinline__ void sum_over_warp(float (&total)[N]) {
-#pragma unroll
-    for (int step = WARP / 2; step > 0; step /= 2) {
-#pragma unroll
-        for (int n = 0; n < N; ++n) total[n] += __shfl_xor_sync(ALL, total[n], step);
-    }
-}
-
-// Where a lane takes the whole row of an edge, a warp takes many edges one after the other, adds up those of neighbours that
-// lead to one row, and keeps the sum of a row to which several edges lead until another has more, or the edges end.
+// Where a lane takes the whole row of an edge.
 template <typename I, int VECTOR, Weights W>
 __global__ void __launch_bounds__(THREADS)
     add_narrow_edges(float* __restrict__ y, const float* __restrict__ x, const float* __restrict__ weights, Widths widths,
                      const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes) {
     constexpr int N = VECTOR > sizeof(float) ? VECTOR / sizeof(float) : 1;
-    constexpr Aggregate A = Aggregate::add;
     __shared__ unsigned kept_keys[WARPS];
     __shared__ float kept_totals[WARPS][N];
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
@@ -143,67 +119,7 @@ __global__ void __launch_bounds__(THREADS)
     const auto add = [&](unsigned row, const float(&total)[N]) { add_vector(y + static_cast<long long>(row) * N, total); };
     unsigned kept = none;
     float kept_total[N] = {};
-    const int step = gridDim.x * THREADS;
-    I destination = 0, source = 0;
-    const auto load = [&](int edge) {
-        if (edge >= count) return;
-        destination = destinations[edge];
-        if (sources != nullptr) source = sources[edge];
-    };
-    int edge = (blockIdx.x * WARPS + warp) * WARP + lane;
-    load(edge);
-    for (; edge - lane < count; edge += step) {
-        int row = -1, node = -1, factor = 0;
-        if (edge < count) {
-            row = row_of(destination, rows);
-            node = sources == nullptr ? edge : row_of(source, nodes);
-            if constexpr (W != Weights::none) factor = weighted_edge(weights, widths.heads, edge);
-        }
-        load(edge + step);  // on its way while this one is added
-        unsigned key = row >= 0 && node >= 0 ? row : none;
-        float total[N] = {};
-        if (key < none) reduce_vector<A, W>(total, vector_of<W, N>(edges, node, factor, 0));
-        wait_for_earlier_launches();
-
-        const auto keep = [&] {  // each lane for itself
-            if (key != kept || key == none) return;
-#pragma unroll
-            for (int n = 0; n < N; ++n) kept_total[n] += total[n];
-            key = none;
-        };
-        keep();
-
-        // Neighbours that lead to one row.
-        const unsigned before = __shfl_up_sync(ALL, key, 1);
-        const unsigned starts = __ballot_sync(ALL, lane == 0 || key != before || key == none);
-        if (starts != ALL) {
-            const unsigned later = lane == WARP - 1 ? 0 : starts >> (lane + 1);
-            const int end = later == 0 ? WARP : lane + __ffs(later);
-#pragma unroll
-            for (int step = 1; step < WARP; step *= 2) {
-#pragma unroll
-                for (int n = 0; n < N; ++n) {
-                    const float other = __shfl_down_sync(ALL, total[n], step);
-                    if (lane + step < end) total[n] += other;
-                }
-            }
-            if ((starts >> lane & 1) == 0) key = none;
-        }
-
-        const unsigned meeting = __ballot_sync(ALL, meets_in_warp(key) && key < none);
-        if (meeting != 0) {
-            const unsigned other = __shfl_sync(ALL, key, __ffs(meeting) - 1);
-            if (kept == none || __popc(__ballot_sync(ALL, key == other)) >= MANY_MEETING) {
-                sum_over_warp(kept_total);
-                if (lane == 0 && kept < none) add(kept, kept_total);
-#pragma unroll
-                for (int n = 0; n < N; ++n) kept_total[n] = 0;
-                kept = other;
-                keep();
-            }
-        }
-        if (key < none) add(key, total);
-    }
+    add_in_turn<W>(edges, destinations, sources, count, rows, nodes, add, kept, kept_total);
     // The warps of a block add what they kept of one row together.
     sum_over_warp(kept_total);
     wait_for_earlier_launches();

@@ -1,6 +1,6 @@
 // SegmentReduce: reduce the rows of x that edges name into the rows of y. There are four methods:
 //
-//   add    for few elements, sums of float32 whose bits may differ from run to run (add.cu)
+//   add    for few elements, sums of float32 whose bits may differ from run to run (add.cu, add_single.cu)
 //   scan   for few edges: a block for some rows of y looks at all edges (scan.cu)
 //   chunks for some edges, of which rows have few, or most rows none: blocks sort a part of the edges each (chunks.cu)
 //   sort   make_keys writes the row of y of each edge; radix_sort.cu sorts the edges by it, stably, unless they are in

@@ -17,6 +17,7 @@ from pluginkit import (
     Workspace,
     ceil_div,
     dim_max,
+    dim_min,
     float32,
     int32,
     known,
@@ -26,6 +27,8 @@ from pluginkit import (
 from pluginkit.plugins._cuda.clear import clear_launch
 from pluginkit.plugins._cuda.radix_sort import WIDE_BITS, sweep_launch
 from pluginkit.plugins._cuda.reductions import Reduction
+from pluginkit.plugins.segment_reduce.added_edges import DEFINES as ADD_DEFINES
+from pluginkit.plugins.segment_reduce.added_edges import added_edges
 from pluginkit.plugins.segment_reduce.segment_problem import (
     CHUNK,
     HEADER,
@@ -33,6 +36,7 @@ from pluginkit.plugins.segment_reduce.segment_problem import (
     MOST_LONG,
     MOST_SCANNED_ROWS,
     MOST_SWEEPS,
+    SCAN_BLOCKS,
     SHORT_RUN,
     SLOTS,
     SPREAD,
@@ -62,18 +66,14 @@ _TILE = THREADS
 _UNROLLED, _LOADS = 4, 4
 #: With more blocks make_keys adds more counts of digits to the common ones.
 _COUNTING_BLOCKS = 1056
-#: Where rows are narrow: the edges of a warp for which it keeps their row, and blocks at most.
-_MANY_MEETING, _NARROW_BLOCKS = 4, 1056
-
 #: The least lanes of a group that gathers a row from chunks; a lane keeps SLOTS // 8 of its runs.
 _LEAST_GROUP_LOG2 = 3
 
 #: The constants that the kernels share with Python, and further ones of keys.cu and chunks.cu.
-DEFINES = {
+DEFINES = ADD_DEFINES | {
     "Aggregate": SegmentAggregate,
     "HEADER": HEADER,
     "LONG_ROW": _LONG_ROW,
-    "MANY_MEETING": _MANY_MEETING,
     "PLACE_BITS": _PLACE_BITS,
     "Reduction": Reduction,
     "SCAN_BYTES": _SCAN_BYTES,
@@ -122,7 +122,8 @@ class SegmentCall:
         if self.problem.edges == 0 or self.problem.inner == 0:
             return (Fill(self.y),)
         if self.problem.adds:
-            return self._added()
+            add = added_edges(self.plugin, self.problem, self._edges, self._constants)
+            return clear_launch(self.plugin.clear_kernel, self.y), add
         if self.problem.scans:
             return (self._scan(),)
         return tuple(self._chunked() if self.problem.is_chunked else self._sorted())
@@ -158,29 +159,20 @@ class SegmentCall:
     def _scan(self) -> Launch:
         problem = self.problem
         lists = -(-problem.edges // _SCAN_THREADS)
+        blocks, parts = (
+            ceil_div(problem.rows, problem.scanned_rows),
+            ceil_div(problem.vectors, WARP),
+        )
+        # Blocks that would wait for others take parts of rows, too.
+        parts_each = dim_min(ceil_div(parts * blocks, SCAN_BLOCKS), parts)
         return Launch(
             self.plugin.scan_kernel,
-            grid=(
-                ceil_div(problem.rows, problem.scanned_rows),
-                ceil_div(problem.vectors, WARP),
-            ),
+            grid=(blocks, ceil_div(parts, parts_each)),
             block=_SCAN_THREADS,
-            args=(*self._edges, self._initial, int32(problem.scanned_rows)),
+            args=(*self._edges, self._initial, *map(int32, (problem.scanned_rows, parts_each))),
             shared_bytes=_SCAN_BYTES + lists * _SCAN_THREADS * _LISTED_BYTES,
             constants=self._constants,
         )
-
-    def _added(self) -> Sequence[Step]:
-        problem = self.problem
-        lanes_log2, parts = problem.lanes(problem.vectors)
-        kernel, args, constants = self.plugin.narrow_kernel, self._edges, self._constants
-        grid = (min(ceil_div(problem.edges, THREADS), _NARROW_BLOCKS), 1)
-        if lanes_log2 > 0:
-            shares = problem.shares(1 << lanes_log2)
-            kernel, args = self.plugin.add_kernel, (*args, *map(int32, (lanes_log2, shares)))
-            grid = (ceil_div(problem.edges, WARP) * shares // (_TILE // WARP) + 1, parts)
-        add = Launch(kernel, grid, THREADS, args, constants=constants)
-        return clear_launch(self.plugin.clear_kernel, self.y), add
 
     def _chunked(self) -> Iterator[Step]:
         problem, plugin = self.problem, self.plugin

@@ -79,7 +79,7 @@ template <typename T, typename I, Aggregate A, int VECTOR, Weights W>
 __global__ void __launch_bounds__(SCAN_THREADS, 1)
     scan_edges(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ weights, Widths widths,
                const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes, float initial,
-               int rows_each) {
+               int rows_each, int parts_each) {
     constexpr int N = VECTOR > sizeof(T) ? VECTOR / sizeof(T) : 1;
     static_assert(N <= MOST_ELEMENTS);
     extern __shared__ int4 shared[];
@@ -87,8 +87,11 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
     unsigned short* const listed = reinterpret_cast<unsigned short*>(shared + SCAN_BYTES / sizeof(int4));
     __shared__ int counts[SCAN_WARPS], of_parts[SCAN_WARPS], of_rows[SCAN_ROWS];
     const Edges<T> edges{x, weights, widths};
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, at = (blockIdx.y * WARP + lane) * N;
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     const int first_row = blockIdx.x * rows_each, own_rows = min(rows_each, rows - first_row);
+    // Of a row, as many elements as a warp loads at once are a part.
+    const int first_part = blockIdx.y * parts_each, all_parts = (widths.inner + WARP * N - 1) / (WARP * N);
+    const int parts = min(parts_each, all_parts - first_part);
     Found& found_edges = scan.warps[warp].found;
     if (threadIdx.x < SCAN_ROWS) of_rows[threadIdx.x] = 0;
 
@@ -143,13 +146,14 @@ __global__ void __launch_bounds__(SCAN_THREADS, 1)
     }
 #pragma unroll
     for (int step = WARP / 2; step > 0; step /= 2) longest = max(longest, __shfl_xor_sync(ALL, longest, step));
-    const bool shares = long_rows * LONG_ROW < longest;
+    const bool shares = long_rows != 0 && long_rows * LONG_ROW < longest;
     const int most_alone = shares ? LONG_ROW : longest, part = (all + SCAN_WARPS - 1) / SCAN_WARPS;
 #pragma unroll 1
     for (int turn = 0; turn <= shares; ++turn) {  // first the rows that a warp takes
         const bool is_shared = turn == 1;
         const int begin = is_shared ? min(warp * part, all) : 0, end = is_shared ? min(begin + part, all) : all;
-        for (int row = is_shared ? 0 : warp; row < own_rows; row += is_shared ? 1 : SCAN_WARPS) {
+        for (int item = is_shared ? 0 : warp; item < own_rows * parts; item += is_shared ? 1 : SCAN_WARPS) {
+            const int row = item / parts, at = ((first_part + item % parts) * WARP + lane) * N;
             if (of_rows[row] > most_alone != is_shared) continue;
             float total[N];
 #pragma unroll

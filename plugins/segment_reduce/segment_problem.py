@@ -38,7 +38,7 @@ _FEW_KEYS, _SOME_KEYS = 2**18, 2**20
 #: The bits of a digit: more unless keys are few, if that saves a sweep.
 BITS = (DIGIT_BITS, WIDE_BITS)
 #: Of the bytes of a vector load, those that a row may be a multiple of.
-VECTORS = (16, 4, 1)
+VECTORS = (16, 8, 4, 1)
 #: In place of them where rows have no vectors: each lane has some elements that are WARP apart.
 SPREAD, SPREAD_ELEMENTS = 0, 2
 #: Up to so many edges, and rows, one launch whose blocks all look at all edges is faster than a
@@ -46,9 +46,9 @@ SPREAD, SPREAD_ELEMENTS = 0, 2
 #: slower than sorted chunks, many times so where some rows have many.
 _FEW_EDGES, _FEWER_EDGES, _FEW_ROWS = 11_264, 2048, 2**13
 #: With this many blocks that look at all edges a large GPU is busy.
-_SCAN_BLOCKS = 132
+SCAN_BLOCKS = 132
 #: The rows of y of such a block, at most.
-MOST_SCANNED_ROWS = -(-_FEW_ROWS // _SCAN_BLOCKS)
+MOST_SCANNED_ROWS = -(-_FEW_ROWS // SCAN_BLOCKS)
 #: Up to so many elements of messages, atomics are.
 FEW_ELEMENTS = 2**25
 #: Up to so many edges, of which a row has few on average, the chunks of edges that blocks sort are
@@ -136,7 +136,7 @@ class SegmentProblem:
     @property
     def scanned_rows(self) -> int:
         """The rows of y of such a block."""
-        return max(1, -(-self.rows // _SCAN_BLOCKS))
+        return max(1, -(-self.rows // SCAN_BLOCKS))
 
     @property
     def head_size(self) -> int:

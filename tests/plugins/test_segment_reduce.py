@@ -10,7 +10,7 @@ from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.contract.launches import Launch
 from pluginkit.errors import PluginkitError, TensorError
-from pluginkit.plugins.segment_reduce import SegmentReduce, launches, segment_problem
+from pluginkit.plugins.segment_reduce import SegmentReduce, added_edges, launches, segment_problem
 from pluginkit.plugins.segment_reduce.segment_problem import SLOTS
 from tests.plugins.compilation import (
     QUICK,
@@ -105,10 +105,16 @@ def test_atomics_add_runs_of_every_length_and_place(first, is_sorted):
     np.testing.assert_array_equal(on_machine(arrays), reference(arrays))
 
 
-@pytest.mark.parametrize(("inner", "heads"), [(1, None), (4, 0)])
-def test_narrow_rows_keep_the_sum_of_a_hub(inner, heads, monkeypatch):
-    """One block takes all edges; a hub before another one, neighbours, pairs, and no row twice."""
-    monkeypatch.setattr(launches, "_NARROW_BLOCKS", 1)
+@pytest.mark.parametrize(("inner", "heads", "least"), [(1, None, 2**15), (4, 0, 1), (1, 0, 1)])
+def test_narrow_rows_keep_the_sum_of_a_hub(inner, heads, least, monkeypatch):
+    """One block takes all edges; a hub before another one, neighbours, pairs, and no row twice.
+
+    With ``least`` edges the sums of the first rows of one element are in shared memory.
+    """
+    monkeypatch.setattr(added_edges, "_NARROW_BLOCKS", 1)
+    monkeypatch.setattr(added_edges, "_SINGLE_BLOCKS", (1, 1))
+    monkeypatch.setattr(added_edges, "_SINGLE_EDGES", least)
+    monkeypatch.setattr(added_edges, "_SINGLE_ROWS", 30)
     rng = np.random.default_rng(3)
     x, at, rows, sources, weights = edges(50, 1300, 70, (inner,), heads=heads)
     drawn = rng.random(1300)
@@ -144,6 +150,23 @@ def test_wide_digits_where_they_save_a_sweep(monkeypatch):
     arrays = edges(40, 1500, 70_000, (3,), exponent=3, heads=0)
     got = on_machine(arrays, deterministic=True)
     np.testing.assert_allclose(got, reference(arrays), atol=1e-5)
+
+
+@pytest.mark.parametrize(("rows", "blocks"), [(9, (9, 5)), (100, (100, 2)), (2000, (125, 1))])
+def test_blocks_take_the_parts_of_rows_for_which_there_would_be_too_many(rows, blocks):
+    plugin = SegmentReduce(aggregate="max").with_inputs("x", "destinations", "rows", "sources")
+    arrays = edges(30, 50, rows, (290,))[:4]
+    described = calls.describe_arrays(plugin, arrays)
+    (scan,) = calls.steps(plugin, described, calls.describe_outputs(plugin, described))
+    assert scan.grid == blocks
+
+
+@pytest.mark.parametrize("blocks", [1, 132])
+def test_rows_of_several_parts(blocks, monkeypatch):
+    monkeypatch.setattr(launches, "SCAN_BLOCKS", blocks)
+    arrays = edges(30, 150, 5, (150,), exponent=9)
+    got = on_machine(arrays, aggregate="max")
+    np.testing.assert_array_equal(got, reference(arrays, aggregate="max"))
 
 
 @pytest.mark.parametrize("inner", [33, 70])
@@ -247,8 +270,13 @@ def launched(count, rows, inner=4, **attributes):
 
 def test_few_edges_take_one_launch():
     assert launched(4001, 500, aggregate="max") == ["scan_edges"]
-    assert launched(4000, 500) == launched(9, 500) == ["clear", "add_narrow_edges"]
-    assert launched(9, 500, inner=5) == ["clear", "add_edges"]
+    assert launched(4000, 500) == launched(513, 500) == ["clear", "add_narrow_edges"]
+    assert launched(512, 500) == launched(513, 500, inner=5) == ["clear", "add_edges"]
+    assert launched(2**18, 2**16, inner=1) == ["clear", "add_single_elements"]
+    assert launched(2**18 - 1, 2**16, inner=1) == ["clear", "add_narrow_edges"]
+    assert launched(2**18, 2**16 + 1, inner=1) == ["clear", "add_narrow_edges"]
+    assert launched(2**15, 2048, inner=1) == ["clear", "add_single_elements"]
+    assert launched(2**15, 2049, inner=1) == ["clear", "add_narrow_edges"]
     chunks = ["clear", "sort_chunks", "gather_chunks"]
     assert launched(2048, 4000, aggregate="max") == launched(8000, 500, aggregate="max")
     assert launched(2048, 4000, aggregate="max") == ["scan_edges"]

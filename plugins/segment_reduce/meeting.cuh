@@ -1,0 +1,115 @@
+// Sums of rows to which several edges of a warp lead.
+
+#pragma once
+
+#include "../_cuda/overlap.cuh"
+#include "vectors.cuh"
+
+using pluginkit::MANY_MEETING;  // from added_edges.py
+
+template <int N> __device__ __forceinline__ void add_vector(float* y, const float (&total)[N]) {
+#if __CUDA_ARCH__ >= 900
+    if constexpr (N == 4) {
+        atomicAdd(reinterpret_cast<float4*>(y), make_float4(total[0], total[1], total[2], total[3]));
+        return;
+    }
+    if constexpr (N == 2) {
+        atomicAdd(reinterpret_cast<float2*>(y), make_float2(total[0], total[1]));
+        return;
+    }
+#endif
+#pragma unroll
+    for (int n = 0; n < N; ++n) atomicAdd(y + n, total[n]);
+}
+
+// Return whether another lane has the same key. A lane looks at some only: a key that many have is found all the same.
+__device__ __forceinline__ bool meets_in_warp(unsigned key) {
+    bool meets = false;
+#pragma unroll
+    for (int step = 1; step < WARP; step *= 2) meets |= key == __shfl_xor_sync(ALL, key, step);
+    return meets;
+}
+
+// Add up the values of all lanes.
+template <int N> __device__ __forceinline__ void sum_over_warp(float (&total)[N]) {
+#pragma unroll
+    for (int step = WARP / 2; step > 0; step /= 2) {
+#pragma unroll
+        for (int n = 0; n < N; ++n) total[n] += __shfl_xor_sync(ALL, total[n], step);
+    }
+}
+
+// Add up the values of neighbouring lanes that have one key; only the first of them keeps it.
+template <int N> __device__ __forceinline__ void add_neighbours(unsigned& key, float (&total)[N], unsigned none) {
+    const int lane = threadIdx.x % WARP;
+    const unsigned before = __shfl_up_sync(ALL, key, 1);
+    const unsigned starts = __ballot_sync(ALL, lane == 0 || key != before || key == none);
+    if (starts == ALL) return;
+    const unsigned later = lane == WARP - 1 ? 0 : starts >> (lane + 1);
+    const int end = later == 0 ? WARP : lane + __ffs(later);
+#pragma unroll
+    for (int step = 1; step < WARP; step *= 2) {
+#pragma unroll
+        for (int n = 0; n < N; ++n) {
+            const float other = __shfl_down_sync(ALL, total[n], step);
+            if (lane + step < end) total[n] += other;
+        }
+    }
+    if ((starts >> lane & 1) == 0) key = none;
+}
+
+// Add up edges, each by the lane that takes its whole row, whose neighbours take the next ones. A warp takes many edges one
+// after the other, adds up those of neighbours that lead to one row, and keeps the sum of a row to which several edges lead
+// until another has more. `kept` becomes the row whose sum the lanes still have parts of, or `none`.
+template <Weights W, int N, typename I, typename Add>
+__device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* destinations, const I* sources, int count,
+                                            int rows, int nodes, const Add& add, unsigned& kept, float (&kept_total)[N]) {
+    constexpr Aggregate A = Aggregate::add;
+    const int lane = threadIdx.x % WARP;
+    const unsigned none = kept;
+    const int step = gridDim.x * blockDim.x;
+    I destination = 0, source = 0;
+    const auto load = [&](int edge) {
+        if (edge >= count) return;
+        destination = destinations[edge];
+        if (sources != nullptr) source = sources[edge];
+    };
+    int edge = blockIdx.x * blockDim.x + threadIdx.x;
+    load(edge);
+    for (; edge - lane < count; edge += step) {
+        int row = -1, node = -1, factor = 0;
+        if (edge < count) {
+            row = row_of(destination, rows);
+            node = sources == nullptr ? edge : row_of(source, nodes);
+            if constexpr (W != Weights::none) factor = weighted_edge(edges.weights, edges.widths.heads, edge);
+        }
+        load(edge + step);  // on its way while this one is added
+        unsigned key = row >= 0 && node >= 0 ? row : none;
+        float total[N] = {};
+        if (key < none) reduce_vector<A, W>(total, vector_of<W, N>(edges, node, factor, 0));
+        wait_for_earlier_launches();
+
+        const auto keep = [&] {  // each lane for itself
+            if (key != kept || key == none) return;
+#pragma unroll
+            for (int n = 0; n < N; ++n) kept_total[n] += total[n];
+            key = none;
+        };
+        keep();
+
+        add_neighbours(key, total, none);
+        const unsigned meeting = __ballot_sync(ALL, meets_in_warp(key) && key < none);
+        if (meeting != 0) {
+            const unsigned other = __shfl_sync(ALL, key, __ffs(meeting) - 1);
+            if (kept == none || __popc(__ballot_sync(ALL, key == other)) >= MANY_MEETING) {
+                sum_over_warp(kept_total);
+                if (lane == 0 && kept < none) add(kept, kept_total);
+#pragma unroll
+                for (int n = 0; n < N; ++n) kept_total[n] = 0;
+                kept = other;
+                keep();
+            }
+        }
+        if (key < none) add(key, total);
+    }
+}
