@@ -40,6 +40,8 @@ HOSTILE: dict[str, Case] = {
     "rows of 8, mixed": ((100_000, 8), (400_000, 8), 0, (slice(None), slice(1))),
     "odd rows, mixed": ((3536, 201), (7340, 201), 0, (slice(None), slice(8))),
     "few wide rows, mixed": ((64, 52, 16), (2785, 52, 16), 0, (slice(None), slice(4))),
+    "many into short rows": ((128, 24, 2), (128, 1024, 2), 1, ()),
+    "one row into one": ((1, 3_488_456), (1, 3_488_456), 0, ()),
     "few into one long": ((10_806,), (32,), 0, ()),
     "many into few": ((16, 64), (2**18, 64), 0, (slice(None), slice(2))),
 }

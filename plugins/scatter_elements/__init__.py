@@ -135,6 +135,9 @@ class ScatterElements(Plugin):
         constants=_TILE_VECTORS,
         defines=DEFINES,
     )
+    slab = CudaKernel(
+        "slab.cu", "scatter_slab<{T}, {Tind}, Reduction::{reduction}>", defines=DEFINES
+    )
     column = CudaKernel(
         "column.cu",
         "scatter_column<{T}, {Tind}, Reduction::{reduction}, {DEPTH}>",

@@ -35,6 +35,7 @@ from pluginkit.plugins._cuda.row_lists import (
 from pluginkit.plugins.scatter_elements.combined_elements import combined_elements
 from pluginkit.plugins.scatter_elements.merged_dims import MergedDims, merged_dims
 from pluginkit.plugins.scatter_elements.ordered_rows import OrderedRows
+from pluginkit.plugins.scatter_elements.slabs import SLAB_BLOCK
 from pluginkit.plugins.scatter_elements.tiles import LONE_TILE_BLOCK, tiles
 from pluginkit.plugins.scatter_elements.variants import (
     COLUMNS,
@@ -52,9 +53,9 @@ if TYPE_CHECKING:
 _BLOCK = 256
 #: How many rows of indices a warp of the rows variant reads at once.
 _ROWS_A_WARP = 4
-#: The loads of a thread of the column variant in flight, where there are few and many along the
-#: axis, and the warps of a block where there are few.
-DEPTHS, COLUMN_WARPS = (8, 32), 4
+#: The loads of a thread of the column variant in flight, where there are very few, few and many
+#: along the axis, and the warps of a block where there are few.
+DEPTHS, COLUMN_WARPS = (2, 8, 32), 4
 #: With so many warps of many loads a large GPU is busy.
 _MANY_COLUMN_WARPS = 1584
 #: The most blocks that work on lists of elements; after the rows they usually have nothing to do.
@@ -70,6 +71,7 @@ DEFINES = {
     "COLUMN_WARPS": COLUMN_WARPS,
     "MAX_LISTED_IN_TILE": MAX_LISTED_IN_TILE,
     "ROWS_A_WARP": _ROWS_A_WARP,
+    "SLAB_BLOCK": SLAB_BLOCK,
     "TILE_LINK_BYTES": TILE_LINK_BYTES,
 }
 
@@ -102,6 +104,7 @@ class ScatterElementsCall:
             "tile": self._tile,
             "ordered_tile": self._ordered_tile,
             "column": self._column,
+            "slab": self._slab,
             "rows": self._rows,
             "ordered_rows": self._ordered_rows,
             "ordered_elements": self._ordered_elements,
@@ -149,9 +152,11 @@ class ScatterElementsCall:
         problem = self.problem
         warps = problem.column_warps
         sizes = problem.axis_size, problem.count, problem.inner, warps
-        few, many = DEPTHS
-        is_short = dim_max(problem.axis_size, problem.count) <= few
+        fewest, few, many = DEPTHS
+        longest = dim_max(problem.axis_size, problem.count)
+        is_short = longest <= few
         has_few_loads = is_short or warps >= _MANY_COLUMN_WARPS
+        loads = few if has_few_loads else many
         of_block = COLUMN_WARPS if is_short else 1
         column = Launch(
             self.plugin.column,
@@ -159,9 +164,12 @@ class ScatterElementsCall:
             block=of_block * COLUMNS,
             args=(*self._tensors(), *map(int32, sizes)),
             shared_bytes=of_block * problem.column_bytes,
-            constants={"DEPTH": few if has_few_loads else many},
+            constants={"DEPTH": fewest if longest <= fewest else loads},
         )
         return (column,)
+
+    def _slab(self) -> Sequence[Step]:
+        return (self.problem.slabs.launch(self.plugin.slab, self._tensors()),)
 
     def _tensors(self) -> tuple[TensorDesc, ...]:
         return self.output, self.data, self.indices, self.updates

@@ -7,28 +7,26 @@ elements   no other variant applies; float sums and products run in any order. B
            elements among many updates combine those of one element in shared memory. Where there
            are many updates of each 16-bit element, the sums are float32
 tile       the axis is the last dimension, and its sums fit into shared memory; a block takes a
-           row, or several short ones. A single block takes few updates, more if each would take
-           a compare-and-swap in memory
+           row, or several short ones. A single block takes few updates, more if they would swap
 column     there are at least 32 values inside the axis, their accumulators fit into shared
-           memory, and there are enough columns to fill a GPU
+           memory, and there are enough columns to fill a GPU, unless there is one row of vectors
+slab       the sums of some columns fit into shared memory, and there are many updates, and half
+           as many as elements, or more of each if they swap; a block takes these columns
 rows       there are at least 16 bytes inside the axis, and many updates, unless the cache holds
            data; where atomics swap it holds that of short rows, or of very many updates. The
            device finds out which rows of updates have constant indices, as all have in a graph
-           network: they are combined without atomics, but for those of an output row that gets
-           very many
+           network: they are combined without atomics, but for those of a row that gets very many
 ordered    deterministic=True, the order of updates matters, the axis is the last dimension, and
 _tile      its cells and updates fit into shared memory
-ordered    deterministic=True, the order of updates matters, and rows would apply, however few
-           updates there are: rows of updates
-_rows      are sorted by the row that they go to. The elements of those whose indices are not
+ordered    deterministic=True, the order of updates matters, and rows would apply to any number:
+_rows      they are sorted by the row that they go to. The elements of those whose indices are not
            constant have lists for each element of data
 ordered    deterministic=True, the order of updates matters, and there are less than 16 bytes
 _elements  inside the axis: single elements are sorted by the element that they go to
 lists      deterministic=True, the order of updates matters, and nothing else applies
 =========  ======================================================================================
 
-The variants tile, column, rows and ordered_rows need updates as large as data in all dimensions but
-the axis.
+The tiles, column, slab and both of rows need updates as large as data but for the axis.
 """
 
 from __future__ import annotations
@@ -46,6 +44,7 @@ from pluginkit.plugins._cuda.row_lists import (
     VECTOR_BYTES,
     at_least,
 )
+from pluginkit.plugins.scatter_elements.slabs import MANY_UPDATES, MEETING_UPDATES, Slabs
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
@@ -55,6 +54,7 @@ KernelVariant = Literal[
     "tile",
     "ordered_tile",
     "column",
+    "slab",
     "rows",
     "ordered_rows",
     "ordered_elements",
@@ -68,10 +68,8 @@ COLUMNS = 32
 #: With this many blocks a GPU is busy.
 ENOUGH_BLOCKS = 128
 #: The most cells of a tile, if there are too few tiles to keep a GPU busy, and its most updates,
-#: fewer where each needs no compare-and-swap in memory.
-MAX_LONE_TILE, MAX_IN_LONE_TILE, FEW_IN_LONE_TILE = 2**12, 2**14, 2**9
-#: With this many updates three launches are faster than two.
-MANY_UPDATES = 2**17
+#: fewer where not many meet in an element, and where each needs no compare-and-swap in memory.
+MAX_LONE_TILE, MAX_IN_LONE_TILE, SOME_IN_LONE_TILE, FEW_IN_LONE_TILE = 2**12, 2**14, 2**12, 2**9
 #: With this many updates of single elements, blocks combine those that meet; with this many,
 #: and so many of one, where elements are few.
 MANY_ELEMENTS, MANY_OF_FEW, UPDATES_OF_ONE = 2**21, 2**17, 64
@@ -148,6 +146,12 @@ class ScatterProblem:
     def column_warps(self) -> int:
         """The warps of the column variant."""
         return self.outer * -(-self.inner // COLUMNS)
+
+    @property
+    def slabs(self) -> Slabs:
+        """The columns along the axis, and how blocks of the slab variant share them."""
+        sizes = self.outer, self.axis_size, self.inner, self.count
+        return Slabs(*sizes, self.sum_itemsize, SHARED_BYTES)
 
     @property
     def slab_bytes(self) -> int:
@@ -242,6 +246,8 @@ def choose(problem: ScatterProblem) -> KernelVariant:
             return "tile"
         if _fits_column(problem):
             return "column"
+        if not problem.needs_order and problem.slabs.suit(problem):
+            return "slab"
         if problem.has_rows and problem.needs_order:
             return _in_order(problem, "ordered_rows")
         if problem.has_rows and problem.updates_size >= MANY_UPDATES and not problem.suits_atomics:
@@ -264,7 +270,9 @@ def _in_order(problem: ScatterProblem, variant: KernelVariant) -> KernelVariant:
 
 
 def _fits_tile(problem: ScatterProblem) -> bool:
-    most = MAX_IN_LONE_TILE if problem.swaps else FEW_IN_LONE_TILE
+    do_meet = problem.count > 2 * MEETING_UPDATES * problem.axis_size
+    of_swaps = where(do_meet, MAX_IN_LONE_TILE, SOME_IN_LONE_TILE)
+    most = of_swaps if problem.swaps else FEW_IN_LONE_TILE
     are_few = problem.count <= most and problem.axis_size <= MAX_LONE_TILE
     are_enough = problem.outer >= ENOUGH_BLOCKS or are_few
     return problem.tile_bytes() <= SHARED_BYTES and are_enough
@@ -277,7 +285,9 @@ def _fits_ordered_tile(problem: ScatterProblem) -> bool:
 
 def _fits_column(problem: ScatterProblem) -> bool:
     is_wide = problem.inner >= COLUMNS and problem.column_warps >= ENOUGH_BLOCKS
-    return is_wide and problem.column_bytes <= SHARED_BYTES
+    is_one = problem.axis_size * problem.count == 1 and not problem.needs_order
+    is_vector = is_one and not problem.swaps and problem.row_vector_bytes > 1
+    return is_wide and not is_vector and problem.column_bytes <= SHARED_BYTES
 
 
 def _swaps(reduction: str, dtype: DType) -> bool:

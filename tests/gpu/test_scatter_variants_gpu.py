@@ -37,9 +37,13 @@ SHAPES = {
     "column of odd sizes": ((130, 17, 45), (130, 40, 45), 1, False, "column"),
     "column of few": ((140, 5, 45), (140, 7, 45), 1, False, "column"),
     "column of many warps": ((300, 20, 200), (300, 3, 200), 1, False, "column"),
+    "slab": ((64, 832), (300, 832), 0, False, "slab"),
+    "slab of rows": ((90, 1001), (300, 1001), 0, True, "slab"),
+    "slab of all columns": ((130, 17, 20), (130, 60, 20), 1, False, "slab"),
+    "slabs of few columns": ((3001, 5, 3), (3001, 15, 3), 1, False, "slab"),
     "rows": ((700, 64), (3000, 64), 0, True, "rows"),
-    "rows inside batches": ((3, 300, 64), (3, 1000, 64), 1, True, "rows"),
-    "rows of many vectors": ((90, 1040), (300, 1040), 0, True, "rows"),
+    "rows inside batches": ((3, 3000, 64), (3, 1000, 64), 1, True, "rows"),
+    "rows of many vectors": ((900, 1040), (300, 1040), 0, True, "rows"),
     "rows of odd width": ((700, 63), (3000, 63), 0, True, "rows"),
     "rows that turn out different": ((700, 64), (3000, 64), 0, False, "rows"),
     "elements": ((90_000,), (9000,), 0, False, "elements"),
@@ -154,7 +158,7 @@ def check_some_update_won(got, arrays, axis):
 
 @pytest.mark.parametrize("cells", [1, 2, 16, 64])
 @pytest.mark.parametrize(
-    "name", [name for name in SHAPES if name.startswith(("tile", "column", "elements"))]
+    "name", [name for name in SHAPES if name.startswith(("tile", "column", "slab", "elements"))]
 )
 @pytest.mark.parametrize("reduction", ["add", "max"])
 @pytest.mark.parametrize("dtype", ScatterElements.types["T"], ids=repr)

@@ -14,7 +14,7 @@ from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.errors import InputError
 from pluginkit.kernels.compile import compile_launches
-from pluginkit.plugins.scatter_elements import ScatterElements
+from pluginkit.plugins.scatter_elements import ScatterElements, slabs
 from pluginkit.plugins.scatter_elements.launches import ScatterElementsCall
 from pluginkit.plugins.scatter_elements.merged_dims import merged_dims
 from pluginkit.plugins.scatter_elements.variants import SHARED_BYTES, choose, problem_of
@@ -64,8 +64,18 @@ def chosen(data, updates, axis=0, dtype=float32, index_type=int64, **attributes)
         ("elements", (1_000_000, 64), (17_000_000, 64), 0),  # too many updates of a row for lists
         ("elements", (1_000_000, 64), (250_000, 64), 0),  # few rows get updates
         ("elements", (16, 65), (50_000, 65), 0),  # a block has cells for all data
-        ("rows", (600, 2**23), (600, 2**23), 0),
-        ("elements", (600, 2**23 + 4), (600, 2**23 + 4), 0),  # a grid cannot count a row's pieces
+        ("rows", (600, 2**23), (250, 2**23), 0),
+        ("elements", (600, 2**23 + 4), (250, 2**23 + 4), 0),  # a grid cannot count a row's pieces
+        ("slab", (64, 52, 16), (2785, 52, 16), 0),
+        ("slab", (2000, 20, 9), (2000, 10, 9), 1),
+        ("elements", (2000, 20, 9), (2000, 9, 9), 1),  # few updates of an element
+        ("elements", (64, 183), (2785, 183), 0),  # too few columns
+        ("slab", (64, 185), (2785, 185), 0),
+        ("elements", (64, 760), (2785, 760), 0),  # vectors need no more atomics
+        ("slab", (64, 764), (2785, 764), 0),
+        ("column", (2, 2**20), (1, 2**20), 0),
+        ("elements", (1, 2**20), (1, 2**20), 0),  # vectors of updates
+        ("column", (1, 2**20 + 1), (1, 2**20 + 1), 0),
         ("tile", (4096,), (512,), 0),
         ("elements", (100,), (513,), 0),  # atomics are faster than one block
         ("elements", (4097,), (100,), 0),  # more than one block should copy
@@ -106,15 +116,43 @@ def test_tiles_of_several_rows_fit_into_shared_memory(rows, cells, count, determ
 
 
 def test_the_variant_follows_from_the_types():
-    assert chosen((500, 128), (5000, 128), dtype=int8, reduction="add") == "rows"
-    assert chosen((500, 64), (5000, 64), dtype=float16, reduction="max") == "rows"
+    assert chosen((5000, 128), (2000, 128), dtype=int8, reduction="add") == "rows"
+    assert chosen((5000, 64), (2400, 64), dtype=float16, reduction="max") == "rows"
     assert chosen((500, 64), (5000, 64), dtype=float16, reduction="add") == "elements"
     assert chosen((500, 24), (20_000, 24), dtype=float16, reduction="max") == "elements"
     assert chosen((500, 63), (5000, 63), dtype=float16, reduction="max") == "elements"
-    assert chosen((50, 640), (2000, 640), dtype=float16, reduction="max") == "elements"
+    assert chosen((50, 640), (2000, 640), dtype=float16, reduction="max") == "slab"
     assert chosen((500, 8), (50_000, 8), dtype=int8) == "elements"  # rows of 8 bytes
     assert chosen((8, 500, 1024), (8, 9, 1024), 1, dtype=float16) == "column"
     assert chosen((8, 500, 1024), (8, 9, 1024), 1, dtype=int64) == "elements"
+
+
+@pytest.mark.parametrize(
+    ("data", "updates", "axis"),
+    [
+        ((9, 30), (40, 30), 0),
+        ((2, 9, 21), (2, 40, 21), 1),
+        ((3000, 3, 2), (3000, 4, 2), 1),
+        ((130, 7, 9), (130, 12, 9), 1),
+    ],
+)
+@pytest.mark.parametrize("reduction", ["none", "add", "max"])
+def test_blocks_take_slabs(data, updates, axis, reduction, monkeypatch):
+    monkeypatch.setattr(slabs, "MANY_UPDATES", 1)
+    monkeypatch.setattr(slabs, "LEAST_SLABS", 1)
+    monkeypatch.setattr(slabs, "LEAST_SLABS_OF_VECTORS", 1)
+    assert chosen(data, updates, axis, reduction=reduction) == "slab"
+    rng = np.random.default_rng(4)
+    indices = rng.integers(-data[axis], data[axis], updates)
+    given = rng.integers(-8, 9, data).astype(np.float32)
+    values = rng.integers(-8, 9, updates).astype(np.float32)
+    if reduction == "none":  # the same for the same element
+        values = np.take_along_axis(given, indices, axis) + 1
+    plugin = ScatterElements(axis=axis, reduction=reduction)
+    run = run_kernels(plugin, [given, indices, values])
+    assert not run.findings
+    expected = calls.run_reference(plugin, [given, indices, values])[0]
+    np.testing.assert_array_equal(run.outputs[0], expected)
 
 
 @pytest.mark.parametrize("size", [40, 5000])
@@ -135,6 +173,10 @@ def test_one_block_combines_more_where_atomics_swap():
     assert chosen((100,), (2**14,), reduction="mul") == "tile"
     assert chosen((100,), (2**14,), dtype=int32, reduction="max") == "elements"
     assert chosen((100,), (2**14,), dtype=int8, reduction="add") == "tile"
+    assert chosen((1000,), (2**12,), reduction="mul") == "tile"
+    assert chosen((1000,), (2**12 + 1,), reduction="mul") == "elements"
+    assert chosen((64, 22), (1024, 22), reduction="mul") == "slab"
+    assert chosen((64, 22), (1024, 22), reduction="add") == "elements"
 
 
 def test_shared_memory_is_bounded():
@@ -179,20 +221,22 @@ def test_deterministic_on_too_many_updates_is_refused():
 
 @pytest.fixture(scope="module")
 def every():
-    assert len(ScatterElements.spec.kernels) == 22
+    assert len(ScatterElements.spec.kernels) == 23
     every = specialisations_of(ScatterElements(reduction=each) for each in REDUCTIONS)
     types = 6 * 2 * 5  # T, Tind, reduction
     by_rows = 6 * 5 * 4 * 2  # T, reduction, LANES, VECTOR
     rows = 2 * 2 * 2 + 2 * by_rows + types * 4 * 2
     ordered = 2 * by_rows * 5 // 4 + 5 + 2 * 2
-    assert len(every) == types * (8 + 8 + 4 + 4 + 2) + rows + ordered + 2 * 4 + 6 * 5 + 6 * 3 + 1
+    assert (
+        len(every) == types * (8 + 8 + 4 + 4 + 3 + 1) + rows + ordered + 2 * 4 + 6 * 5 + 6 * 3 + 1
+    )
     return every
 
 
 @pytest.mark.slow
 def test_each_kernel_compiles(every):
     few = few_of_each(every)
-    assert len({function_of(each) for each in few}) == 22
+    assert len({function_of(each) for each in few}) == 23
     assert_all_compile(few, QUICK)
 
 

@@ -1,0 +1,123 @@
+"""The launch of the slab variant of ScatterElements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from pluginkit import (
+    CudaKernel,
+    Launch,
+    TensorDesc,
+    ceil_div,
+    dim_max,
+    dim_min,
+    int32,
+    known,
+    where,
+)
+from pluginkit.plugins._cuda.division import divisor_of
+from pluginkit.plugins._cuda.row_lists import WARP_LANES
+
+if TYPE_CHECKING:
+    from pluginkit.plugins.scatter_elements.variants import ScatterProblem
+
+#: The most threads of a block, and those of one of many.
+SLAB_BLOCK, _BLOCK = 1024, 256
+#: With so many blocks a GPU is busy; with so many, several are on each multiprocessor.
+_ENOUGH_BLOCKS, _MANY_BLOCKS = 120, 1056
+#: The columns of a block: as many as leave enough blocks; and the fewest.
+_COLUMNS, _LEAST_COLUMNS = (32, 16), 8
+#: The loads of a thread in flight, and the elements of a block of several short slabs.
+_LOADS, _SHORT = 4, 4096
+
+#: With this many updates slabs pay, and three launches are faster than two.
+MANY_UPDATES = 2**17
+#: The blocks that each take a slab, at least, and where atomics reduce vectors of equal indices.
+LEAST_SLABS, LEAST_SLABS_OF_VECTORS = 24, 96
+#: Of so many updates of an element compare-and-swaps wait for each other: fewer blocks take slabs
+#: of up to so many updates.
+MEETING_UPDATES, _MAX_IN_SLAB = 16, 2**16
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """The columns along the axis, and how blocks share them.
+
+    Attributes:
+        outer: the product of data's dimensions before the axis.
+        axis_size: data's dimension along the axis.
+        inner: the product of data's dimensions after the axis.
+        count: the updates along the axis.
+        sum_bytes: the bytes of a sum in shared memory.
+        shared_bytes: the shared memory of a block, at most.
+    """
+
+    outer: int
+    axis_size: int
+    inner: int
+    count: int
+    sum_bytes: int
+    shared_bytes: int
+
+    @cached_property
+    def most_columns(self) -> int:
+        """The columns whose sums fit into shared memory."""
+        return self.shared_bytes // (self.axis_size * self.sum_bytes)
+
+    @cached_property
+    def columns(self) -> int:
+        """The columns of a block; all of an outer index, where these are many and fit."""
+        wanted = _LEAST_COLUMNS
+        for columns in reversed(_COLUMNS):
+            blocks = self.outer * -(-self.inner // columns)
+            wanted = where(blocks >= _ENOUGH_BLOCKS, columns, wanted)
+        most = self.most_columns
+        whole = where(most >= _LEAST_COLUMNS, most // _LEAST_COLUMNS * _LEAST_COLUMNS, most)
+        few = where(self.outer >= _ENOUGH_BLOCKS, where(self.inner <= most, self.inner, 0), 0)
+        return known(dim_max(dim_min(self.inner, dim_min(wanted, whole)), few))
+
+    @cached_property
+    def groups(self) -> int:
+        """The blocks that share the columns of an outer index."""
+        return -(-self.inner // self.columns)
+
+    def suit(self, problem: ScatterProblem) -> bool:
+        """Whether this is faster than atomics in memory, and than lists of rows."""
+        fewest = where(self.inner < _LEAST_COLUMNS, self.inner, _LEAST_COLUMNS)
+        if self.inner == 1 or self.most_columns < fewest:
+            return False
+        if problem.swaps and self.count >= MEETING_UPDATES * self.axis_size:
+            return self.count * self.columns <= _MAX_IN_SLAB
+        are_many = problem.updates_size >= MANY_UPDATES and 2 * self.count >= self.axis_size
+        has_vectors = problem.row_vector_bytes > 1 and not problem.swaps
+        least = LEAST_SLABS_OF_VECTORS if has_vectors else LEAST_SLABS
+        return are_many and self.count > 1 and self.outer * self.groups >= least
+
+    def launch(self, kernel: CudaKernel, tensors: Sequence[TensorDesc]) -> Launch:
+        """Return the launch of the kernel."""
+        columns = self.columns
+        elements = known(dim_max(self.axis_size, self.count)) * columns
+        several = dim_min(self.outer // _MANY_BLOCKS, _SHORT // elements)
+        several = known(dim_max(dim_min(several, self.most_columns // columns), 1))
+        slabs = where(columns == self.inner, several, 1)
+        blocks = ceil_div(self.outer, slabs) * self.groups
+        warps = ceil_div(slabs * elements, _LOADS * WARP_LANES)
+        most = where(blocks >= _MANY_BLOCKS, _BLOCK, SLAB_BLOCK)
+        return Launch(
+            kernel,
+            grid=blocks,
+            block=dim_min(dim_max(warps, 2) * WARP_LANES, most),
+            args=(
+                *tensors,
+                int32(self.axis_size),
+                divisor_of(self.count),
+                int32(self.inner),
+                divisor_of(columns),
+                int32(slabs),
+                int32(self.outer),
+            ),
+            shared_bytes=slabs * columns * self.axis_size * self.sum_bytes,
+        )
