@@ -42,6 +42,7 @@ HOSTILE: dict[str, Case] = {
     "one location": ((1, 6200, 4, 2), (1, 1), "scattered"),
     "many tiny items": ((4000, 13, 7, 7), (3, 3), "warped"),
     "136 locations": ((970, 16, 8, 4), (8, 17), "across"),
+    "a prime of channels": ((8, 10867, 1, 4), (23, 2), "scattered"),
 }
 #: One item of the batch is small enough for the reference.
 SAMPLE = (slice(0, 1),)

@@ -136,13 +136,13 @@ __global__ void __launch_bounds__(THREADS)
 }
 
 // The same for two axes where there is so little to do that every instruction counts, or few locations or channels: a
-// thread takes one location and RUN channels, of which there are `runs`, and has no loops. The launch grid's dimensions are
-// locations, runs and items; or it is FLAT, where blocks of few locations and runs would have many threads too many. Offset
-// holds the number of elements of x and of y.
+// thread takes one location and RUN channels, and has no loops. There are `runs` of channels, of which the last one begins
+// earlier where RUN does not divide them. The launch grid's dimensions are locations, runs and items; or it is FLAT, where
+// blocks of few locations and runs would have many threads too many. Offset holds the number of elements of x and of y.
 template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int RUN, bool FLAT, typename Offset>
 __global__ void __launch_bounds__(THREADS)
-    sample_few(T* __restrict__ y, const T* __restrict__ x, const Pack<G, 2>* __restrict__ grid, int height, int width,
-               Divisor locations, Divisor runs, long long items) {
+    sample_few(T* __restrict__ y, const T* __restrict__ x, const Pack<G, 2>* __restrict__ grid, int channels,
+               int height, int width, Divisor locations, Divisor runs, long long items) {
     const Offset step = static_cast<Offset>(locations.count);
     Offset location = blockIdx.x * blockDim.x + threadIdx.x;
     long long run = blockIdx.y * blockDim.y + threadIdx.y, item = blockIdx.z;
@@ -160,7 +160,8 @@ __global__ void __launch_bounds__(THREADS)
         axis_at<MODE, PADDING, ALIGN_CORNERS>(static_cast<float>(point.value[1]), height, static_cast<Offset>(width)),
         axis_at<MODE, PADDING, ALIGN_CORNERS>(static_cast<float>(point.value[0]), width, static_cast<Offset>(1)),
     };
-    const Offset first = static_cast<Offset>(item * runs.count + run) * RUN, pixels = static_cast<Offset>(height) * width;
+    const int channel = min(static_cast<int>(run) * RUN, channels - RUN);
+    const Offset first = static_cast<Offset>(item) * channels + channel, pixels = static_cast<Offset>(height) * width;
 #pragma unroll
     for (int tap = 0; tap < TAPS<MODE>; ++tap) axes[0].offset[tap] += first * pixels;
     T values[RUN][NEIGHBOURS<MODE, 2>];

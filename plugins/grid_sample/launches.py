@@ -62,7 +62,8 @@ FEW_ELEMENTS, FEW_CHANNELS = 2**21, 4
 #: At most so many locations of an item do not fill tiles; the second number where there may be a
 #: copy.
 FEW_LOCATIONS = 1024, 128
-#: The channels of a thread then, if there remain so many threads.
+#: The channels of a thread then, if there remain so many threads, and if runs have at most a
+#: quarter more channels than there are: the last run begins earlier, and finds some again.
 FEW_RUNS, _FEW_THREADS = (4, 3, 2, 1), 2**16
 #: So many threads more than there is work for take longer than to divide by sizes.
 _SPARE = 2**18
@@ -128,9 +129,9 @@ def _are_few(plugin: GridSample, x: TensorDesc, y: TensorDesc, copy: PixelCopy) 
 def _few(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> Launch:
     items, channels, height, width = map(known, x.shape)
     locations = known(product(y.shape[2:]))
-    wanted = (run for run in FEW_RUNS if channels % run == 0)
+    wanted = (run for run in FEW_RUNS if 4 * run * -(-channels // run) <= 5 * channels)
     run = next((run for run in wanted if known(y.size) >= _FEW_THREADS * run), 1)
-    offset, runs = offset_type(x.size, y.size), channels // run
+    offset, runs = offset_type(x.size, y.size), -(-channels // run)
     columns = THREADS  # threads for locations, a power of two
     for power in range(THREADS.bit_length() - 2, -1, -1):
         columns = where(locations <= 2**power, 2**power, columns)
@@ -143,7 +144,7 @@ def _few(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> 
         block=THREADS if is_flat else (columns, THREADS // columns),
         args=(
             *(y, x, grid),
-            *map(int32, (height, width)),
+            *map(int32, (channels, height, width)),
             *map(divisor_of, (locations, runs)),
             int64(items),
         ),

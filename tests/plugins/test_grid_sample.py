@@ -277,7 +277,7 @@ def on_a_cpu(plugin, arrays):
 
 @pytest.mark.parametrize("dtype", [float32, float16], ids=repr)
 @pytest.mark.parametrize("reach", [0.8, 1.4])
-@pytest.mark.parametrize(("channels", "run"), [(5, 1), (10, 2), (6, 3), (8, 4)])
+@pytest.mark.parametrize(("channels", "run"), [(5, 3), (7, 4), (6, 3), (2, 2)])
 def test_kernels_for_few_and_for_many_elements_on_a_cpu(monkeypatch, dtype, reach, channels, run):
     """That for many has code for warps whose locations are all inside."""
     monkeypatch.setattr(launches, "_FEW_THREADS", 1)
