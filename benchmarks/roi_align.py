@@ -41,6 +41,8 @@ HOSTILE: dict[str, Case] = {
     "few tiny regions": ((2, 2, 19, 24), 174, 2, 0, 1),
     "few wide regions": ((2, 8, 100, 100), 50, 4, 0, 60),
     "many tiny regions": ((17, 32, 312, 32), 1024, 7, 0, 2),
+    "some tiny regions": ((200, 5, 40, 37), 512, 3, 0, 1),
+    "one region of 9 samples": ((17, 1, 160, 477), 1, 9, 3, 14),
 }
 #: Some regions are few enough for the reference; they may lie in any image.
 SAMPLE = dict.fromkeys(("rois", "batch_indices", "Y"), (slice(0, 20),))

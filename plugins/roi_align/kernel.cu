@@ -10,7 +10,8 @@
 #include "../_cuda/division.cuh"
 #include "columns.cuh"
 
-using pluginkit::MERGED_SAMPLES, pluginkit::Pooling, pluginkit::THREADS;  // from launches.py
+// From launches.py.
+using pluginkit::MERGED_SAMPLES, pluginkit::Pooling, pluginkit::THREADS, pluginkit::UNMERGED_CHANNELS;
 
 struct Sizes {
     int images, channels, height, width, bins_y, bins_x, sampling_ratio;
@@ -123,6 +124,49 @@ template <int KEPT> struct Kept<false, KEPT> {
     using Type = Sample[KEPT];
 };
 
+// A region of an image that is there or not, and its part of y.
+template <typename T> struct Region {
+    T* y;
+    const T* image;
+    bool is_there;
+    int channels;
+    long long pixels;
+    float divisor;
+};
+
+// Take a block's share of the bins of a region, each in CHANNELS channels at once.
+template <int CHANNELS, Pooling MODE, bool MERGED, typename T, typename Samples>
+__device__ __forceinline__ void take_bins(const Region<T>& region, const Axis& along_y, const Axis& along_x, bool are_kept,
+                                          const Samples& kept_y, const Samples& kept_x) {
+    // Of 32 bits, which are divided several times as fast as 64.
+    const unsigned bins = along_y.bins * along_x.bins, work = (region.channels + CHANNELS - 1) / CHANNELS * bins;
+    for (unsigned item = blockIdx.y * blockDim.x + threadIdx.x; item < work; item += gridDim.y * blockDim.x) {
+        const int channel = item / bins * CHANNELS, bin = item % bins;
+        const int bin_y = bin / along_x.bins, bin_x = bin % along_x.bins;
+        const int last = min(CHANNELS, region.channels - channel) - 1;
+        Bin<T, MODE, CHANNELS> own = {};
+#pragma unroll
+        for (int c = 0; c < CHANNELS; ++c) own.channel[c] = region.image + (channel + min(c, last)) * region.pixels;
+        if (!are_kept) {
+            if (region.is_there) own.take(along_y, along_x, bin_y, bin_x);
+        } else if (region.is_there) {
+            if constexpr (MERGED) {
+                own.take(kept_y, kept_x, 2 * bin_y * along_y.samples, 2 * bin_x * along_x.samples, bin_y, bin_x);
+            } else {
+                own.take(KeptSamples{kept_y, along_y.samples}, KeptSamples{kept_x, along_x.samples}, bin_y, bin_x);
+            }
+        }
+        T* target = region.y + 1LL * channel * bins + bin;
+#pragma unroll
+        for (int c = 0; c < CHANNELS; ++c) {
+            if (c <= last) {
+                const float result = region.is_there ? own.value[c] / region.divisor : __int_as_float(0x7fffffff);
+                target[1LL * c * bins] = static_cast<T>(result);
+            }
+        }
+    }
+}
+
 template <typename T, Pooling MODE, int CHANNELS, bool MERGED, int KEPT>
 __global__ void __launch_bounds__(THREADS, 4)
     roi_align(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ rois,
@@ -140,53 +184,28 @@ __global__ void __launch_bounds__(THREADS, 4)
     const float samples = static_cast<float>(along_y.samples) * static_cast<float>(along_x.samples);
     const float divisor = MODE == Pooling::avg ? fmaxf(samples, 1.0f) : 1.0f;
     const long long pixels = 1LL * sizes.height * sizes.width;
+    const Region<T> region = {y + 1LL * blockIdx.x * sizes.channels * sizes.bins_y * sizes.bins_x,
+                              x + (is_there ? image * sizes.channels : 0) * pixels, is_there, sizes.channels, pixels, divisor};
     if constexpr (MERGED) {
-        if (are_kept) {
-            const int half = blockDim.x / 2;
-            if (threadIdx.x < half) kept_y.keep(along_y, threadIdx.x, half);
-            else kept_x.keep(along_x, threadIdx.x - half, half);
+        if (!are_kept) {  // few samples, mostly: there are registers for those of more channels
+            take_bins<UNMERGED_CHANNELS, MODE, MERGED>(region, along_y, along_x, false, kept_y, kept_x);
+            return;
+        }
+        const int half = blockDim.x / 2;
+        if (threadIdx.x < half) kept_y.keep(along_y, threadIdx.x, half);
+        else kept_x.keep(along_x, threadIdx.x - half, half);
+        __syncthreads();
+        __shared__ Cells<KEPT> cells;
+        if (is_there && is_wide(along_x)) {
+            cells.keep(kept_x, along_x);
+            take_columns(region.y, region.image, cells, kept_y, kept_x, along_y, along_x, sizes.channels, pixels, divisor);
+            return;
         }
     } else {
         if (are_kept) keep(kept_y, kept_x, along_y, along_x);
+        __syncthreads();
     }
-    __syncthreads();
-    if constexpr (MERGED) {
-        __shared__ Cells<KEPT> cells;
-        if (are_kept && is_there && is_wide(along_x)) {
-            cells.keep(kept_x, along_x);
-            take_columns(y + 1LL * blockIdx.x * sizes.channels * sizes.bins_y * sizes.bins_x, x + image * sizes.channels * pixels,
-                         cells, kept_y, kept_x, along_y, along_x, sizes.channels, pixels, divisor);
-            return;
-        }
-    }
-    // Of 32 bits, which are divided several times as fast as 64.
-    const unsigned bins = sizes.bins_y * sizes.bins_x, work = (sizes.channels + CHANNELS - 1) / CHANNELS * bins;
-    for (unsigned item = blockIdx.y * blockDim.x + threadIdx.x; item < work; item += gridDim.y * blockDim.x) {
-        const int channel = item / bins * CHANNELS, bin = item % bins;
-        const int bin_y = bin / sizes.bins_x, bin_x = bin % sizes.bins_x;
-        const T* first = x + (is_there ? image * sizes.channels + channel : 0) * pixels;
-        const int last = min(CHANNELS, sizes.channels - channel) - 1;
-        Bin<T, MODE, CHANNELS> own = {};
-#pragma unroll
-        for (int c = 0; c < CHANNELS; ++c) own.channel[c] = first + min(c, last) * pixels;
-        if (!are_kept) {
-            if (is_there) own.take(along_y, along_x, bin_y, bin_x);
-        } else if (is_there) {
-            if constexpr (MERGED) {
-                own.take(kept_y, kept_x, 2 * bin_y * along_y.samples, 2 * bin_x * along_x.samples, bin_y, bin_x);
-            } else {
-                own.take(KeptSamples{kept_y, along_y.samples}, KeptSamples{kept_x, along_x.samples}, bin_y, bin_x);
-            }
-        }
-        T* target = y + (1LL * blockIdx.x * sizes.channels + channel) * bins + bin;
-#pragma unroll
-        for (int c = 0; c < CHANNELS; ++c) {
-            if (c <= last) {
-                const float result = is_there ? own.value[c] / divisor : __int_as_float(0x7fffffff);
-                target[1LL * c * bins] = static_cast<T>(result);
-            }
-        }
-    }
+    take_bins<CHANNELS, MODE, MERGED>(region, along_y, along_x, are_kept, kept_y, kept_x);
 }
 
 template <typename T> struct alignas(4 * sizeof(T)) Roi {

@@ -21,25 +21,25 @@ _THREADS, _FEWER_THREADS = 256, (64, 128)
 CHANNELS = (4, 2, 1)
 #: With more samples of a bin along an axis, those of a mean that share pixels are merged.
 _FEW_SAMPLES = 2
-#: Up to so many samples of a bin are not merged, but computed by each thread.
-_NOT_MERGED = 4
+#: Up to so many samples of a bin are not merged, but computed by each thread, of so many channels.
+_NOT_MERGED, _UNMERGED_CHANNELS = 4, 4
 #: So many samples of a bin along an axis are computed, whether they are inside x or not.
 _VISITED = 8
 #: Up to so many bins of channels, each of which a thread takes alone; of the second number where
 #: each is known to have so many samples that blocks merge them. With more samples along an axis, it
 #: is known.
 _FEW_BINS, _FEW_LARGE_BINS, _MANY_SAMPLES = 2**20, 2**15, 3
-#: How many threads share the samples of a bin then, as powers of two, with up to so many threads;
-#: one where samples are known to be few.
-POWERS, _SHARING = (3, 2, 0), 2**18
+#: How many threads share the samples of a bin then, as powers of two, with up to so many threads:
+#: if bins have one sample, more take longer. One where samples are known to be few.
+POWERS, _SHARING = (3, 2, 0), 2**16
 #: Of bins with at least so many columns of pixels that are merged, a thread takes a column of one,
 #: in so many channels.
 _WIDE, _COLUMN_CHANNELS = 6, 4
 #: How many samples along an axis, of all bins of a region, a block keeps in shared memory; the
 #: second number where it is known to suffice, so that more blocks have room.
 KEPT, FEW_KEPT = 512, 128
-#: With this many blocks a large GPU is busy; where regions take unequal time, with more.
-_BLOCKS, _UNEQUAL_BLOCKS = 2112, 8448
+#: With this many blocks a large GPU is busy.
+_BLOCKS = 2112
 
 #: The constants that the kernel shares with Python.
 DEFINES = {
@@ -48,6 +48,7 @@ DEFINES = {
     "COLUMN_CHANNELS": _COLUMN_CHANNELS,
     "VISITED": _VISITED,
     "MERGED_SAMPLES": _NOT_MERGED,
+    "UNMERGED_CHANNELS": _UNMERGED_CHANNELS,
     "Pooling": Pooling,
 }
 
@@ -67,10 +68,9 @@ def launch_of(
     at_once = one if is_small else two if is_dense or x.dtype.itemsize == 4 else several
     is_merged = is_dense and plugin.mode == "avg"
     work = -(-channels // (one if is_merged else at_once)) * bins
-    most = _UNEQUAL_BLOCKS if is_dense else _BLOCKS
     threads = next((each for each in _FEWER_THREADS if work <= each), _THREADS)
     samples = plugin.sampling_ratio * max(plugin.output_height, plugin.output_width)
-    blocks = min(-(-work // _THREADS), max(1, -(-most // regions))) if regions else 0
+    blocks = min(-(-work // _THREADS), max(1, -(-_BLOCKS // regions))) if regions else 0
     return Launch(
         plugin.kernel,
         (regions if y.size else 0, blocks),
@@ -94,7 +94,7 @@ def _alone(
 ) -> Launch:
     """Return the launch with a thread for each bin of a channel."""
     count = known(y.size)
-    powers = POWERS[-1:] if 0 < plugin.sampling_ratio <= _MANY_SAMPLES else POWERS
+    powers = POWERS[-1:] if 0 < plugin.sampling_ratio <= _FEW_SAMPLES else POWERS
     power = next((power for power in powers if count * 2**power <= _SHARING), POWERS[-1])
     return Launch(
         plugin.alone,
