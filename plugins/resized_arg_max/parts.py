@@ -8,8 +8,9 @@ from pluginkit import TensorDesc, ceil_div, dim_max, dim_min, known, product, wh
 _ENOUGH = 512
 #: The fewest parts that are worth a second launch, the most of a map, and the pixels for each.
 _FEWEST, _MOST, _PIXELS = 3, 132, 24
-#: The most pixels of a map that is not divided.
-_SMALL = 256
+#: The most pixels of a map that is not divided, because the second launch takes longer than most of
+#: these maps, to most sizes, do.
+_SMALL = 2048
 #: What is found in all parts: a value and its place, 8 bytes each.
 PARTS_BYTES = _ENOUGH * 8
 

@@ -82,12 +82,12 @@ def test_a_thread_takes_one_pixel_of_few_and_columns_of_many(size):
 
 
 def test_parts_of_a_map_are_compared_as_the_whole():
-    """Few maps are divided into parts, which different blocks take."""
+    """Few large maps are divided into parts, which different blocks take."""
     rng = np.random.default_rng(5)
-    maps = rng.normal(size=(2, 1, 13, 20)).astype(np.float32)
+    maps = rng.normal(size=(2, 1, 53, 40)).astype(np.float32)
     maps[1] = np.nan
     steps = calls.steps(ResizedArgMax(), *described(maps))
-    assert [step.grid for step in steps] == [(2, 11), 2]
+    assert [step.grid for step in steps] == [(2, 89), 2]
     for got, expected in zip(
         on_machine(maps, [37, 9], [20, 5]), reference(maps, [37, 9], [20, 5]), strict=True
     ):
