@@ -27,6 +27,7 @@ HOSTILE = {
     "one beyond 256": (3, 257, 257),
     "one of 1000": (1, 1000, 1000),
     "one of 2048": (1, 2048, 2048),
+    "one of 2300": (1, 2300, 2300),
 }
 #: Some matrices are enough for the reference.
 SAMPLE = (slice(0, 16),)

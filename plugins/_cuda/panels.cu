@@ -6,7 +6,7 @@
 #include "elimination.cuh"
 #include "overlap.cuh"
 
-using pluginkit::BLOCK, pluginkit::LANES, pluginkit::MOST_ROWS, pluginkit::SOLVERS, pluginkit::WIDTH;  // from panels.py
+using pluginkit::BLOCK, pluginkit::LANES, pluginkit::SOLVERS, pluginkit::WIDTH;  // from panels.py
 using pluginkit::UPDATED_COLUMNS, pluginkit::UPDATED_ROWS;
 
 constexpr int WARPS = BLOCK / LANES;
@@ -142,204 +142,119 @@ __device__ __forceinline__ int lane_of_highest(unsigned int rank, int position) 
     return __ffs(highest) - 1;
 }
 
-// Update the panel from `first` on, then eliminate in it. A thread has EACH adjacent rows, in registers. For each pivot a
-// warp proposes one of its rows.
-template <typename T, Purpose PURPOSE, int EACH>
-__device__ __forceinline__ void factor_panel(T* y, const Work& work, int size, int columns, int first) {
-    __shared__ __align__(16) Pivots<WIDTH> pivots;
-    __shared__ __align__(16) float proposed[2][WARPS][WIDTH];
+// Eliminate in the panel from `first` on, STRIP columns at a time, after those before them in the panel; if IS_FUSED, then
+// after the panel before, too. A thread has these columns of EACH adjacent rows, in registers. For each pivot a warp proposes
+// one of its rows.
+template <typename T, Purpose PURPOSE, int EACH, int STRIP>
+__device__ __forceinline__ void factor_panel(T* y, const Work& work, int size, int columns, int first, bool is_fused) {
+    __shared__ __align__(16) Pivots<STRIP> pivots;
+    __shared__ __align__(16) float proposed[2][WARPS][STRIP];
     __shared__ int2 keys[2][WARPS];
     const int own = threadIdx.x, lane = own % LANES, warp = own / LANES, rows = size - first;
-    const int warps = (rows + LANES * EACH - 1) / (LANES * EACH);
+    const int warps = (rows + LANES * EACH - 1) / (LANES * EACH), place_of_first = first + own * EACH;
     const int* order = work.order(first);
-    int row[EACH], position[EACH];
-    float cells[EACH][WIDTH];
+    int* const next_order = work.order(first + WIDTH);
+    int position[EACH];
 #pragma unroll
-    for (int r = 0; r < EACH; ++r) {
-        position[r] = first + own * EACH + r;
-        row[r] = position[r] < size ? order[position[r]] : -1;
-    }
+    for (int r = 0; r < EACH; ++r) position[r] = place_of_first + r < size ? place_of_first + r : -1;
+    float determinant = first > 0 ? *work.determinant : 1.0f;
+#pragma unroll 1
+    for (int strip = first; strip < first + WIDTH; strip += STRIP) {
+        const bool is_column = own < STRIP && strip + own < size + columns;
+        float cells[EACH][STRIP];
 #pragma unroll
-    for (int r = 0; r < EACH; ++r) {
+        for (int r = 0; r < EACH; ++r) {
+            const int row = position[r] >= 0 ? order[place_of_first + r] : -1;
 #pragma unroll
-        for (int j = 0; j < WIDTH; j += 4) {
-            const float4 four = row[r] >= 0 ? work.read_four(row[r], first + j) : float4{};
-            cells[r][j] = four.x, cells[r][j + 1] = four.y, cells[r][j + 2] = four.z, cells[r][j + 3] = four.w;
+            for (int j = 0; j < STRIP; j += 4) {
+                const float4 four = row >= 0 ? work.read_four(row, strip + j) : float4{};
+                cells[r][j] = four.x, cells[r][j + 1] = four.y, cells[r][j + 2] = four.z, cells[r][j + 3] = four.w;
+            }
         }
-    }
-    if (first > 0) {
-        const int begin = first - WIDTH;
-        read_pivots(pivots, work, order, begin, WIDTH, first);
-        const bool is_result = PURPOSE != Purpose::DETERMINANT && first + own < size + columns;
-        solve_pivots(pivots, is_result ? work.column(first + own) + begin : nullptr, WIDTH);
-        if (warp < warps) {
+        const int begin = strip > first ? first : first - WIDTH;
+        const int count = strip > first ? min(strip - first, rows) : is_fused && first > 0 ? WIDTH : 0;
+        if (count > 0) {
+            read_pivots(pivots, work, strip > first ? next_order : order, begin, count, strip);
+            solve_pivots(pivots, PURPOSE != Purpose::DETERMINANT && is_column ? work.column(strip + own) + begin : nullptr, count);
 #pragma unroll
             for (int k = 0; k < WIDTH; k += 4) {
+                if (warp >= warps || k >= count) break;
                 float4 factors[EACH];
 #pragma unroll
-                for (int r = 0; r < EACH; ++r) factors[r] = row[r] >= 0 ? work.read_four(row[r], begin + k) : float4{};
+                for (int r = 0; r < EACH; ++r) {
+                    const int row = position[r] >= 0 ? order[place_of_first + r] : -1;
+                    factors[r] = row >= 0 ? work.read_four(row, begin + k) : float4{};
+                }
 #pragma unroll
                 for (int i = 0; i < 4; ++i) {
-                    float top[WIDTH];
+                    float top[STRIP];
                     load(top, pivots.tops[k + i]);
 #pragma unroll
                     for (int r = 0; r < EACH; ++r) {
                         const float four[] = {factors[r].x, factors[r].y, factors[r].z, factors[r].w}, factor = four[i];
 #pragma unroll
-                        for (int j = 0; j < WIDTH; ++j) cells[r][j] = minus_product(cells[r][j], factor, top[j]);
+                        for (int j = 0; j < STRIP; ++j) cells[r][j] = minus_product(cells[r][j], factor, top[j]);
                     }
                 }
             }
         }
-    }
-    float determinant = first > 0 ? *work.determinant : 1.0f;
 #pragma unroll
-    for (int k = 0; k < WIDTH; ++k) {
-        if (k >= rows) break;
-        const int pivot = first + k;
-        if (warp < warps) {
-            unsigned int rank = 0;
-            int place = size;
-#pragma unroll
-            for (int r = 0; r < EACH; ++r) {
-                const unsigned int other = row[r] >= 0 && position[r] >= pivot ? rank_of(cells[r][k]) : 0;
-                if (other > rank || (other == rank && position[r] < place)) rank = other, place = position[r];
-            }
-            if (lane == lane_of_highest(rank, place)) {
-                keys[k % 2][warp] = {static_cast<int>(rank), place};
+        for (int k = 0; k < STRIP; ++k) {
+            const int pivot = strip + k;
+            if (pivot >= size) break;
+            if (warp < warps) {
+                unsigned int rank = 0;
+                int place = size;
 #pragma unroll
                 for (int r = 0; r < EACH; ++r) {
-                    if (position[r] != place) continue;
+                    const unsigned int other = position[r] >= pivot ? rank_of(cells[r][k]) : 0;
+                    if (other > rank || (other == rank && position[r] < place)) rank = other, place = position[r];
+                }
+                if (lane == lane_of_highest(rank, place)) {
+                    keys[k % 2][warp] = {static_cast<int>(rank), place};
 #pragma unroll
-                    for (int j = k / 4 * 4; j < WIDTH; j += 4) {
-                        const float four[] = {cells[r][j], cells[r][j + 1], cells[r][j + 2], cells[r][j + 3]};
-                        store(&proposed[k % 2][warp][j], four);
+                    for (int r = 0; r < EACH; ++r) {
+                        if (position[r] != place) continue;
+#pragma unroll
+                        for (int j = k / 4 * 4; j < STRIP; j += 4) {
+                            const float four[] = {cells[r][j], cells[r][j + 1], cells[r][j + 2], cells[r][j + 3]};
+                            store(&proposed[k % 2][warp][j], four);
+                        }
                     }
                 }
             }
-        }
-        __syncthreads();
-        if (warp >= warps) continue;
-        const int2 key = lane < warps ? keys[k % 2][lane] : int2{};
-        const int best = lane_of_highest(key.x, key.y), from = __shfl_sync(~0u, key.y, best);
-        float top[WIDTH];
-        load(top, proposed[k % 2][best]);
-        if (PURPOSE == Purpose::DETERMINANT) {
-            if (from != pivot) determinant = -determinant;
-            determinant = __fmul_rn(determinant, top[k]);
-        } else if (own >= k && own < WIDTH && first + own < size + columns) {
-            work.column(first + own)[pivot] = proposed[k % 2][best][own];
+            __syncthreads();
+            if (warp >= warps) continue;
+            const int2 key = lane < warps ? keys[k % 2][lane] : int2{};
+            const int best = lane_of_highest(key.x, key.y), from = __shfl_sync(~0u, key.y, best);
+            float top[STRIP];
+            load(top, proposed[k % 2][best]);
+            if (PURPOSE == Purpose::DETERMINANT) {
+                if (from != pivot) determinant = -determinant;
+                determinant = __fmul_rn(determinant, top[k]);
+            } else if (own >= k && is_column) {
+                work.column(strip + own)[pivot] = proposed[k % 2][best][own];
+            }
+#pragma unroll
+            for (int r = 0; r < EACH; ++r) {
+                position[r] = position[r] == from ? pivot : position[r] == pivot ? from : position[r];
+                cells[r][k] = factor_of(cells[r][k], top[k]);
+#pragma unroll
+                for (int j = k + 1; j < STRIP; ++j) cells[r][j] = minus_product(cells[r][j], cells[r][k], top[j]);
+            }
         }
 #pragma unroll
         for (int r = 0; r < EACH; ++r) {
-            position[r] = position[r] == from ? pivot : position[r] == pivot ? from : position[r];
-            cells[r][k] = factor_of(cells[r][k], top[k]);
+            if (position[r] < 0) continue;
+            const int row = order[place_of_first + r];
+            if (strip + STRIP == first + WIDTH || position[r] < strip + STRIP) next_order[position[r]] = row;
 #pragma unroll
-            for (int j = k + 1; j < WIDTH; ++j) cells[r][j] = minus_product(cells[r][j], cells[r][k], top[j]);
-        }
-    }
-#pragma unroll
-    for (int r = 0; r < EACH; ++r) {
-        if (row[r] < 0) continue;
-        work.order(first + WIDTH)[position[r]] = row[r];
-#pragma unroll
-        for (int j = 0; j < WIDTH; j += 4) {
-            if (first + j >= work.pitch) continue;
-            *work.four(row[r], first + j) = {cells[r][j], cells[r][j + 1], cells[r][j + 2], cells[r][j + 3]};
-        }
-    }
-    if (PURPOSE != Purpose::DETERMINANT || own > 0) return;
-    *work.determinant = determinant;
-    if (rows <= WIDTH) y[blockIdx.x] = static_cast<T>(determinant);
-}
-
-// Do the same where there are more rows than threads can keep. The cells of a row stay in the workspace; its factors for
-// the pivots so far are applied to a column when that has its turn, and those for the newest pivot are divided then.
-template <typename T, Purpose PURPOSE>
-__device__ __forceinline__ void factor_tall_panel(T* y, const Work& work, int size, int columns, int first) {
-    __shared__ __align__(16) Pivots<WIDTH> pivots;
-    __shared__ float tops[WIDTH][WIDTH];
-    __shared__ int2 keys[WARPS];
-    __shared__ unsigned short order[MOST_ROWS];
-    const int own = threadIdx.x, lane = own % LANES, warp = own / LANES, rows = size - first;
-    const int steps = min(WIDTH, rows), begin = first - WIDTH;
-    const bool is_result = PURPOSE != Purpose::DETERMINANT && first + own < size + columns;
-    if (own < WIDTH * WIDTH) tops[own / WIDTH][own % WIDTH] = 0.0f;  // the compiler reads those to come, too
-    for (int place = own; place < rows; place += BLOCK) order[place] = work.order(first)[first + place];
-    if (first > 0) {
-        read_pivots(pivots, work, work.order(first), begin, WIDTH, first);
-        solve_pivots(pivots, is_result ? work.column(first + own) + begin : nullptr, WIDTH);
-    }
-    for (int place = own; first > 0 && place < rows; place += BLOCK) {
-        const int row = order[place];
-        float cells[WIDTH], factors[WIDTH];
-        load_cells(cells, work, row, first);
-        load_cells(factors, work, row, begin);
-#pragma unroll
-        for (int k = 0; k < WIDTH; ++k) {
-            float top[WIDTH];
-            load(top, pivots.tops[k]);
-#pragma unroll
-            for (int j = 0; j < WIDTH; ++j) cells[j] = minus_product(cells[j], factors[k], top[j]);
-        }
-#pragma unroll
-        for (int j = 0; j < WIDTH; j += 4) {
-            if (first + j >= work.pitch) continue;
-            *work.four(row, first + j) = {cells[j], cells[j + 1], cells[j + 2], cells[j + 3]};
-        }
-    }
-    __syncthreads();
-    float determinant = first > 0 ? *work.determinant : 1.0f;
-    for (int k = 0; k < steps; ++k) {
-        unsigned int rank = 0;
-        int best = rows;
-#pragma unroll 4
-        for (int place = k + own; place < rows; place += BLOCK) {
-            float* const cells = work.cells + 1LL * order[place] * work.pitch + first;
-            float factors[WIDTH], value = cells[k];
-#pragma unroll
-            for (int j = 0; j < WIDTH; j += 4) {
-                const float4 four = j < k ? *reinterpret_cast<const float4*>(cells + j) : float4{};
-                factors[j] = four.x, factors[j + 1] = four.y, factors[j + 2] = four.z, factors[j + 3] = four.w;
+            for (int j = 0; j < STRIP; j += 4) {
+                if (strip + j >= work.pitch) continue;
+                *work.four(row, strip + j) = {cells[r][j], cells[r][j + 1], cells[r][j + 2], cells[r][j + 3]};
             }
-#pragma unroll
-            for (int j = 0; j < WIDTH - 1; ++j) {
-                if (j >= k) continue;
-                if (j == k - 1) cells[j] = factors[j] = factor_of(factors[j], tops[j][j]);
-                value = minus_product(value, factors[j], tops[j][k]);
-            }
-            if (k > 0) cells[k] = value;
-            const unsigned int other = rank_of(value);
-            if (other > rank) rank = other, best = place;
         }
-        if (lane == lane_of_highest(rank, best)) keys[warp] = {static_cast<int>(rank), best};
-        __syncthreads();
-        if (warp == 0) {
-            const int2 key = lane < WARPS ? keys[lane] : int2{0, rows};
-            const int from = __shfl_sync(~0u, key.y, lane_of_highest(key.x, key.y)), row = order[from];
-            const int column = first + lane;
-            const bool is_there = lane < WIDTH && column < size + columns;
-            float value = is_there ? work.cells[1LL * row * work.pitch + column] : 0.0f;
-            for (int j = 0; j < k; ++j) {
-                const float factor = __shfl_sync(~0u, value, j);
-                if (lane > k && is_there) value = minus_product(value, factor, tops[j][lane]);
-            }
-            if (lane >= k && is_there) {
-                tops[k][lane] = value;
-                if (PURPOSE != Purpose::DETERMINANT) work.column(column)[first + k] = value;
-            }
-            __syncwarp();  // all lanes know the row
-            if (lane == 0) order[from] = order[k], order[k] = row;
-            if (from != k) determinant = -determinant;
-            determinant = __fmul_rn(determinant, __shfl_sync(~0u, value, k));
-        }
-        __syncthreads();
-    }
-    for (int place = own; place < rows; place += BLOCK) {
-        const int row = order[place];
-        work.order(first + WIDTH)[first + place] = row;
-        float* const cell = work.cells + 1LL * row * work.pitch + first + WIDTH - 1;
-        if (place >= WIDTH) *cell = factor_of(*cell, tops[WIDTH - 1][WIDTH - 1]);
+        if (STRIP < WIDTH) __syncthreads();
     }
     if (PURPOSE != Purpose::DETERMINANT || own > 0) return;
     *work.determinant = determinant;
@@ -347,15 +262,15 @@ __device__ __forceinline__ void factor_tall_panel(T* y, const Work& work, int si
 }
 
 // Eliminate with the pivots before position `first` in UPDATED_ROWS of the rows from there on, and UPDATED_COLUMNS of the
-// columns after the next panel. Where no rows are left there is no next panel.
-__device__ __forceinline__ void update_tile(const Work& work, int size, int columns, int first, int number,
+// columns from `left` on.
+__device__ __forceinline__ void update_tile(const Work& work, int size, int columns, int first, int left, int number,
                                             bool is_determinant) {
     __shared__ __align__(16) Pivots<UPDATED_COLUMNS> pivots;
     __shared__ __align__(16) float lower[WIDTH][UPDATED_ROWS + 4];
     const int begin = first - WIDTH, count = min(WIDTH, size - begin), own = threadIdx.x;
     const int high = max((size - first + UPDATED_ROWS - 1) / UPDATED_ROWS, 1);
     const int above = first + number % high * UPDATED_ROWS;
-    const int left = first + (first < size ? WIDTH : 0) + number / high * UPDATED_COLUMNS;
+    left += number / high * UPDATED_COLUMNS;
     const int down = own / (UPDATED_COLUMNS / 4) * 4, across = own % (UPDATED_COLUMNS / 4) * 4;
     const int* order = work.order(first);
     int row[4];
@@ -387,24 +302,19 @@ __device__ __forceinline__ void update_tile(const Work& work, int size, int colu
     }
 }
 
-// Factor the panel from `first` on, and update the columns after it with the panel before.
-template <typename T, Purpose PURPOSE, int EACH>
-__global__ void __launch_bounds__(BLOCK)
-    eliminate_panel(T* __restrict__ y, float* __restrict__ workspace, int size, int columns, int first, int tiles) {
+// Factor the panel from `first` on if HAS_PANEL, and update the columns from `left` on with the panel before.
+template <typename T, Purpose PURPOSE, int EACH, int STRIP>
+__global__ void __launch_bounds__(BLOCK) eliminate_panel(T* __restrict__ y, float* __restrict__ workspace, int size,
+                                                         int columns, int first, int left, int tiles, int panels) {
     wait_for_earlier_launches();
     let_next_launch_begin();
     const Work work(workspace, size, columns, PURPOSE == Purpose::DETERMINANT);
-    if (blockIdx.y == 0) {
-        if (first >= size) return;
-        if constexpr (EACH > 0) {
-            factor_panel<T, PURPOSE, EACH>(y, work, size, columns, first);
-        } else {
-            factor_tall_panel<T, PURPOSE>(y, work, size, columns, first);
-        }
+    if (blockIdx.y < panels) {
+        factor_panel<T, PURPOSE, EACH, STRIP>(y, work, size, columns, first, left == first + WIDTH);
         return;
     }
-    for (int tile = blockIdx.y - 1; tile < tiles; tile += gridDim.y - 1) {
-        update_tile(work, size, columns, first, tile, PURPOSE == Purpose::DETERMINANT);
+    for (int tile = blockIdx.y - panels; tile < tiles; tile += gridDim.y - panels) {
+        update_tile(work, size, columns, first, left, tile, PURPOSE == Purpose::DETERMINANT);
         __syncthreads();
     }
 }

@@ -22,13 +22,16 @@ from pluginkit import (
 
 Purpose = Literal["DETERMINANT", "INVERSE", "SOLVE"]
 
-#: The most rows of which a block factors a panel, with the rows that each of its threads has in
-#: registers; 0 where all are in the workspace.
-_ROWS = {256: 1, 512: 1, 1024: 2, 2048: 4, 4096: 0, 8192: 0}
-MOST_ROWS = max(_ROWS)
+#: The rows of the largest matrices for which so many panels are launched.
+_ROWS = (256, 512, 1024, 2048, 4096, 8192, 16384)
+MOST_ROWS = _ROWS[-1]
 #: The columns of a panel, and the threads of a block that factors one, or that updates a tile of
 #: _UPDATED_ROWS x _UPDATED_COLUMNS elements.
 _WIDTH, _BLOCK, _UPDATED_ROWS, _UPDATED_COLUMNS = 16, 512, 128, 64
+#: Of panels with at most so many rows, the rows and columns that a thread has in registers.
+_KEPT = {512: (1, 16), 1024: (2, 16), 2048: (4, 16), 4096: (8, 8), 8192: (16, 4), 16384: (32, 4)}
+#: The most rows of a panel whose block also updates it with the panel before.
+_FUSED = 1024
 #: The columns of B that a block solves, at most and of few, each of them by a warp.
 _GROUP, _FEW, _LANES, _SOLVERS = 8, 4, 32, 512
 #: The bytes of solutions that a block keeps in shared memory.
@@ -39,7 +42,6 @@ _DEFINES: Mapping[str, Any] = {
     "Purpose": Purpose,
     "BLOCK": _BLOCK,
     "LANES": _LANES,
-    "MOST_ROWS": MOST_ROWS,
     "SOLVERS": _SOLVERS,
     "UPDATED_COLUMNS": _UPDATED_COLUMNS,
     "UPDATED_ROWS": _UPDATED_ROWS,
@@ -62,8 +64,8 @@ def gather_kernel(purpose: Purpose) -> CudaKernel:
 
 def panel_kernel(purpose: Purpose) -> CudaKernel:
     """Return the kernel that eliminates in a panel, and with the one before it."""
-    constants = {"EACH": sorted(set(_ROWS.values()))}
-    expression = f"eliminate_panel<{{T}}, Purpose::{purpose}, {{EACH}}>"
+    constants = {"KEPT": sorted({f"{each}, {strip}" for each, strip in _KEPT.values()})}
+    expression = f"eliminate_panel<{{T}}, Purpose::{purpose}, {{KEPT}}>"
     return _kernel(expression, constants, overlaps=True)
 
 
@@ -99,20 +101,28 @@ def panel_launches(
     count, size = known(product(a.shape[:-2])), known(a.shape[-1])
     sizes = int32(size), int32(columns)
     yield Launch(kernels.gather, (count, size), _SOLVERS, (a, b, workspace, *sizes))
-    rows, each = next(item for item in _ROWS.items() if size <= item[0])
-    constants = {"EACH": each}
+    rows = next(rows for rows in _ROWS if size <= rows)
     for first in range(0, rows, _WIDTH):
-        high = ceil_div(where(first < size, size - first, 0), _UPDATED_ROWS)
-        wide = ceil_div(dim_max(size + columns - first - _WIDTH, 0), _UPDATED_COLUMNS)
+        most, (each, strip) = next(item for item in _KEPT.items() if rows - first <= item[0])
+        is_there = first < size
+        high = ceil_div(where(is_there, size - first, 0), _UPDATED_ROWS)
+        constants = {"KEPT": f"{each}, {strip}"}
+        left = first + _WIDTH
+        if first > 0 and most > _FUSED:
+            left = first + _UPDATED_COLUMNS
+            args = (y, workspace, *sizes, int32(first), int32(first), int32(high), int32(0))
+            grid = where(is_there, count, 0), high
+            yield Launch(kernels.eliminate, grid, _BLOCK, args, constants=constants)
+        wide = ceil_div(dim_max(size + columns - left, 0), _UPDATED_COLUMNS)
         tiles = high * wide if first else 0
-        args = (y, workspace, *sizes, int32(first), int32(tiles))
-        grid = where(first < size, count, 0), 1 + dim_min(tiles, _MOST_BLOCKS - 1)
+        args = (y, workspace, *sizes, int32(first), int32(left), int32(tiles), int32(1))
+        grid = where(is_there, count, 0), 1 + dim_min(tiles, _MOST_BLOCKS - 1)
         yield Launch(kernels.eliminate, grid, _BLOCK, args, constants=constants)
     if kernels.solve is not None:
         end = ceil_div(size, _WIDTH) * _WIDTH
         tiles = ceil_div(dim_max(size + columns - end, 0), _UPDATED_COLUMNS)
-        args = (y, workspace, *sizes, int32(end), int32(tiles))
-        grid = count, 1 + dim_min(tiles, _MOST_BLOCKS - 1)
+        args = (y, workspace, *sizes, int32(end), int32(end), int32(tiles), int32(0))
+        grid = count, dim_min(tiles, _MOST_BLOCKS)
         yield Launch(kernels.eliminate, grid, _BLOCK, args, constants=constants)
         group = _FEW if columns <= _FEW else _GROUP
         groups = dim_min(ceil_div(columns, group), _MOST_BLOCKS)

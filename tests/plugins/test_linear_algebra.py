@@ -55,29 +55,39 @@ def test_few_right_sides_are_eliminated_beside_rows(size):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("size", "columns", "each"), [(65, 67, 1), (139, 3, 2), (160, 17, 4), (139, 70, 0), (67, 2, 0)]
+    ("size", "columns", "kept"),
+    [
+        (65, 67, (1, 16)),
+        (139, 3, (2, 16)),
+        (160, 17, (4, 16)),
+        (70, 67, (8, 8)),
+        (69, 2, (16, 4)),
+    ],
 )
-def test_large_matrices_are_eliminated_as_in_numpy(size, columns, each, monkeypatch):
-    """Up to 128 rows are in registers; larger matrices are divided into panels of 16 columns."""
-    monkeypatch.setattr(panels, "_ROWS", {256: each})
-    monkeypatch.setattr(panels, "_SHARED_BYTES", 2**16 if each else 0)
+def test_large_matrices_are_eliminated_as_in_numpy(size, columns, kept, monkeypatch):
+    """Up to 128 rows, here up to 32, are in registers; of larger matrices panels of columns are."""
+    monkeypatch.setattr(elimination, "_OF_ROWS", (8, 16, 32))
+    monkeypatch.setattr(panels, "_KEPT", {256: kept})
+    monkeypatch.setattr(panels, "_FUSED", 256 if kept[0] < 4 else 0)
+    monkeypatch.setattr(panels, "_SHARED_BYTES", 2**16 if kept[0] < 4 else 0)
     assert_as_reference(size, columns)
 
 
 def test_the_largest_matrices_are_eliminated_as_in_numpy(monkeypatch):
-    """Beyond 8192 rows, here beyond 8, a block takes a matrix."""
+    """Beyond 16384 rows, here beyond 8, a block takes a matrix."""
     monkeypatch.setattr(elimination, "_OF_ROWS", (8,) * 2)
     monkeypatch.setattr(elimination, "MOST_ROWS", 8)
     assert_as_reference(37, 3)
 
 
-@pytest.mark.parametrize("rows", [2048, 4096, 8192])
-def test_many_blocks_take_a_matrix_of_many_rows(rows):
+@pytest.mark.parametrize(("rows", "count"), [(1024, 64), (4096, 447), (16384, 1983)])
+def test_many_blocks_take_a_matrix_of_many_rows(rows, count):
+    """Each panel has a launch, and one of more than 1024 rows another that updates it."""
     (matrix,) = calls.describe_inputs(Det(), [(1, rows, rows)], [float32])
     (determinant,) = calls.describe_outputs(Det(), [matrix])
     _, *launches = Det().launches(matrix, determinant, None)
     assert {launch.kernel for launch in launches} == {Det().eliminate_panels}
-    assert len(launches) == rows // 16
+    assert len(launches) == count
 
 
 def assert_as_reference(size, columns):
