@@ -59,6 +59,8 @@ HOSTILE = {
     "8 trees": Ensemble(samples=1_000_000, features=10, trees=8, depth=6),
     "17 samples": Ensemble(samples=17, features=30, trees=100, depth=10),
     "two stumps of 10 targets": Ensemble(samples=279, features=64, trees=2, depth=1, targets=10),
+    "one small tree": Ensemble(samples=131_072, features=1, trees=1, depth=2),
+    "two stumps": Ensemble(samples=73_206, features=16, trees=2, depth=1),
     "10 targets": Ensemble(samples=100_000, features=8, trees=200, depth=5, targets=10),
 }
 

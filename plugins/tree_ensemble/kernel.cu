@@ -8,7 +8,7 @@
 
 using pluginkit::Aggregate, pluginkit::LeafWeights, pluginkit::NodeKind, pluginkit::AT_ONCE, pluginkit::FEATURE_STRIDE,
     pluginkit::FETCHED, pluginkit::MOST_LINES, pluginkit::MOST_THREADS, pluginkit::PREFETCHED, pluginkit::TRACKS_NAN,
-    pluginkit::WALKERS;  // from launches.py
+    pluginkit::MOST_WALKERS;  // from launches.py
 
 // A row of `nodes`. A branch has the position of its feature times 16, plus 8 if NaN takes the true child, plus its
 // NodeKind; of a leaf `first` and `last` are the range of its weights.
@@ -55,7 +55,7 @@ template <bool IS_SHARED> struct Features {
             const unsigned int place = static_cast<unsigned int>(address) + feature * stride;
             asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(place));
         } else {
-            value = reinterpret_cast<const float*>(address)[feature];
+            value = __ldg(reinterpret_cast<const float*>(address) + feature);
         }
         return value;
     }
@@ -266,19 +266,20 @@ __global__ void __launch_bounds__(MOST_THREADS, 2)
 // Few trees of many samples need no team: a thread walks for a sample, and the caches keep the nodes. Or `share` threads do,
 // which is as many as there are targets where there are several trees whose leaves have several weights.
 template <Aggregate AGGREGATE, LeafWeights LEAVES>
-__global__ void __launch_bounds__(WALKERS)
+__global__ void __launch_bounds__(MOST_WALKERS)
     walk_alone(float* __restrict__ scores, const float* __restrict__ x, const Node* __restrict__ nodes,
                const int* __restrict__ roots, const float* __restrict__ weights, long long samples, int features,
                int node_count, int trees, int weight_count, int target_count, int share, float unscored) {
-    const long long own = 1LL * blockIdx.x * WALKERS + threadIdx.x;
+    const long long own = 1LL * blockIdx.x * blockDim.x + threadIdx.x;
     const long long sample = share == 1 ? own : static_cast<unsigned int>(own) / static_cast<unsigned int>(share);
+    int root = trees > 0 ? roots[0] : -1;
+    if (gridDim.x >= PREFETCHED) prefetch(nodes, node_count, weights, weight_count);  // fewer blocks lose time by it
     if (sample >= samples) return;
     const Features<false> sample_features(x + sample * features, features, 0);
     const float scale = AGGREGATE == Aggregate::AVERAGE ? static_cast<float>(trees) : 1.0f;
     int target = static_cast<int>(own - sample * share);
     Score<AGGREGATE> score;
     Range range = {0, 0};
-    int root = trees > 0 ? roots[0] : -1;
     for (int tree = 0; tree < trees; ++tree) {
         const int next_root = tree + 1 < trees ? roots[tree + 1] : -1;
         range = range_of(nodes, node_count, root, sample_features, weight_count);

@@ -54,8 +54,10 @@ _AT_ONCE = 8
 #: than one each.
 _PREFETCHED, _MOST_LINES = 8, 2**15
 #: Of so many samples of so few trees, or of samples of one tree with few targets, a thread walks
-#: for one; the threads of a block.
-_MANY_SAMPLES, _FEW_TREES, _FEW_TARGETS, _WALKERS = 2**17, 16, 16, 64
+#: for one.
+_MANY_SAMPLES, _FEW_TREES, _FEW_TARGETS = 2**17, 16, 16
+#: The threads of a block then, and of one whose walks are short since there are few nodes.
+_WALKERS, _MOST_WALKERS, _SHORT = 64, 256, 512
 #: A thread walks for a score where so few are those of one tree, or where trees have so few nodes
 #: together.
 _FEW_SCORES, _FEW_NODES = 2**15, 8
@@ -69,7 +71,7 @@ DEFINES = {
     "AT_ONCE": _AT_ONCE,
     "MOST_LINES": _MOST_LINES,
     "PREFETCHED": _PREFETCHED,
-    "WALKERS": _WALKERS,
+    "MOST_WALKERS": _MOST_WALKERS,
     "TRACKS_NAN": TRACKS_NAN,
     "FEATURE_STRIDE": FEATURE_STRIDE,
 }
@@ -94,9 +96,12 @@ def walkers_of(samples: Dim, nodes: Dim, trees: Dim, targets: int, leaves: str) 
     """Return how many threads walk for a sample, each through all trees; 0 where a team does."""
     if targets > _FEW_TARGETS or leaves == "SPARSE":
         return 0
-    if (trees == 1 or known(nodes) <= _FEW_NODES) and samples * targets <= _FEW_SCORES:
+    are_few = known(nodes) <= _FEW_NODES
+    if (trees == 1 or are_few) and samples * targets <= _FEW_SCORES:
         return targets
-    if trees == 1 or (targets == 1 and trees <= _FEW_TREES and samples >= _MANY_SAMPLES):
+    if trees == 1 or (targets == 1 and are_few):
+        return 1
+    if targets == 1 and trees <= _FEW_TREES and samples >= _MANY_SAMPLES:
         return 1
     return 0
 
@@ -115,11 +120,12 @@ def launch_of(
     leaves = "SPARSE" if targets is not None else "SINGLE" if plugin.n_targets == 1 else "ORDERED"
     walkers = walkers_of(samples, nodes.shape[0], trees, plugin.n_targets, leaves)
     if walkers > 0:
+        threads = where(known(nodes.shape[0]) <= _SHORT, _MOST_WALKERS, _WALKERS)
         counts = features, nodes.shape[0], trees, weights.shape[0], plugin.n_targets, walkers
         return Launch(
             plugin.alone_kernel,
-            ceil_div(samples * walkers, _WALKERS),
-            _WALKERS,
+            ceil_div(samples * walkers, threads),
+            threads,
             (
                 *(scores, x, nodes, roots, weights, int64(samples)),
                 *map(int32, counts),
