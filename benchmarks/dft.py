@@ -65,6 +65,9 @@ HOSTILE: dict[str, Case] = {
     "one real of 5000": ((1, 5000, 1), {"length": 5000, "onesided": True}),
     "long columns": ((2, 131_072, 16, 2), {"length": 131_072, "axis": 1}),
     "padded": ((4096, 300, 1), {"length": 512, "onesided": True}),
+    "64 times 469": ((125, 30_016, 2), {"length": 30_016}),
+    "12 times 491": ((128, 5892, 1), {"length": 5892, "onesided": True}),
+    "35 times 71": ((296, 2485, 1), {"length": 2485, "onesided": True}),
 }
 _MOST_MATRIX = 2**24
 

@@ -25,7 +25,7 @@ from pluginkit import (
 )
 from pluginkit.plugins.dft.cases import dft_cases
 from pluginkit.plugins.dft.launches import kernel_of, launches_of, shape_arguments, workspace_of
-from pluginkit.plugins.dft.plan import LONGEST
+from pluginkit.plugins.dft.plan import LONGEST, plan_of
 from pluginkit.plugins.dft.reference import dft
 
 
@@ -34,11 +34,11 @@ class Dft(Plugin):
 
     y[k] = sum of x[j] * exp(-2 pi i j k / length), the inverse with + and divided by the length
 
-    Lengths without prime factors above 31 take one launch up to 8192 points and mostly two above;
-    the others take one up to 4096 points and three above, and work on two to three times as
-    many points. Real numbers of an even length are transformed in pairs. Kernels are compiled for
-    the length. Computed in float32. If a number of a transform is not finite, all its results are
-    NaN.
+    Lengths without prime factors above 31 take one launch up to 8192 points and mostly two above.
+    The others take one up to about 2048 points and two above, if they have small factors, or else
+    one up to 4096 points and three above, and work on two to three times as many points. Real
+    numbers of an even length are transformed in pairs. Kernels are compiled for the length.
+    Computed in float32. If a number of a transform is not finite, all its results are NaN.
 
     Inputs:      x: rank 2 to 8, float32 | float16 | bfloat16, linear; any dimension dynamic, but
                  the last one is 1 for real and 2 for complex numbers. Along the axis x is cut off
@@ -80,6 +80,7 @@ class Dft(Plugin):
     halves = shape_arguments("halves")
     first = shape_arguments("first")
     second = shape_arguments("second")
+    rows = property(lambda self: plan_of(self.length).rows)
 
     def check(self, x: TensorDesc) -> None:
         """Check the axis, and that the last dimension holds real or complex numbers."""

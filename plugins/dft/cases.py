@@ -28,6 +28,7 @@ _CASES: tuple[tuple[str, tuple[int, ...], dict[str, Any]], ...] = (
     ("many_real", (4100, 8, 1), {"length": 8, "onesided": True}),
     ("in_two_passes", (1, 8232, 2), {"length": 8232}),
     ("a_long_prime", (1, 4099, 2), {"length": 4099}),
+    ("rows_by_convolutions", (1, 4484, 2), {"length": 4484}),  # 76 columns of 59
     ("one_point", (4, 1, 2), {"length": 1}),
     ("no_batch", (0, 16, 2), {"length": 16}),
     ("nothing_but_padding", (2, 0, 1), {"length": 30}),

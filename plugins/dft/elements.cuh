@@ -172,7 +172,7 @@ template <typename T, Load LOAD, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE, t
     // Multiply element `at` by the chirp, or return that of its conjugate.
     __device__ __forceinline__ float2 chirped(float2 value, int at) const {
         const int distance = is_of_chirp ? min(at, pass.whole - at) : at;
-        if (distance >= pass.length) return {0.0f, 0.0f};
+        if (distance >= (LENGTH > 0 ? LENGTH : pass.length)) return {0.0f, 0.0f};
         const float2 factor = chirp_at<LENGTH>(distance, pass.length);
         return is_of_chirp ? conjugate(factor) : value * factor;
     }
@@ -189,9 +189,13 @@ template <typename T, Load LOAD, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE, t
         for (int q = 0; q < R; ++q) {
             const int at = first + q * apart;
             if constexpr (LOAD == Load::MIRRORED) v[q] = mirrored(at);
-            if constexpr (LOAD == Load::WORKSPACE) v[q] = workspace[static_cast<long long>(at) * spread];
+            const int element = LENGTH > 0 ? butterfly + q * APART : at;
+            if constexpr (LOAD == Load::WORKSPACE) {
+                const bool is_inside = !(IS_CHIRPED && LENGTH > 0) || element < LENGTH;
+                v[q] = is_inside ? workspace[static_cast<long long>(at) * spread] : float2{};
+            }
             if constexpr (IS_INVERSE && LOAD != Load::WORKSPACE) v[q] = swapped(v[q]);
-            if constexpr (IS_CHIRPED) v[q] = chirped(v[q], at);
+            if constexpr (IS_CHIRPED) v[q] = chirped(v[q], element);
         }
     }
 };
@@ -261,7 +265,8 @@ template <typename T, Store STORE, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE,
             const int at = first + q * apart;
             if constexpr (STORE == Store::WORKSPACE) workspace[static_cast<long long>(at) * spread] = v[q];
             if constexpr (IS_CHIRPED) {
-                if (at < pass.length) v[q] = swapped(v[q]) * chirp_at<LENGTH>(at, pass.length);
+                const int element = LENGTH > 0 ? butterfly + q * APART : at, length = LENGTH > 0 ? LENGTH : pass.length;
+                if (element < length) v[q] = swapped(v[q]) * chirp_at<LENGTH>(element, length);
             }
             if constexpr (IS_INVERSE) v[q] = swapped(v[q]);
             if constexpr (IS_SCALED) v[q] = scale * v[q];

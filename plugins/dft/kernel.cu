@@ -42,7 +42,7 @@ __device__ __forceinline__ void convolve(float2 (&v)[FFT::NUMBERS], float* share
 #pragma unroll
     for (int i = 0; i < FFT::NUMBERS; ++i) v[i] = swapped(v[i] * spectrum[i]);
     FFT::sync();
-    FFT::run(v, shared);
+    FFT::template run<true>(v, shared);
 }
 
 // Multiply the results of transform `sub` by the roots of unity between the passes of a long transform.
@@ -85,7 +85,7 @@ __global__ void
     transform(T* __restrict__ y, const T* __restrict__ x, float2* between, Pass pass, long long transforms, float scale) {
     constexpr int PER_BLOCK = TRANSFORMS<ARRANGEMENT, ROWS, COLUMNS>;
     using FFT = Stockham<ARRANGEMENT, LANES, PER_BLOCK, RADICES...>;
-    static_assert(!IS_CONVOLVED || (FFT::FIRST == FFT::LAST && ARRANGEMENT != Arrangement::ROWS_TO_COLUMNS));
+    static_assert(!IS_CONVOLVED || FFT::FIRST == FFT::LAST);
     constexpr bool IS_WHOLE = LOAD != Load::WORKSPACE && !IS_TWISTED;
     constexpr bool IS_ROWS = IS_WHOLE && ARRANGEMENT == Arrangement::ROWS;
     using Before = Access<IS_WHOLE, ARRANGEMENT != Arrangement::COLUMNS>;
@@ -115,11 +115,11 @@ __global__ void
     } else if (read_one < transforms) {
         const From one(pass, x, between, read_one, asked);
         read<FFT>(v, one);
-        if constexpr (IS_CONVOLVED && !IS_WHOLE) {
+        if constexpr (IS_CONVOLVED && LENGTH == 0) {
             read<FFT>(spectrum, From(pass, x, between, asked + one.sub, asked));
         }
     }
-    if constexpr (IS_CONVOLVED && !IS_WHOLE) {
+    if constexpr (IS_CONVOLVED && LENGTH == 0) {
         FFT::run(spectrum, shared);
         FFT::sync();
     }
@@ -130,7 +130,7 @@ __global__ void
     T* const at = staged_y.is_used ? staged_y.template row<T>(FFT::after().transform) : y;
     const long long number = staged_y.is_used || !is_there ? 0 : written;
     const Target<T, STORE, IS_Y_CHIRPED, LENGTH, IS_INVERSE, After> to(pass, at, between, scale, number, asked);
-    if constexpr (IS_CONVOLVED && IS_WHOLE) {
+    if constexpr (IS_CONVOLVED && LENGTH > 0) {
         FFT::template each<FFT::LAST>(FFT::after().lane, [&](int i, int butterfly, int q) {
             spectrum[i] = CHIRP_SPECTRUM<LENGTH, FFT::POINTS>.of[butterfly + q * (FFT::POINTS / FFT::LAST)];
         });

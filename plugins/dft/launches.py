@@ -54,6 +54,7 @@ _PATHS: dict[ShapeName, tuple[str, ...]] = {
     ),
     "second": (
         *(path("WORKSPACE", store) for store in _STORES),
+        *(path("WORKSPACE", store, "X_CHIRPED", "CONVOLVED", "Y_CHIRPED") for store in _STORES),
         path("WORKSPACE", "WORKSPACE", "CONVOLVED", "TWISTED"),
     ),
 }
@@ -68,7 +69,8 @@ _ARRANGEMENTS: dict[ShapeName, tuple[Arrangement, ...]] = {
 
 def kernel_of(name: ShapeName) -> CudaKernel:
     """Return the kernel for one of a plan's shapes; of a single pass it knows the length."""
-    is_few, length = str(name == "few").lower(), "{length}" if name in ("whole", "few") else "0"
+    is_few = str(name == "few").lower()
+    length = {"whole": "{length}", "few": "{length}", "second": "{rows}"}.get(name, "0")
     return CudaKernel(
         "kernel.cu",
         "transform<{T}, {inverse}, {PATH}, Arrangement::{ARRANGEMENT}, "
@@ -155,9 +157,7 @@ def _launch(plugin: Dft, each: Pass, x: TensorDesc, y: TensorDesc, between: Work
         *(plan.points, plugin.length, known(x.shape[axis]), known(y.shape[axis])),
         *(known(x.shape[-1]), inner),
     )
-    scale = 1 / plugin.length if plugin.inverse else 1.0
-    if plan.is_convolution:
-        scale /= plan.points
+    scale = (1 / plugin.length if plugin.inverse else 1.0) / plan.convolved
     return Launch(
         getattr(plugin, f"{each.kernel}_kernel"),
         ceil_div(transforms, per_block),

@@ -10,6 +10,9 @@ none. The chirp and its spectrum are constants of one pass. A long one leaves th
 first transform in the order of the second pass, which multiplies them by the chirp's spectrum and
 begins to transform them back at once; the first pass does its part of the chirp's transform, too,
 and each block of the second one the rest of what it needs.
+
+If such a length has small factors, too, those are the columns of two passes, and only the rows
+become convolutions, which work on fewer points, unless a short one takes one pass.
 """
 
 from __future__ import annotations
@@ -32,8 +35,14 @@ LONGEST = 2**21
 _FEW_POINTS, _FEW_NUMBERS, _FEW_ROWS = range(101, 1025), 10, 8
 #: The most points of a half that one thread transforms.
 _ALONE = 32
+#: The most points of a row's convolution, and of one that needs no columns to be shorter.
+_MOST_CONVOLVED = 4096
+#: The most points of columns, of which a block reads several, where rows have large prime factors.
+_LONG_COLUMN = 1024
 #: The neighbouring transforms of a block in one of two passes.
 _PAIR_COLUMNS = 8
+#: The threads of a block that transforms short columns.
+_COLUMN_THREADS = 128
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Plan:
         whole: of a single pass; None if there are two.
         halves: of a single pass for real numbers in pairs; None if there is none.
         pair: of two passes, over columns and over rows; None if there is one.
+        rows: the length of the second pass's transforms, if these become convolutions; or 0.
     """
 
     points: int
@@ -53,6 +63,7 @@ class Plan:
     whole: BlockShape | None = None
     halves: BlockShape | None = None
     pair: tuple[BlockShape, BlockShape] | None = None
+    rows: int = 0
 
     @property
     def few(self) -> BlockShape | None:
@@ -63,6 +74,13 @@ class Plan:
         if self.points not in _FEW_POINTS and self.whole.lanes not in (2, STAGED):
             return fewer
         return shape_of(self.points, most=_FEW_NUMBERS) or fewer
+
+    @property
+    def convolved(self) -> int:
+        """The points of the convolutions, by which results are divided; 1 if there are none."""
+        if self.rows and self.pair:
+            return self.pair[1].points
+        return self.points if self.is_convolution else 1
 
     def shape(self, name: ShapeName) -> BlockShape | None:
         """Return one of the shapes by its name."""
@@ -81,7 +99,9 @@ def plan_of(length: int) -> Plan:
     for first in range(int(length**0.5), 0, -1):
         if length % first == 0 and (pair := _pair_of(first, length // first)):
             return Plan(length, False, None, halves, pair)
-    return _convolution_of(length, halves)
+    convolution = _convolution_of(length, halves)
+    rows = _rows_of(length, halves) if convolution.points > _MOST_CONVOLVED else None
+    return rows or convolution
 
 
 def _half_of(points: int) -> BlockShape | None:
@@ -100,6 +120,30 @@ def _pair_of(
 def _of_pair(shape: BlockShape) -> BlockShape:
     """Return a shape with fewer columns, of which there are many: blocks are on more processors."""
     return replace(shape, columns=min(shape.columns, _PAIR_COLUMNS))
+
+
+def _rows_of(length: int, halves: BlockShape | None) -> Plan | None:
+    """Return the plan of a length whose large prime factors are in the rows; None if it has none.
+
+    The rows are as short as the columns that a block reads as neighbours allow.
+    """
+    for first in range(_LONG_COLUMN, 1, -1):
+        rows, rest = divmod(length, first)
+        if rest == 0 and 2 * rows <= _MOST_CONVOLVED and (one := shape_of(first)):
+            for points in _products_of_2_and_3(2 * rows - 1):
+                two = shape_of(points, is_symmetric=True)
+                if two is not None and two.is_busy:
+                    pair = _of_threads(one), _of_pair(two)
+                    return Plan(length, False, None, halves, pair, rows)
+    return None
+
+
+def _of_threads(shape: BlockShape) -> BlockShape:
+    """Return a shape of columns whose blocks have enough threads, however short the columns are."""
+    columns = min(shape.columns, _PAIR_COLUMNS)
+    while columns * shape.lanes < _COLUMN_THREADS:
+        columns *= 2
+    return replace(shape, columns=columns)
 
 
 def _convolution_of(length: int, halves: BlockShape | None) -> Plan:
@@ -177,11 +221,13 @@ def passes_of(length: int, load: Load, store: Store, are_few: bool = False) -> t
         return (Pass("whole", plan.whole, path(load, store, *marks)),)
     assert plan.pair is not None  # noqa: S101  # without a whole there is one
     first, second = plan.pair
-    columns, rows = partial(_columns, first, second), partial(_rows, first, second)
+    step = plan.rows or second.points
+    columns, rows = partial(_columns, first, step), partial(_rows, first.points, second, step)
     if not plan.is_convolution:
+        marks = ("X_CHIRPED", "CONVOLVED", "Y_CHIRPED") if plan.rows else ()
         return (
             columns(path(load, "WORKSPACE", "TWISTED")),
-            rows(path("WORKSPACE", store), "ROWS_TO_COLUMNS"),
+            rows(path("WORKSPACE", store, *marks), "ROWS_TO_COLUMNS"),
         )
     return (
         columns(path(load, "WORKSPACE", "X_CHIRPED", "TWISTED"), has_chirp=True),
@@ -190,14 +236,12 @@ def passes_of(length: int, load: Load, store: Store, are_few: bool = False) -> t
     )
 
 
-def _columns(first: BlockShape, second: BlockShape, path: str, has_chirp: bool = False) -> Pass:
+def _columns(shape: BlockShape, step: int, path: str, has_chirp: bool = False) -> Pass:
     """Return a pass over the columns of the elements, which writes where it reads."""
-    step = second.points
-    return Pass("first", first, path, step, step, 1, step, 1, "COLUMNS", has_chirp)
+    return Pass("first", shape, path, step, step, 1, step, 1, "COLUMNS", has_chirp)
 
 
-def _rows(first: BlockShape, second: BlockShape, path: str, arrangement: Arrangement) -> Pass:
+def _rows(one: int, shape: BlockShape, two: int, path: str, arrangement: Arrangement) -> Pass:
     """Return a pass over the rows of the elements; it writes where it reads, or else columns."""
-    one, two = first.points, second.points
     out = (1, two) if arrangement == "ROWS" else (one, 1)
-    return Pass("second", second, path, one, 1, two, *out, arrangement)
+    return Pass("second", shape, path, one, 1, two, *out, arrangement)

@@ -109,12 +109,12 @@ template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> str
     }
 
     // Hand the numbers of all threads over to those that take them before the next radix.
-    template <int STAGE, int DONE>
+    template <int STAGE, int DONE, bool IS_AGAIN>
     __device__ static __forceinline__ void exchange(float2 (&v)[NUMBERS], float* shared) {
         constexpr int R = radix_of<RADICES...>(STAGE), NEXT = radix_of<RADICES...>(STAGE + 1);
         constexpr int APART = POINTS / NEXT;
         constexpr int BLOCK = R * DONE, GAP = has_gaps(R, DONE) ? DONE : 0, EVERY = gap_every(R, DONE, BANKS);
-        const Place from = STAGE == 0 ? before() : after(), to = after();
+        const Place from = STAGE == 0 && !IS_AGAIN ? before() : after(), to = after();
         const auto put = [&](auto store) {
             each<R>(from.lane, [&](int i, unsigned own, int q) {
                 const unsigned first = own / DONE * BLOCK;
@@ -151,8 +151,8 @@ template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> str
         }
     }
 
-    // Transform v in place.
-    template <int STAGE = 0, int DONE = 1>
+    // Transform v in place, which may be results (IS_AGAIN) if the first radix is the last one.
+    template <bool IS_AGAIN = false, int STAGE = 0, int DONE = 1>
     __device__ static __forceinline__ void run(float2 (&v)[NUMBERS], float* shared) {
         constexpr int R = radix_of<RADICES...>(STAGE);
         const unsigned lane = (STAGE == 0 ? before() : after()).lane;
@@ -180,8 +180,8 @@ template <Arrangement ARRANGEMENT, int LANES, int PER_BLOCK, int... RADICES> str
             for (int q = 0; q < R; ++q) v[j * R + q] = own[q];
         }
         if constexpr (STAGE + 1 < STAGES) {
-            exchange<STAGE, DONE>(v, shared);
-            run<STAGE + 1, DONE * R>(v, shared);
+            exchange<STAGE, DONE, IS_AGAIN>(v, shared);
+            run<IS_AGAIN, STAGE + 1, DONE * R>(v, shared);
         }
     }
 

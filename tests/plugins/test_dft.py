@@ -156,8 +156,31 @@ def test_every_length_has_passes_of_short_transforms():
         assert plan.points >= (2 * length - 1 if plan.is_convolution else length), length
         assert not plan.is_convolution or plan.points <= 4 * length, length
         for each in passes_of(length, "COMPLEX", "COMPLEX"):
-            assert each.shape.points * each.subs == plan.points, length
+            is_row_convolved = plan.rows and each.kernel == "second"
+            points = plan.rows if is_row_convolved else each.shape.points
+            assert points * each.subs == plan.points, length
+            assert 2 * points - 1 <= each.shape.points or not is_row_convolved, length
             assert each.shape.points <= SHORT, length
+
+
+@pytest.mark.parametrize(
+    ("shape", "attributes"),
+    [
+        ((1, 4484, 2), {"inverse": True}),  # 76 columns of 59
+        ((2, 2146, 1), {"onesided": True}),
+        ((1, 2146, 3, 2), {"axis": 1}),
+        ((1, 1075, 2), {"inverse": True, "onesided": True}),  # of 2148 points
+    ],
+)
+def test_rows_with_a_large_prime_factor_are_convolved_between_columns(shape, attributes):
+    x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    axis = attributes.get("axis", -2)
+    length = 2148 if shape[1] == 1075 else shape[axis]
+    assert len(passes_of(length, "COMPLEX", "COMPLEX")) == 2
+    run = run_kernels(Dft(length=length, **attributes), [x])
+    assert not run.findings
+    expected = calls.run_reference(Dft(length=length, **attributes), [x])[0]
+    assert np.abs(run.outputs[0] - expected).max() <= 5e-7 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(("length", "launches"), [(37, 1), (4093, 1), (4099, 3), (1_000_003, 3)])
