@@ -45,6 +45,7 @@ HOSTILE: dict[str, Case] = {
     "small depthwise": ((1, 32, 14, 14), 32, 32, 1, 1, 2),
     "an offset for each channel": ((2, 32, 40, 40), 32, 32, 32, 1, 2),
     "three channels of few pixels": ((1, 3, 14, 14), 32, 1, 1, 1, 2),
+    "few tiles are left": ((1, 64, 112, 80), 256, 1, 1, 1, 2),
 }
 #: With more samples the plain kernel takes longer than all the rest of the benchmark.
 _MOST_SAMPLES = 10**9

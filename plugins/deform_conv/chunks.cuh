@@ -17,7 +17,8 @@ struct Chunks {
     int of_segment;  // the blocks of a chunk's channels of a segment
     int of_group;    // those of a group
     int run;         // how many blocks take turns at a tap, whose places are found once for all
-    int slices;      // how many blocks of threads share the chunks of a tile
+    int whole;       // how many tiles a block of threads takes as a whole, which are the first ones
+    int slices;      // how many share the chunks of another
     int row_tiles, column_tiles;
     int columns;     // the output pixels of all images
 

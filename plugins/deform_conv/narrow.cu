@@ -123,5 +123,5 @@ __global__ void __launch_bounds__(THREADS, 4)
         if (++turn == chunks.run) turn = 0;
     }
     sums.finish();
-    write_sums(sums, y, slices, bias, sizes, chunks, share);
+    write_sums<ROWS>(sums, y, slices, bias, sizes, chunks, share);
 }

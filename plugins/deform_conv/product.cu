@@ -4,8 +4,8 @@
 // The products are summed over chunks, a tap of 64 bytes of channels each, from copies of X and W; see arrange.cu. While a
 // block multiplies a chunk in shared memory, it copies the weights of the next, interpolates between its pixels, loads the
 // pixels of the one after that, and finds the places of the third. Samples are rounded to T, and products and sums are
-// float32: in 16 bits tensor cores multiply. Where there are few tiles, several blocks share the chunks of a tile, and
-// `add_slices` adds their sums.
+// float32: in 16 bits tensor cores multiply. Where there are few tiles, or few are left when each multiprocessor has had as
+// many, several blocks share the chunks of a tile, and `add_slices` adds their sums.
 
 #include "../_cuda/async_copies.cuh"
 #include "sums.cuh"
@@ -174,17 +174,23 @@ __global__ void __launch_bounds__(THREADS, ROWS > 128 ? 1 : 2)
         __syncthreads();
     }
 
-    write_sums(sums, y, slices, bias, sizes, chunks, share);
+    write_sums<ROWS>(sums, y, slices, bias, sizes, chunks, share);
 }
 
-// Add the sums of the slices, and the bias.
+// Add the sums of the slices of tiles of so many rows, and the bias.
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
-    add_slices(T* __restrict__ y, const float* __restrict__ slices, const T* __restrict__ bias, int total, int count,
-               int outputs, int maps) {
-    const int i = blockIdx.x * THREADS + threadIdx.x;  // there are slices of few outputs only
-    if (i >= total) return;
+    add_slices(T* __restrict__ y, const float* __restrict__ slices, const T* __restrict__ bias, Sizes sizes, Chunks chunks,
+               int rows) {
+    const int i = blockIdx.x * THREADS + threadIdx.x, size = rows * COLUMNS;  // there are slices of few tiles only
+    const int number = i / size, within = i % size, outputs = sizes.outputs(), maps = sizes.maps_of_group();
+    const Tile tile(chunks, rows, chunks.whole + number);
+    const int row = tile.first_row + within / COLUMNS, column = tile.first_column + within % COLUMNS;
+    if (tile.group >= sizes.groups || row >= maps || column >= chunks.columns) return;
+    const float* parts = slices + number * chunks.slices * size + within;
     float sum = 0.0f;
-    for (int slice = 0; slice < count; ++slice) sum += slices[1LL * slice * total + i];
-    y[i] = static_cast<T>(sum + (bias == nullptr ? 0.0f : static_cast<float>(bias[i / outputs % maps])));
+    for (int slice = 0; slice < chunks.slices; ++slice) sum += parts[slice * size];
+    const int map = tile.group * maps + row;
+    const long long target = (1LL * (column / outputs) * sizes.maps + map) * outputs + column % outputs;
+    y[target] = static_cast<T>(sum + (bias == nullptr ? 0.0f : static_cast<float>(bias[map])));
 }

@@ -39,8 +39,9 @@ PRODUCT_ROWS = (256, 192, 128, 64)
 NARROW_ROWS = (1, 4, 16, 32)
 #: What sampling a tile costs, in rows.
 _SAMPLING_ROWS = 32
-#: The fewest chunks that a block takes.
-_LEAST_CHUNKS = 4
+#: The fewest chunks that a block takes, and one of the tiles that are left when all
+#: multiprocessors have had as many.
+_LEAST_CHUNKS, _LEAST_LEFT = 4, 12
 #: With this many blocks of more than 128 rows a GPU is busy, with twice as many others, and with
 #: this many times as many of few rows.
 _BUSY, _NARROW_BUSY = 132, 4
@@ -54,13 +55,15 @@ class Tiles:
         rows: the rows of a tile.
         down: the tiles of a group that lie below each other.
         across: those beside each other.
-        slices: the blocks that share the chunks of a tile.
+        whole: the tiles that have a block each, which are the first ones.
+        slices: the blocks that share the chunks of another tile.
         sum_bytes: the size of the sums of the slices.
     """
 
     rows: int
     down: int
     across: int
+    whole: int
     slices: int
     sum_bytes: int
 
@@ -68,15 +71,18 @@ class Tiles:
 def tiles_of(arranged: Arranged) -> Tiles:
     """Return the tiles of a product."""
     across = -(-arranged.columns // COLUMNS)
-    most_slices = known(dim_max(arranged.of_group * arranged.taps // _LEAST_CHUNKS, 1))
+    chunks = arranged.of_group * arranged.taps
+    most_slices = known(dim_max(chunks // _LEAST_CHUNKS, 1))
     rows = _rows_of(arranged, across, most_slices)
     down = -(-arranged.maps // rows)
     tiles = known(dim_max(down * across * arranged.groups, 1))
     at_once = _NARROW_BUSY if rows in NARROW_ROWS else 1 if rows > 128 else 2
-    slices = known(dim_max(dim_min(most_slices, at_once * _BUSY // tiles), 1))
-    outputs = arranged.columns * arranged.maps * arranged.groups
-    sum_bytes = where(slices > 1, slices * outputs * float32.itemsize, 0)
-    return Tiles(rows, down, across, slices, sum_bytes)
+    left = tiles % (at_once * _BUSY)
+    most_slices = where(left < tiles, chunks // _LEAST_LEFT, most_slices)
+    slices = known(dim_max(dim_min(most_slices, at_once * _BUSY // known(dim_max(left, 1))), 1))
+    slices = where(left > 0, slices, 1)
+    sum_bytes = where(slices > 1, slices * left * rows * COLUMNS * float32.itemsize, 0)
+    return Tiles(rows, down, across, where(slices > 1, tiles - left, tiles), slices, sum_bytes)
 
 
 def _rows_of(arranged: Arranged, across: int, most_slices: int) -> int:
@@ -133,7 +139,7 @@ def product_launches(
     outputs = known(y.shape[2]) * known(y.shape[3])
     arranged = arranged_for(plugin, x, w, known(x.shape[0]) * outputs, segment)
     if arranged.is_depthwise:
-        tiles = Tiles(COLUMNS, arranged.maps, -(-arranged.columns // COLUMNS), 1, 0)
+        tiles = Tiles(COLUMNS, arranged.maps, -(-arranged.columns // COLUMNS), 0, 1, 0)
     else:
         tiles = tiles_of(arranged)
     pixels, weights, sums = workspace.split(
@@ -142,7 +148,7 @@ def product_launches(
     chunks = int32(
         (
             *(arranged.segment, arranged.of_segment, arranged.of_group, arranged.run),
-            *(tiles.slices, tiles.down, tiles.across, arranged.columns),
+            *(tiles.whole, tiles.slices, tiles.down, tiles.across, arranged.columns),
         )
     )
     merged = (
@@ -155,18 +161,18 @@ def product_launches(
     if arranged.is_depthwise:
         grid = where(y.size > 0, tiles.across * arranged.blocks * arranged.maps, 0)
         return copies, Launch(plugin.depthwise, grid, THREADS, (y, *arguments))
+    left = tiles.down * tiles.across * arranged.groups - tiles.whole
     multiply = Launch(
         plugin.narrow if tiles.rows in NARROW_ROWS else plugin.product,
-        tiles.down * tiles.across * arranged.groups * tiles.slices,
+        tiles.whole + left * tiles.slices,
         THREADS,
         (y, sums, *arguments),
         constants={"ROWS": tiles.rows},
     )
-    total = where(tiles.slices > 1, known(y.size), 0)
     add = Launch(
         plugin.add_slices,
-        known(ceil_div(total, THREADS)),
+        where(tiles.slices > 1, known(ceil_div(left * tiles.rows * COLUMNS, THREADS)), 0),
         THREADS,
-        (y, sums, bias, *map(int32, (total, tiles.slices, outputs, known(w.shape[0])))),
+        (y, sums, bias, int32(merged), chunks, int32(tiles.rows)),
     )
     return copies, multiply, add

@@ -4,33 +4,47 @@
 
 #include "chunks.cuh"
 
+// Where a tile is.
+struct Tile {
+    int first_row, first_column, group;
+
+    __device__ __forceinline__ Tile(const Chunks& chunks, int rows, int number) {
+        first_row = number % chunks.row_tiles * rows;
+        number /= chunks.row_tiles;
+        first_column = number % chunks.column_tiles * COLUMNS, group = number / chunks.column_tiles;
+    }
+};
+
+// The tile of a block of threads.
+__device__ __forceinline__ int tile_of(const Chunks& chunks) {
+    const int after = static_cast<int>(blockIdx.x) - chunks.whole;
+    return after < 0 ? blockIdx.x : chunks.whole + after / chunks.slices;
+}
+
 // The chunks of a block of threads, which are taps of a run of blocks of channels, which take turns, then of the next, and
-// the first row and column of its tile.
-struct Share {
-    int slice, first_row, first_column, group;
+// its tile.
+struct Share : Tile {
+    int slice, slices;
     int all, first, count;       // all chunks of the group; those of this block of threads
     int first_block, turn, tap;  // of the first chunk: the first block of channels of its run, which one, and the tap
 
-    __device__ __forceinline__ Share(const Sizes& sizes, const Chunks& chunks, int rows) : all(chunks.of_group * sizes.taps()) {
-        int rest = blockIdx.x;
-        slice = rest % chunks.slices;
-        rest /= chunks.slices;
-        first_row = rest % chunks.row_tiles * rows;
-        rest /= chunks.row_tiles;
-        first_column = rest % chunks.column_tiles * COLUMNS, group = rest / chunks.column_tiles;
-        first = static_cast<int>(1LL * all * slice / chunks.slices);
-        count = static_cast<int>(1LL * all * (slice + 1) / chunks.slices) - first;
+    __device__ __forceinline__ Share(const Sizes& sizes, const Chunks& chunks, int rows)
+        : Tile(chunks, rows, tile_of(chunks)), all(chunks.of_group * sizes.taps()) {
+        const int after = static_cast<int>(blockIdx.x) - chunks.whole;
+        slices = after < 0 ? 1 : chunks.slices, slice = after < 0 ? 0 : after % slices;
+        first = static_cast<int>(1LL * all * slice / slices);
+        count = static_cast<int>(1LL * all * (slice + 1) / slices) - first;
         first_block = group * chunks.of_group + first / chunks.run / sizes.taps() * chunks.run;
         turn = first % chunks.run, tap = first / chunks.run % sizes.taps();
     }
 };
 
 // Write Y, or the sums of a part of the chunks if there are several.
-template <typename T, typename Sums>
+template <int ROWS, typename T, typename Sums>
 __device__ __forceinline__ void write_sums(Sums& sums, T* y, float* slices, const T* bias, const Sizes& sizes,
                                            const Chunks& chunks, const Share& share) {
     const int outputs = sizes.outputs(), maps = sizes.maps_of_group();
-    const long long total = 1LL * chunks.columns * sizes.maps;
+    float* own = slices + (blockIdx.x - chunks.whole) * (ROWS * COLUMNS);  // if there are several
 #pragma unroll
     for (int j = 0; j < sums.ACROSS; ++j) {
         const int to_column = share.first_column + sums.column(j);
@@ -40,10 +54,10 @@ __device__ __forceinline__ void write_sums(Sums& sums, T* y, float* slices, cons
         for (int i = 0; i < sums.DOWN; ++i) {
             const int row = share.first_row + sums.row(i), map = share.group * maps + row;
             if (row >= maps) continue;
-            const long long target = (1LL * to_image * sizes.maps + map) * outputs + to_output;
-            if (chunks.slices > 1) {
-                slices[share.slice * total + target] = sums.at(i, j);
+            if (share.slices > 1) {
+                own[sums.row(i) * COLUMNS + sums.column(j)] = sums.at(i, j);
             } else {
+                const long long target = (1LL * to_image * sizes.maps + map) * outputs + to_output;
                 y[target] = static_cast<T>(sums.at(i, j) + (bias == nullptr ? 0.0f : static_cast<float>(bias[map])));
             }
         }

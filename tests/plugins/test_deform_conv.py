@@ -232,6 +232,24 @@ def test_few_tiles_have_slices_whose_sums_are_added():
     assert launches[1].grid == 5  # of 20 chunks, which are two taps of 320 channels
 
 
+@pytest.mark.usefixtures("much")
+@pytest.mark.parametrize(
+    ("maps", "group", "images", "grid"),
+    [(130, 1, 3, 2 + 2), (5, 1, 9, 8 + 6), (10, 2, 5, 8 + 2 * 4)],
+    ids=["product", "narrow", "groups"],
+)
+def test_tiles_that_are_left_have_slices(monkeypatch, maps, group, images, grid):
+    monkeypatch.setattr(product, "_BUSY", 2)
+    monkeypatch.setattr(product, "_LEAST_CHUNKS", 1)
+    monkeypatch.setattr(product, "_LEAST_LEFT", 1)
+    shape = images, 40 * group, 8, 9
+    monkeypatch.setitem(WAYS, "left", (shape, maps, (1, 2), {"group": group}, ""))
+    arrays = arrays_for("left")
+    _, launches = launches_for(arrays, {"group": group}, float32)
+    assert launches[1].grid == grid
+    assert_right(arrays, {"group": group}, float32)
+
+
 @pytest.mark.parametrize(
     ("shapes", "attributes"),
     [
