@@ -15,7 +15,7 @@ _THREADS, _FEW_THREADS = 128, 256
 #: The bytes of a vector: the most that divide what it is of; 1 for single elements.
 BYTES = (16, 8, 4, 1)
 #: If x has fewer bytes than the first number, a GPU has threads to spare: vectors have at most as
-#: many bytes as the second number and one part, and a thread takes one head.
+#: many bytes as the second number, or one element, and a thread takes one head.
 _FEW, _FEW_BYTES = 2**20, 8
 #: How many parts a vector has.
 PARTS = (4, 2, 1)
@@ -41,10 +41,12 @@ def launch_of(
 
     most = _FEW_BYTES if is_few else BYTES[0]
     part = widest(most, rotated if plugin.interleaved else rotated // 2, size)
-    nbytes = part if is_few else widest(PARTS[0] * max(part, itemsize), size)
+    most = 1 if is_few and part == 1 else min(most, PARTS[0] * max(part, itemsize))
+    nbytes = widest(most, size)
     each = 1 if is_few else 2 * BYTES[0] // max(nbytes, 2 * itemsize)
-    if nbytes == BYTES[0] and (plugin.interleaved or not plugin.whole or rotated < size):
-        each = 1  # the tables have less to read than x
+    has_less = plugin.interleaved or not plugin.whole or rotated < size
+    if nbytes == part == BYTES[0] and has_less:
+        each = 1  # heads have less of the tables to share
     while each > max(heads, 1):
         each //= 2
     groups = ceil_div(heads, each)
