@@ -46,11 +46,12 @@ TEAMS = (32, _THREADS)
 #: elements.
 COLUMNS = (2, 1)
 _MANY, _MANY_BYTES, _FEW = 2**18, 4, 2**16
-#: Two such windows are apart if they have at most so many elements each, and there are so many.
+#: Two such windows are apart if they have at most so many elements each, there are so many, and
+#: elements have fewer bytes or lines are narrow.
 _SMALL, _MANY_SMALL = 9, 2**18
 #: The threads that share the lines of a window: some of windows with so many elements and lines, if
 #: there are fewer than the last number.
-SHARERS, _SHARED, _SHARED_LINES, _FEW_SHARED = (1, 4, 8), 24, 4, 2**13
+SHARERS, _SHARED, _SHARED_LINES, _FEW_SHARED = (1, 4, 8), 20, 4, 2**13
 #: The most elements of a row, and the bytes of a plane, that one load reads.
 _PACK = 16
 #: The bytes of the packs of a large window that is a plane, 1 for single
@@ -163,7 +164,8 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
     if count < _FEW_SHARED and elements >= _SHARED and row.kernel >= _SHARED_LINES:
         columns, rows, team = 1, 1, SHARERS[1 + (row.kernel > SHARERS[1])]
     elif columns == rows == 1 and count >= _MANY_SMALL and elements <= _SMALL:
-        is_apart = layer.kernel == 1 and not plugin.geometry[-1]
+        is_wide = y.dtype.itemsize >= _MANY_BYTES and known(column.count) >= _NARROW
+        is_apart = layer.kernel == 1 and not plugin.geometry[-1] and not is_wide
     counts = column.count // columns, ceil_div(row.count, rows), layer.count
     strips = known(x.shape[0] * x.shape[1] * product(counts))
     items = ceil_div(strips, 1 + is_apart)

@@ -155,6 +155,7 @@ def test_windows_that_are_apart_or_shared(case, limit, name, number, dtype, monk
     """Two windows may be in two rows or planes, one may be left, and a line may be beyond x."""
     monkeypatch.setattr(launches, limit, 0)
     monkeypatch.setattr(launches, "_SHARED_LINES", 2)
+    monkeypatch.setattr(launches, "_NARROW", 100)
     monkeypatch.setattr(launches, "_FEW_SHARED", 2**13 if limit == "_SHARED" else 0)
     monkeypatch.setattr(launches, "columns_of", lambda *_: 1)
     shape, attributes = STRIPS[case]
