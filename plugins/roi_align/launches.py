@@ -29,9 +29,9 @@ _VISITED = 8
 #: each is known to have so many samples that blocks merge them. With more samples along an axis, it
 #: is known.
 _FEW_BINS, _FEW_LARGE_BINS, _MANY_SAMPLES = 2**20, 2**15, 3
-#: How many threads share the samples of a bin then, as powers of two, with up to so many threads:
-#: if bins have one sample, more take longer. One where samples are known to be few.
-POWERS, _SHARING = (3, 2, 0), 2**16
+#: How many threads share the samples of a bin then, as powers of two, with up to so many threads;
+#: one where samples are known to be few.
+POWERS, _SHARING = (3, 2, 0), 2**18
 #: Of bins with at least so many columns of pixels that are merged, a thread takes a column of one,
 #: in so many channels.
 _WIDE, _COLUMN_CHANNELS = 6, 4
