@@ -8,6 +8,7 @@ import numpy as np
 
 from pluginkit import (
     FLOAT_TYPES,
+    OFFSETS,
     Case,
     CudaKernel,
     Input,
@@ -21,9 +22,8 @@ from pluginkit import (
     ceil_div,
     float16,
     float32,
-    int32,
-    int64,
     known,
+    offset_type,
 )
 from pluginkit.plugins._cuda.division import divisor_of
 
@@ -35,9 +35,6 @@ _SPREAD = 8
 #: The bytes of a vector. If y has fewer bytes than the last number, a GPU has threads to spare, of
 #: which each takes one element.
 _BYTES, _FEW = 16, 2**18
-#: The types in which elements of y are counted; the second one from so many on.
-_OFFSETS = (int32.cpp, int64.cpp)
-_FAR = 2**31 - 2**14
 
 
 class SwiGLU(Plugin):
@@ -68,7 +65,7 @@ class SwiGLU(Plugin):
         "kernel.cu",
         "swi_glu<{T}, {OFFSET}, {HALVES}, {BYTES}, {ALIGNED}>",
         {
-            "OFFSET": _OFFSETS,
+            "OFFSET": OFFSETS,
             "HALVES": (False, True),
             "BYTES": (0, 1, _BYTES),
             "ALIGNED": (False, True),
@@ -95,7 +92,7 @@ class SwiGLU(Plugin):
         width, each = (1, 1) if is_few else (_BYTES, _BYTES // gate.dtype.itemsize)
         if size == 1 and elements > 1 and not is_few:
             width, each = 0, _SPREAD
-        offset = int64 if known(gate.size) >= _FAR else int32
+        offset = offset_type(gate.size)
         return Launch(
             self.kernel,
             ceil_div(elements, _THREADS * each),

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pluginkit import float32
+from pluginkit import float32, offset_type
 from pluginkit.contract import calls
 from pluginkit.errors import TensorError
 from pluginkit.plugins import swi_glu
@@ -51,7 +51,7 @@ def test_vectors_of_rows_that_are_not_aligned(monkeypatch, size, dtype):
 
 @pytest.mark.parametrize("size", [8, 6])
 def test_places_that_need_64_bits_are_the_same(monkeypatch, size):
-    monkeypatch.setattr(swi_glu, "_FAR", 1)
+    monkeypatch.setattr(swi_glu, "offset_type", lambda *_: offset_type(2**31))
     x = np.random.default_rng(1).normal(size=(7, 2 * size)).astype(np.float32)
     gate, up = np.split(x.astype(np.float64), 2, axis=1)
     np.testing.assert_allclose(on_machine(x), gate / (1 + np.exp(-gate)) * up, atol=5e-6)
