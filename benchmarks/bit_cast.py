@@ -22,7 +22,12 @@ from pluginkit.plugins.bit_cast import BitCast
 
 CASES = {"large": (4096, 16384), "odd rows": (4099, 4097), "small": (64, 1000), "one": (1,)}
 
-HOSTILE = {"long odd": (3, 10_000_001), "tiny rows": (2**20, 3), "one odd vector": (16_777_213,)}
+HOSTILE = {
+    "long odd": (3, 10_000_001),
+    "tiny rows": (2**20, 3),
+    "one odd vector": (16_777_213,),
+    "rows of 601": (16_384, 601),
+}
 
 
 def drawn(rng: Random) -> tuple[int, ...]:

@@ -28,11 +28,10 @@ from pluginkit import (
     known,
 )
 
-#: The threads of a block, and the vectors of a thread.
-_THREADS, _VECTORS = 128, 4
+_THREADS = 256
 _VECTOR_BYTES = 16
 #: Fewer bytes are copied by the driver, which takes less time to begin, and so are those from the
-#: second number on, for which it takes less time, too.
+#: second number on.
 _FEW_BYTES, _MANY_BYTES = 2**18, 2**27
 _TYPES = (float32, float16, bfloat16, int32)
 _BY_ONNX = {dtype.onnx: dtype for dtype in _TYPES}
@@ -67,7 +66,7 @@ class BitCast(Plugin):
         "kernel.cu",
         "bit_cast<{WORD}>",
         {"WORD": ("unsigned short", "unsigned int")},
-        defines={"THREADS": _THREADS, "VECTORS": _VECTORS},
+        defines={"THREADS": _THREADS},
     )
 
     def output_types(self, x: TensorDesc) -> DType:
@@ -83,13 +82,13 @@ class BitCast(Plugin):
         return to
 
     def launches(self, x: TensorDesc, y: TensorDesc) -> Launch | Copy:
-        """Return a copy, or a launch with a thread for some vectors where that is faster."""
+        """Return a copy, or a launch with a thread for each vector where that is faster."""
         nbytes = known(x.nbytes)
         if nbytes < _FEW_BYTES or nbytes >= _MANY_BYTES:
             return Copy(y, x)
         return Launch(
             self.kernel,
-            grid=ceil_div(x.nbytes, _THREADS * _VECTORS * _VECTOR_BYTES),
+            grid=ceil_div(x.nbytes, _THREADS * _VECTOR_BYTES),
             block=_THREADS,
             args=(y, x, int64(x.size)),
             constants={"WORD": "unsigned short" if x.dtype.itemsize == 2 else "unsigned int"},
