@@ -40,6 +40,7 @@ HOSTILE = {
     "one giant": (1, 2**22),
     "13824": (2048, 13_824),
     "241 of 74": (241, 74),
+    "36629 of 10": (36_629, 10),
 }
 #: The elements of a row that one Triton program takes.
 _MOST_OF_TRITON = 16384

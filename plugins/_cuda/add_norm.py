@@ -25,7 +25,7 @@ from pluginkit import (
 #: The bytes of vectors, of which rows are whole ones.
 _ALIGNED = (16, 8, 4)
 #: Vectors have at least so many elements, except where all rows have fewer bytes.
-_LEAST_ELEMENTS, _FEW_BYTES = 4, 2**19
+_LEAST_ELEMENTS, _FEW_BYTES = 4, 2**21
 #: How many vectors of a row a thread keeps in registers; it reads the others again.
 KEPT = (1, 2, 4, 8)
 #: The kernel counts the elements of a row in 32 bits.
@@ -68,8 +68,8 @@ _BLOCK = 128
 #: Up to so many vectors of a row have a thread each if there are many rows, unless a plugin says
 #: otherwise; of more a thread has some, so that as many loads of each input are in flight.
 _MOST_ALONE, _VECTORS = 512, 2
-#: The same for vectors that are smaller than the largest.
-_SMALL_ALONE, _SMALL_VECTORS = 64, 4
+#: Of vectors that are smaller than the largest a thread always has some.
+_SMALL_VECTORS = 4
 #: With fewer rows than the first number a GPU has threads to spare. A row gets at least as many as
 #: the second if it has vectors for them, and up to twice as many if it has four vectors for each.
 _FEW_ROWS, _FEW_THREADS, _FEW_VECTORS = 128, 256, 4
@@ -154,7 +154,7 @@ def layout_of(
     vectors = max(inner * itemsize // (aligned or _VECTOR_BYTES), 1)
     each = _VECTORS
     if 0 < aligned < _VECTOR_BYTES:
-        each, most_alone = _SMALL_VECTORS, _SMALL_ALONE
+        each, most_alone = _SMALL_VECTORS, 0
     wanted = where(vectors <= most_alone, vectors, -(-vectors // each))
     if rows < _FEW_ROWS:
         wanted = min(max(-(-vectors // _FEW_VECTORS), _FEW_THREADS), 2 * _FEW_THREADS)
