@@ -68,6 +68,7 @@ HOSTILE: dict[str, Case] = {
     "64 times 469": ((125, 30_016, 2), {"length": 30_016}),
     "12 times 491": ((128, 5892, 1), {"length": 5892, "onesided": True}),
     "35 times 71": ((296, 2485, 1), {"length": 2485, "onesided": True}),
+    "13367 pairs": ((13_367, 2, 2), {"length": 2}),
 }
 _MOST_MATRIX = 2**24
 

@@ -132,7 +132,8 @@ def launches_of(
 def _are_few(plugin: Dft, x: TensorDesc) -> bool:
     """Return whether each transform takes one pass, and all of them run at once."""
     few, each = plan_of(plugin.length).few, ceil_div(known(_batch(plugin, x)), _MULTIPROCESSORS)
-    return few is not None and each * max(few.lanes, _LEAST_EACH) <= _FEW_THREADS
+    least = min(_LEAST_EACH, 2 * plugin.length)
+    return few is not None and each * max(few.lanes, least) <= _FEW_THREADS
 
 
 def _ends(plugin: Dft, x: TensorDesc, are_few: bool) -> tuple[Load, Store]:

@@ -32,7 +32,7 @@ ShapeName = Literal["whole", "few", "halves", "first", "second"]
 LONGEST = 2**21
 #: Few transforms of so many points have more threads, with so many numbers each; those that have a
 #: thread or a few each are in blocks of so many.
-_FEW_POINTS, _FEW_NUMBERS, _FEW_ROWS = range(101, 1025), 10, 8
+_FEW_POINTS, _FEW_NUMBERS, _FEW_ROWS, _FEW_ELEMENTS = range(101, 1025), 10, 8, 128
 #: The most points of a half that one thread transforms.
 _ALONE = 32
 #: The most points of a row's convolution, and of one that needs no columns to be shorter.
@@ -70,7 +70,8 @@ class Plan:
         """The shape of a single pass for so few transforms that all their threads run at once."""
         if self.whole is None or self.is_convolution:
             return self.whole
-        fewer = replace(self.whole, rows=_FEW_ROWS) if self.whole.lanes <= STAGED else self.whole
+        rows = max(_FEW_ROWS, _FEW_ELEMENTS // self.points)
+        fewer = replace(self.whole, rows=rows) if self.whole.lanes <= STAGED else self.whole
         if self.points not in _FEW_POINTS and self.whole.lanes not in (2, STAGED):
             return fewer
         return shape_of(self.points, most=_FEW_NUMBERS) or fewer
