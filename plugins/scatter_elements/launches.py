@@ -35,7 +35,7 @@ from pluginkit.plugins._cuda.row_lists import (
 from pluginkit.plugins.scatter_elements.combined_elements import combined_elements
 from pluginkit.plugins.scatter_elements.merged_dims import MergedDims, merged_dims
 from pluginkit.plugins.scatter_elements.ordered_rows import OrderedRows
-from pluginkit.plugins.scatter_elements.slabs import SLAB_BLOCK
+from pluginkit.plugins.scatter_elements.slabs import SLAB_BLOCK, SLAB_LOADS
 from pluginkit.plugins.scatter_elements.tiles import LONE_TILE_BLOCK, tiles
 from pluginkit.plugins.scatter_elements.variants import (
     COLUMNS,
@@ -72,6 +72,7 @@ DEFINES = {
     "MAX_LISTED_IN_TILE": MAX_LISTED_IN_TILE,
     "ROWS_A_WARP": _ROWS_A_WARP,
     "SLAB_BLOCK": SLAB_BLOCK,
+    "SLAB_LOADS": SLAB_LOADS,
     "TILE_LINK_BYTES": TILE_LINK_BYTES,
 }
 

@@ -6,7 +6,7 @@
 #include "cells.cuh"
 #include "places.cuh"
 
-using pluginkit::SLAB_BLOCK;  // from slabs.py
+using pluginkit::SLAB_BLOCK, pluginkit::SLAB_LOADS;  // from slabs.py
 
 // `columns` is how many of `inner` columns a block takes, `slabs` how many outer indices, of `outer` in all: one unless it
 // takes all columns.
@@ -15,7 +15,6 @@ __global__ void __launch_bounds__(SLAB_BLOCK)
     scatter_slab(T* __restrict__ output, const T* __restrict__ data, const Tind* __restrict__ indices,
                  const T* __restrict__ updates, int axis_size, Divisor count, int inner, Divisor columns, int slabs, int outer) {
     using Sum = typename SumOf<T>::type;
-    constexpr int LOADS = 4;  // of a thread in flight
     extern __shared__ int4 shared[];
     Sum* const sums = reinterpret_cast<Sum*>(shared);
     const int width = columns.count, groups = (inner + width - 1) / width;
@@ -27,13 +26,13 @@ __global__ void __launch_bounds__(SLAB_BLOCK)
     output += start * axis_size + first_column;
     indices += start * count.count + first_column;
     updates += start * count.count + first_column;
-    Tind index[LOADS];
-    T update[LOADS];
-    int row[LOADS], column[LOADS];
+    Tind index[SLAB_LOADS];
+    T update[SLAB_LOADS];
+    int row[SLAB_LOADS], column[SLAB_LOADS];
     const int step = blockDim.x, last = rows * width;
     const auto load = [&](int begin) {
 #pragma unroll
-        for (int k = 0; k < LOADS; ++k) {
+        for (int k = 0; k < SLAB_LOADS; ++k) {
             row[k] = begin + k * step;
             column[k] = columns.split(row[k]);
             if (column[k] >= own_columns) row[k] = rows;
@@ -56,11 +55,11 @@ __global__ void __launch_bounds__(SLAB_BLOCK)
         if (at >= 0) sums[place] = static_cast<Sum>(data[at]);
     }
     __syncthreads();
-    for (int begin = threadIdx.x; begin < last; begin += LOADS * step) {
-        int cell[LOADS];
-        Sum value[LOADS];
+    for (int begin = threadIdx.x; begin < last; begin += SLAB_LOADS * step) {
+        int cell[SLAB_LOADS];
+        Sum value[SLAB_LOADS];
 #pragma unroll
-        for (int k = 0; k < LOADS; ++k) {
+        for (int k = 0; k < SLAB_LOADS; ++k) {
             const int place = place_of(index[k], row[k] < rows ? axis_size : 0);
             int slab = row[k];
             if (slabs > 1) count.split(slab);
@@ -68,9 +67,9 @@ __global__ void __launch_bounds__(SLAB_BLOCK)
             cell[k] = place < 0 ? place : (slab * axis_size + place) * width + column[k];
             value[k] = static_cast<Sum>(update[k]);
         }
-        load(begin + LOADS * step);
+        load(begin + SLAB_LOADS * step);
 #pragma unroll
-        for (int k = 0; k < LOADS; ++k) {
+        for (int k = 0; k < SLAB_LOADS; ++k) {
             if (cell[k] >= 0) reduce_into<R>(sums + cell[k], value[k]);
         }
     }

@@ -31,7 +31,7 @@ _ENOUGH_BLOCKS, _MANY_BLOCKS = 120, 1056
 #: The columns of a block: as many as leave enough blocks; and the fewest.
 _COLUMNS, _LEAST_COLUMNS = (32, 16), 8
 #: The loads of a thread in flight, and the elements of a block of several short slabs.
-_LOADS, _SHORT = 4, 4096
+SLAB_LOADS, _SHORT = 4, 4096
 
 #: With this many updates slabs pay, and three launches are faster than two.
 MANY_UPDATES = 2**17
@@ -104,7 +104,7 @@ class Slabs:
         several = known(dim_max(dim_min(several, self.most_columns // columns), 1))
         slabs = where(columns == self.inner, several, 1)
         blocks = ceil_div(self.outer, slabs) * self.groups
-        warps = ceil_div(slabs * elements, _LOADS * WARP_LANES)
+        warps = ceil_div(slabs * elements, SLAB_LOADS * WARP_LANES)
         most = where(blocks >= _MANY_BLOCKS, _BLOCK, SLAB_BLOCK)
         return Launch(
             kernel,

@@ -11,7 +11,7 @@ using pluginkit::FEW_ALONE;  // from added_edges.py
 // Where edges are few, so many of a warp may meet in a row.
 constexpr int FEW_MEETING = 4;
 // In fewer rows more edges meet.
-constexpr int FEW_ROWS = 8;
+constexpr int MEETING_ROWS = 8;
 
 // Sort numbers over the warp, the least into lane 0.
 __device__ __forceinline__ unsigned sorted_over_warp(unsigned mine) {
@@ -76,7 +76,7 @@ __global__ void __launch_bounds__(THREADS)
     }
     const unsigned key = row >= 0 && node >= 0 ? row : rows;
     // Edges that are very few wait for each other less long than for a sort.
-    const bool is_alone = count <= (rows < FEW_ROWS ? FEW_ALONE / 2 : FEW_ALONE);
+    const bool is_alone = count <= (rows < MEETING_ROWS ? FEW_ALONE / 2 : FEW_ALONE);
     if (is_alone || __popc(__ballot_sync(ALL, meets_in_warp(key) && key < rows)) <= (shares > 1 ? FEW_MEETING : 0)) {
         add_each<N, W>(y, edges, key, node, factor, rows, lanes_log2, warp % shares, shares);
         return;
