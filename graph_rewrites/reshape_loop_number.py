@@ -17,9 +17,8 @@ from pluginkit.onnx import (
     Scope,
     bodies,
     is_op,
-    names_read,
-    output_names,
     place_of,
+    reads_number,
 )
 
 
@@ -37,20 +36,20 @@ class ReshapeLoopNumber(GraphRewrite):
         for node in scope.graph.node:
             body = next((each for _, each in bodies(node)), None) if is_op(node, "Loop") else None
             if body is not None and len(body.input[0].type.tensor_type.shape.dim) == 1:
-                yield place_of(scope, node), (*_reshape(body, body.input[0], graphs), "Loop")
+                yield place_of(scope, node), (*_reshape(body, graphs), "Loop")
 
 
-def _reshape(body: onnx.GraphProto, value: onnx.ValueInfoProto, graphs: Graphs) -> tuple[str, ...]:
-    """Declare a value as a scalar, and make the vector that the body reads from it.
+def _reshape(body: onnx.GraphProto, graphs: Graphs) -> tuple[str, ...]:
+    """Declare the number as a scalar, and make the vector that the body reads from it.
 
     TensorRT has no number of a Loop without a limit, which must stay unread.
 
     Returns:
         The operators of the nodes that make the vector.
     """
+    value = body.input[0]
     del value.type.tensor_type.shape.dim[:]
-    read = set(output_names(body)).union(*map(names_read, body.node))
-    if value.name not in read:
+    if not reads_number(body):
         return ()
     scalar, shape = (graphs.names.new_value(f"{value.name}_{kind}") for kind in ("scalar", "shape"))
     node = onnx.helper.make_node(

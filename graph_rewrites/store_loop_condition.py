@@ -18,9 +18,9 @@ from pluginkit.onnx import (
     Scope,
     bodies,
     is_op,
-    names_read,
-    output_names,
+    is_unlimited,
     place_of,
+    reads_number,
 )
 
 #: The least limit of a Loop that TensorRT's parser takes for none.
@@ -62,31 +62,19 @@ class CountLoopRuns(GraphRewrite):
     def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
         index = GraphIndex(scope)
         for node in index.nodes:
-            if is_op(node, "Loop") and _is_unlimited(index, node) and _reads_number(node):
-                start = _count_runs(node, graphs)
+            if not is_op(node, "Loop") or not is_unlimited(index, node, _LEAST_UNLIMITED):
+                continue
+            ((_, body),) = bodies(node)
+            if reads_number(body):
+                start = _count_runs(node, body, graphs)
                 constant = onnx.helper.make_node("Constant", [], [start.name], value=start)
                 scope.graph.node.insert(0, constant)
                 yield place_of(scope, node), ("Add", "Loop")
                 return  # the driver asks again
 
 
-def _is_unlimited(index: GraphIndex, loop: onnx.NodeProto) -> bool:
-    stored = index.constant(loop.input[0]) if loop.input[0] else None
-    if stored is None:
-        return not loop.input[0]
-    return bool((onnx.numpy_helper.to_array(stored) >= _LEAST_UNLIMITED).all())
-
-
-def _reads_number(loop: onnx.NodeProto) -> bool:
-    return any(
-        body.input[0].name in set(output_names(body)).union(*map(names_read, body.node))
-        for _, body in bodies(loop)
-    )
-
-
-def _count_runs(loop: onnx.NodeProto, graphs: Graphs) -> onnx.TensorProto:
+def _count_runs(loop: onnx.NodeProto, body: onnx.GraphProto, graphs: Graphs) -> onnx.TensorProto:
     """Carry the number of the run as the last state; return what it begins with."""
-    ((_, body),) = bodies(loop)
     states, number = len(loop.input) - 2, body.input[0].name
     start, one, after, unread, last = (
         graphs.names.new_value(f"{number}_{kind}")

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.loop_limits import (
         collects_without_limit as collects_without_limit,
     )
+    from pluginkit.onnx.rewriting.loop_limits import is_unlimited as is_unlimited
+    from pluginkit.onnx.rewriting.loop_limits import reads_number as reads_number
     from pluginkit.onnx.rewriting.mask_counts import count_by_non_zero as count_by_non_zero
     from pluginkit.onnx.rewriting.masked_assignment import select_by_masks as select_by_masks
     from pluginkit.onnx.rewriting.match import Match as Match
@@ -101,7 +103,7 @@ _HOMES = {
     "rewriting.graph_rewrite": ("Change", "GraphRewrite", "Graphs"),
     "rewriting.known_branches": ("take_known_branches",),
     "rewriting.lift_nodes": ("lift_nodes", "rename_reads"),
-    "rewriting.loop_limits": ("collects_without_limit",),
+    "rewriting.loop_limits": ("collects_without_limit", "is_unlimited", "reads_number"),
     "rewriting.mask_counts": ("count_by_non_zero",),
     "rewriting.masked_assignment": ("select_by_masks",),
     "rewriting.match": ("Match",),

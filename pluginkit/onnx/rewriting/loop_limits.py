@@ -1,4 +1,4 @@
-"""Find loops of whose runs TensorRT knows no greatest number."""
+"""Find loops of whose runs TensorRT knows no greatest number, or has none at all."""
 
 from __future__ import annotations
 
@@ -7,16 +7,30 @@ import onnx
 import onnx.numpy_helper
 
 from pluginkit.onnx.model.external_data import is_external
-from pluginkit.onnx.model.graphs import bodies
+from pluginkit.onnx.model.graphs import bodies, names_read, output_names
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
+
+
+def is_unlimited(
+    index: GraphIndex, loop: onnx.NodeProto, least: int = np.iinfo(np.int64).max
+) -> bool:
+    """Whether only its condition ends a Loop: its limit is absent, or at least this number."""
+    limit = loop.input[0]
+    stored = index.constant(limit) if limit else None
+    if stored is None or is_external(stored):
+        return not limit
+    return bool((onnx.numpy_helper.to_array(stored) >= least).all())
 
 
 def collects_without_limit(index: GraphIndex, node: onnx.NodeProto) -> bool:
     """Whether a Loop collects a value of each run, and only its condition ends it."""
-    carried, limit = len(node.input) - 2, node.input[0]
+    carried = len(node.input) - 2
     if all(len(body.output) - 1 <= carried for _, body in bodies(node)):
         return False
-    stored = index.constant(limit) if limit else None
-    if stored is None or is_external(stored):
-        return not limit
-    return bool((onnx.numpy_helper.to_array(stored) == np.iinfo(np.int64).max).all())
+    return is_unlimited(index, node)
+
+
+def reads_number(body: onnx.GraphProto) -> bool:
+    """Whether a Loop's body reads the number of its run, or returns it."""
+    number = body.input[0].name
+    return number in output_names(body) or any(number in names_read(node) for node in body.node)

@@ -42,7 +42,9 @@ def limited_run(where: str) -> Iterator[onnxruntime.RunOptions]:
     if limit is None:
         yield options
         return
-    timer = threading.Timer(limit, setattr, (options, "terminate", True))
+    timer = threading.Timer(
+        min(limit, threading.TIMEOUT_MAX), setattr, (options, "terminate", True)
+    )
     timer.daemon = True
     timer.start()
     try:

@@ -315,3 +315,8 @@ def test_a_loop_that_never_ends_is_ended(tmp_path, body):
         compare_models(*paths, inputs={"x": x}, expected={"y": x}, plugins=PLUGINS, limit_s=0.05)
     with pytest.raises(UsageError, match="PK444 limit_s is 0; expected more than 0 seconds"):
         compare_models(*paths, inputs={"x": x}, plugins=PLUGINS, limit_s=0)
+
+
+def test_a_limit_may_be_any_number_of_seconds(tmp_path):
+    paths = pair(tmp_path)
+    assert compare_models(*paths, plugins=PLUGINS, limit_s=float("inf")).ok
