@@ -4,7 +4,7 @@
 #include "../_cuda/division.cuh"
 #include "places.cuh"
 
-using pluginkit::TERMS_ALONE, pluginkit::TERMS_AT_ONCE, pluginkit::THREADS;  // from launches.py
+using pluginkit::TERMS_AT_ONCE, pluginkit::THREADS;  // from launches.py
 
 struct Divisors {
     Divisor outputs, map_tiles, groups, out_width, taps, taps_x, part_depth;
@@ -19,7 +19,7 @@ template <typename T, int MAPS, int SHARES>
 __global__ void __launch_bounds__(THREADS)
     deform_few(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
                const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, Divisors by, Work work) {
-    constexpr int UNITS = 32 / SHARES, AT_ONCE = SHARES == 1 ? TERMS_ALONE : TERMS_AT_ONCE;
+    constexpr int UNITS = 32 / SHARES, AT_ONCE = TERMS_AT_ONCE;
     const int lane = threadIdx.x % 32, share = lane / UNITS;
     const int own = (blockIdx.x * (THREADS / 32) + threadIdx.x / 32) * UNITS + lane % UNITS;
     int image = min(own, work.count - 1);

@@ -18,10 +18,8 @@ FEW_MAPS = (4, 1)
 SHARES = (32, 8, 2, 1)
 #: How many terms a lane reads at once, and how often, at most.
 TERMS_AT_ONCE, _TURNS = 3, 6
-#: How many terms of a channel a lane that has no others to share with reads at once.
-TERMS_ALONE = 9
-#: With more threads there is much to do; lanes that share nothing repeat nothing, and may be more.
-_MOST_THREADS, _MOST_ALONE = 2**16, 2**17
+#: With more threads there is much to do.
+_MOST_THREADS = 2**16
 
 
 def few_launch(
@@ -39,8 +37,7 @@ def few_launch(
     count = known(x.shape[0]) * plugin.group * tiles * outputs
     for shares in SHARES:
         has_turns = where(terms > TERMS_AT_ONCE * _TURNS * shares, 0, 2 * known(dim_max(terms, 1)))
-        most = _MOST_THREADS if shares > 1 else _MOST_ALONE
-        if where(has_turns > shares, count * shares, most + 1) <= most:
+        if where(has_turns > shares, count * shares, _MOST_THREADS + 1) <= _MOST_THREADS:
             break
     else:
         return None

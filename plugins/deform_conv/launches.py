@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pluginkit import Launch, TensorDesc, Workspace, dim_min, int32, known, where
 from pluginkit.plugins.deform_conv.arranged import segment_for
-from pluginkit.plugins.deform_conv.few import TERMS_ALONE, TERMS_AT_ONCE, THREADS, few_launch
+from pluginkit.plugins.deform_conv.few import TERMS_AT_ONCE, THREADS, few_launch
 from pluginkit.plugins.deform_conv.product import product_launches
 
 if TYPE_CHECKING:
@@ -27,12 +27,7 @@ _CHANNEL_BLOCKS = {4: 2048, 2: 512}
 _MOST_BLOCKS = 2**31 - 1
 
 #: The constants that the kernels share with Python.
-DEFINES = {
-    "TERMS": _TERMS,
-    "TERMS_ALONE": TERMS_ALONE,
-    "TERMS_AT_ONCE": TERMS_AT_ONCE,
-    "THREADS": THREADS,
-}
+DEFINES = {"TERMS": _TERMS, "TERMS_AT_ONCE": TERMS_AT_ONCE, "THREADS": THREADS}
 
 
 def launches_of(

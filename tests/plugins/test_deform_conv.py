@@ -156,7 +156,6 @@ def launches_for(arrays, attributes, dtype):
 def much(monkeypatch):
     """Let nothing count as little to do."""
     monkeypatch.setattr(few, "_MOST_THREADS", -1)
-    monkeypatch.setattr(few, "_MOST_ALONE", -1)
 
 
 @pytest.mark.parametrize("shares", few.SHARES)
