@@ -24,16 +24,20 @@ __global__ void __launch_bounds__(THREADS, IS_WIDE ? sizeof(T) == 4 ? 6 : 5 : 8)
     const int head = by.heads.split(item), stride = sizes.heads * sizes.channels;
     by.queries.split(item);
     const T* source = value + 1LL * item * sizes.pixels * stride + head * sizes.channels + pack * N;
+    const Pack<T, 2>* locations = reinterpret_cast<const Pack<T, 2>*>(sampling_loc) + 1LL * row * samples;
+    const T* attentions = attn_weight + 1LL * row * samples;
     float sum[N] = {};
-    long long place = 1LL * row * samples;
-    for (int number = 0; number < sizes.levels; ++number) {
-        const Level level = level_at(spatial_shapes, level_start_index, number, sizes.pixels);
-        for (int point = 0; point < sizes.points; ++point, ++place) {
-            const Pack<T, 2> location = reinterpret_cast<const Pack<T, 2>*>(sampling_loc)[place];
-            const float x = static_cast<float>(location.value[0]), y = static_cast<float>(location.value[1]);
-            const Sample one[] = {sample_at(x, y, static_cast<float>(attn_weight[place]), level, stride)};
-            add_samples<false>(sum, source, one);
-        }
+    Level level = {};
+    int number = 0, point = 0;  // of the next sample
+    for (int i = 0; i < samples; ++i) {
+        const Pack<T, 2> location = locations[i];
+        const float x = static_cast<float>(location.value[0]), y = static_cast<float>(location.value[1]);
+        const float attention = static_cast<float>(attentions[i]);
+        // The location is read first: no load waits for a level.
+        if (point == 0) level = level_at(spatial_shapes, level_start_index, number, sizes.pixels);
+        if (++point == sizes.points) point = 0, ++number;
+        const Sample one[] = {sample_at(x, y, attention, level, stride)};
+        add_samples<false>(sum, source, one);
     }
     Pack<T, N> result;
 #pragma unroll

@@ -29,6 +29,10 @@ _WIDE_BYTES = 16
 #: the samples themselves; where more lanes than so many would share them, that is faster.
 _FEW_READS, _FEW_SHARES = 144, 2
 
+#: So do the lanes of rows of one sample in up to so many wide packs, by the bytes of an element, or
+#: where a warp would take no further rows.
+_LONE_PACKS = {4: 1, 2: 4}
+
 #: The most heads of a launch, which are blocks along y.
 MOST_HEADS = 65535
 
@@ -82,7 +86,15 @@ def launch_of(
     shares = _shares(threads, samples, lanes)
     arguments = (output, value, spatial_shapes, level_start_index, sampling_loc, attn_weight)
     numbers = int32((pixels, heads, channels, levels, points))
-    reads = where(packs == 1, 0, _FEW_READS + 1) if is_wide else packs * samples
+    turns = 1
+    if is_wide and shares == 1:
+        few = dim_min(-(-threads // _MANY_THREADS), _SAMPLES // known(dim_max(samples, 1)))
+        more = known(dim_max(few, 1))  # if rows end where a warp does
+        turns = where(lanes > 0, more, where(packs == 16, more, 1))
+    reads = packs * samples
+    if is_wide:
+        is_lone = where(packs <= _LONE_PACKS[value.dtype.itemsize], 1, turns) == 1
+        reads = where(where(is_lone, samples, 0) == 1, 0, where(packs == 1, 0, _FEW_READS + 1))
     if shares <= _FEW_SHARES and where(threads < 2**31, reads, _FEW_READS + 1) <= _FEW_READS:
         divisors = [n for count in (packs, heads, queries) for n in divisor_numbers(count)]
         return Launch(
@@ -92,11 +104,6 @@ def launch_of(
             (*arguments, int32(threads), numbers, int64(divisors)),
             constants={"IS_WIDE": is_wide},
         )
-    turns = 1
-    if is_wide and shares == 1:
-        few = dim_min(-(-threads // _MANY_THREADS), _SAMPLES // known(dim_max(samples, 1)))
-        more = known(dim_max(few, 1))  # if rows end where a warp does
-        turns = where(lanes > 0, more, where(packs == 16, more, 1))
     return Launch(
         plugin.kernel,
         (-(-rows * packs * shares // (_THREADS * turns)) if output.size else 0, heads),
