@@ -94,9 +94,9 @@ class TreeEnsemble(Plugin):
     )
 
     alone_kernel = CudaKernel(
-        "kernel.cu",
-        "walk_alone<Aggregate::{aggregate}, LeafWeights::{LEAVES}>",
-        {"LEAVES": ("SINGLE", "ORDERED")},
+        "alone.cu",
+        "walk_alone<Aggregate::{aggregate}, LeafWeights::{LEAVES}, {LOOKS_AHEAD}>",
+        {"LEAVES": ("SINGLE", "ORDERED"), "LOOKS_AHEAD": (False, True)},
         options=("-ftz=false",),
         defines=DEFINES,
     )

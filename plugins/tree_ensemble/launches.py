@@ -59,7 +59,7 @@ _MANY_SAMPLES, _FEW_TREES, _FEW_TARGETS = 2**17, 16, 16
 #: The threads of a block then, and of one whose walks are short since there are few nodes.
 _WALKERS, _MOST_WALKERS, _SHORT = 64, 256, 512
 #: A thread walks for a score where so few are those of one tree, or where trees have so few nodes
-#: together.
+#: together. It reads ahead where scores are few: more threads than that hide each other's waits.
 _FEW_SCORES, _FEW_NODES = 2**15, 8
 #: The constants that the kernel shares with Python.
 DEFINES = {
@@ -120,6 +120,7 @@ def launch_of(
     leaves = "SPARSE" if targets is not None else "SINGLE" if plugin.n_targets == 1 else "ORDERED"
     walkers = walkers_of(samples, nodes.shape[0], trees, plugin.n_targets, leaves)
     if walkers > 0:
+        are_few = bool(samples * plugin.n_targets <= _FEW_SCORES)
         threads = where(known(nodes.shape[0]) <= _SHORT, _MOST_WALKERS, _WALKERS)
         counts = features, nodes.shape[0], trees, weights.shape[0], plugin.n_targets, walkers
         return Launch(
@@ -131,7 +132,7 @@ def launch_of(
                 *map(int32, counts),
                 plugin.unscored,
             ),
-            constants={"LEAVES": leaves},
+            constants={"LEAVES": leaves, "LOOKS_AHEAD": are_few},
         )
     block_targets = min(plugin.n_targets, _THREADS)
     is_copied = where(features <= _COPIED, where(features <= _READ * trees, 1, 0), 0)
