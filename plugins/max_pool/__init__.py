@@ -26,10 +26,10 @@ from pluginkit import (
 from pluginkit.plugins.max_pool.launches import (
     COLUMNS,
     DEFINES,
+    FEW_DEFINES,
     KEEP_DENORMALS,
     PACK_BYTES,
     ROWS,
-    SHARERS,
     TEAMS,
     TILE_DEFINES,
     geometry_of,
@@ -97,16 +97,22 @@ class MaxPool(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "max_pool<{T}, {OFFSET}, {ROWS}, {COLUMNS}, {APART}, {TEAM}, {storage_order}, {geometry}>",
+        "max_pool<{T}, {OFFSET}, {ROWS}, {COLUMNS}, {APART}, {storage_order}, {geometry}>",
         {
             "OFFSET": OFFSETS,
             "ROWS": ROWS,
             "COLUMNS": COLUMNS,
             "APART": (False, True),
-            "TEAM": SHARERS,
         },
         options=KEEP_DENORMALS,
         defines=DEFINES,
+    )
+    few_kernel = CudaKernel(
+        "few.cu",
+        "max_pool_few<{T}, {OFFSET}, {storage_order}, {geometry}>",
+        {"OFFSET": OFFSETS},
+        options=KEEP_DENORMALS,
+        defines=FEW_DEFINES,
     )
     large_kernel = CudaKernel(
         "kernel.cu",

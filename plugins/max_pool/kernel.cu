@@ -1,6 +1,6 @@
 // MaxPool with indices. A thread takes a strip of windows, below each other where they overlap much, and two beside each
-// other where loads are aligned; or two small windows that y has beside each other. Some threads share the lines of one of few
-// high windows, and a warp or a block the elements of a large one. In tiles.cu large windows overlap.
+// other where loads are aligned; or two small windows that y has beside each other. A warp or a block shares the elements of a large window.
+// In tiles.cu large windows overlap, and few.cu takes few windows.
 
 #include "windows.cuh"
 
@@ -49,10 +49,10 @@ template <typename Place, int ROWS, int COLUMNS, bool IS_PADDED> struct Strip {
     int near, top, left;
     Best<Place> best[ROWS][COLUMNS];
 
-    // Find the greatest elements of every TEAM-th line; return whether there is NaN, which MAY_BE_NAN takes another comparison.
-    template <int TEAM, typename T, int PACK, int PHASE, int KZ, int KY, int KX, int SY, int SX, int DZ, int DY, int DX, bool MAY_BE_NAN>
-    __device__ __forceinline__ bool pool(const T* plane, const Axes& axes, int first_line) {
-        constexpr int WIDTH = (COLUMNS - 1) * SX + KX, LINES = (ROWS - 1) * SY + KY, HEIGHT = (LINES + TEAM - 1) / TEAM;
+    // Find the greatest elements; return whether there is NaN, which MAY_BE_NAN takes another comparison.
+    template <typename T, int PACK, int PHASE, int KZ, int KY, int KX, int SY, int SX, int DZ, int DY, int DX, bool MAY_BE_NAN>
+    __device__ __forceinline__ bool pool(const T* plane, const Axes& axes) {
+        constexpr int WIDTH = (COLUMNS - 1) * SX + KX, HEIGHT = (ROWS - 1) * SY + KY;
         constexpr bool IS_UNROLLED = !MAY_BE_NAN && KZ * HEIGHT * WIDTH <= 128;
         bool has_nan = false;
 #pragma unroll(IS_UNROLLED ? KZ : 1)
@@ -60,10 +60,10 @@ template <typename Place, int ROWS, int COLUMNS, bool IS_PADDED> struct Strip {
             const int at_z = near + k * DZ;
 #pragma unroll(IS_UNROLLED ? HEIGHT : 1)
             for (int line = 0; line < HEIGHT; ++line) {
-                const int of_strip = line * TEAM + first_line, at_y = top + of_strip * DY;
+                const int at_y = top + line * DY;
                 const Place start = (at_z * static_cast<Place>(axes.y.size) + at_y) * axes.x.size + left;
-                Row<T, WIDTH, DX, PACK, PHASE, IS_PADDED || (ROWS > 1) || LINES % TEAM != 0> elements;  // the last rows may have no windows
-                elements.read(plane + start, axes.x, left, (LINES % TEAM == 0 || of_strip < LINES) && is_in(axes.z, at_z) && is_in(axes.y, at_y));
+                Row<T, WIDTH, DX, PACK, PHASE, IS_PADDED || (ROWS > 1)> elements;  // the last rows may have no windows
+                elements.read(plane + start, axes.x, left, is_in(axes.z, at_z) && is_in(axes.y, at_y));
                 has_nan |= elements.has_nan();
 #pragma unroll
                 for (int j = 0; j < COLUMNS; ++j) {
@@ -86,18 +86,17 @@ template <typename Place, int ROWS, int COLUMNS, bool IS_PADDED> struct Strip {
 
 // RANK axes have windows; K, S and D are a window's sizes, strides and dilations. With two COLUMNS, packs of
 // elements lie within the rows of x: one begins PHASE elements after the first window, and PACK divides SX. If
-// they are APART, they are two strips, beside each other in y, where the second may begin the next row. TEAM threads
-// share a strip. Windows have no padding unless IS_PADDED.
-template <typename T, typename Offset, int ROWS, int COLUMNS, bool APART, int TEAM, int ORDER, int RANK, int KZ, int KY, int KX,
+// they are APART, they are two strips, beside each other in y, where the second may begin the next row.
+// Windows have no padding unless IS_PADDED.
+template <typename T, typename Offset, int ROWS, int COLUMNS, bool APART, int ORDER, int RANK, int KZ, int KY, int KX,
           int SZ, int SY, int SX, int DZ, int DY, int DX, int PACK, int PHASE, bool IS_PADDED>
 __global__ void __launch_bounds__(THREADS)
     max_pool(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes, Divisor strips,
              Divisor groups, Divisor layers, Offset items, Offset all) {
     constexpr int STRIPS = APART ? COLUMNS : 1, WIDTH = COLUMNS / STRIPS;
     constexpr int MOST = 16 / sizeof(T), ALIGNED = WIDTH == 1 ? 1 : 2 * PACK < MOST ? 2 * PACK : MOST;
-    const Offset item = (1LL * blockIdx.x * THREADS + threadIdx.x) / TEAM;
+    const Offset item = 1LL * blockIdx.x * THREADS + threadIdx.x;
     if (item >= items) return;
-    const int member = threadIdx.x % TEAM;
     const bool has_all = STRIPS == 1 || (item + 1) * STRIPS <= all;
     Offset rest = item * STRIPS;
     int column = strips.split(rest) * WIDTH, row = RANK > 1 ? groups.split(rest) * ROWS : 0;
@@ -122,23 +121,14 @@ __global__ void __launch_bounds__(THREADS)
         planes[w] = plane;
         strip[w].near = layer * SZ, strip[w].top = row * SY, strip[w].left = column * SX;
         if (IS_PADDED) strip[w].near -= axes.z.pad, strip[w].top -= axes.y.pad, strip[w].left -= axes.x.pad;
-        has_nan |= strip[w].template pool<TEAM, T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, false>(
-            x + plane * size, axes, member);
+        has_nan |= strip[w].template pool<T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, false>(
+            x + plane * size, axes);
     }
 #pragma unroll
     for (int w = 0; w < STRIPS; ++w) {
         if (!has_nan || (w > 0 && !has_all)) break;
-        strip[w].template pool<TEAM, T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, true>(
-            x + planes[w] * size, axes, member);
-    }
-    if constexpr (TEAM > 1) {
-        const unsigned int team = ((1u << TEAM) - 1) << (threadIdx.x % 32 / TEAM * TEAM);
-#pragma unroll
-        for (int step = TEAM / 2; step > 0; step /= 2) {
-            Best<Place>& best = strip[0].best[0][0];
-            best.combine({__shfl_xor_sync(team, best.value, step), __shfl_xor_sync(team, best.place, step)});
-        }
-        if (member > 0) return;
+        strip[w].template pool<T, ALIGNED, PHASE % ALIGNED, KZ, KY, KX, SY, SX, DZ, DY, DX, true>(
+            x + planes[w] * size, axes);
     }
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) {

@@ -29,7 +29,8 @@ _AT_ONCE = 4
 ROWS, _MANY_WINDOWS = (1, _AT_ONCE), 2**17
 _NARROW, _SECTOR = 16, 8
 #: What the kernels share with Python.
-DEFINES = {"THREADS": _THREADS, "AT_ONCE": _AT_ONCE}
+FEW_DEFINES = {"THREADS": _THREADS}
+DEFINES = {**FEW_DEFINES, "AT_ONCE": _AT_ONCE}
 #: The threads of a block that takes a tile of large windows; how many of these lie beside each
 #: other, at least and at most, for tiles as high as a plane; the fewest of a plane that are tiles.
 _TILE_THREADS, _TILE_COLUMNS, _FEWEST = 256, (4, 16), 32
@@ -49,9 +50,9 @@ _MANY, _MANY_BYTES, _FEW = 2**18, 4, 2**16
 #: Two such windows are apart if they have at most so many elements each, there are so many, and
 #: elements have fewer bytes or lines are narrow.
 _SMALL, _MANY_SMALL = 9, 2**18
-#: The threads that share the lines of a window: some of windows with so many elements and lines, if
-#: there are fewer than the last number.
-SHARERS, _SHARED, _SHARED_LINES, _FEW_SHARED = (1, 4, 8), 20, 4, 2**13
+#: A warp shares a window of at least so many elements if there are fewer windows than the second
+#: number, whose warps fill a large GPU once.
+_SHARED, _FEW_SHARED = 20, 2**13
 #: The most elements of a row, and the bytes of a plane, that one load reads.
 _PACK = 16
 #: The bytes of the packs of a large window that is a plane, 1 for single
@@ -159,11 +160,18 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
             (y, indices, x, numbers, *divisors, offset(y.size)),
             constants={**constants, "TEAM": team, "PACK_BYTES": pack},
         )
-    columns, rows, team, is_apart = columns_of(plugin, column, y), rows_of(row, column, y), 1, False
     elements, count = prod(plugin.kernel_shape), known(y.size)
-    if count < _FEW_SHARED and elements >= _SHARED and row.kernel >= _SHARED_LINES:
-        columns, rows, team = 1, 1, SHARERS[1 + (row.kernel > SHARERS[1])]
-    elif columns == rows == 1 and count >= _MANY_SMALL and elements <= _SMALL:
+    if count < _FEW_SHARED and elements >= _SHARED:
+        divisors = [divisor_of(each.count) for each in (column, row, layer)]
+        return Launch(
+            plugin.few_kernel,
+            ceil_div(count, _THREADS // 32),
+            _THREADS,
+            (y, indices, x, numbers, *divisors, offset(count)),
+            constants=constants,
+        )
+    columns, rows, is_apart = columns_of(plugin, column, y), rows_of(row, column, y), False
+    if columns == rows == 1 and count >= _MANY_SMALL and elements <= _SMALL:
         is_wide = y.dtype.itemsize >= _MANY_BYTES and known(column.count) >= _NARROW
         is_apart = layer.kernel == 1 and not plugin.geometry[-1] and not is_wide
     counts = column.count // columns, ceil_div(row.count, rows), layer.count
@@ -171,7 +179,7 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
     items = ceil_div(strips, 1 + is_apart)
     return Launch(
         plugin.kernel,
-        ceil_div(items * team, _THREADS),
+        ceil_div(items, _THREADS),
         _THREADS,
         (y, indices, x, numbers, *map(divisor_of, counts), offset(items), offset(strips)),
         constants={
@@ -179,6 +187,5 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
             "ROWS": rows,
             "COLUMNS": columns + is_apart,
             "APART": is_apart,
-            "TEAM": team,
         },
     )

@@ -131,6 +131,7 @@ def test_strips_of_windows_are_those_of_the_reference(case, dtype, monkeypatch):
     monkeypatch.setattr(launches, "_MANY_WINDOWS", 0)
     monkeypatch.setattr(launches, "_NARROW", 0)
     monkeypatch.setattr(launches, "_FEW", 0)
+    monkeypatch.setattr(launches, "_FEW_SHARED", 0)
     shape, attributes = STRIPS[case]
     x = (np.random.default_rng(4).normal(size=shape) * 3).astype(dtype)
     values, indices = calls.run_reference(MaxPool(**attributes), [x])
@@ -139,22 +140,21 @@ def test_strips_of_windows_are_those_of_the_reference(case, dtype, monkeypatch):
     np.testing.assert_array_equal(got[1], indices)
 
 
+SHARED = ("sliding", "many rows", "padded pairs", "dilated", "lines", "volumes", "columns first")
 APART = ("pairs", "odd rows of pairs", "sliding, no padding", "far apart", "lines")
 
 
 @pytest.mark.parametrize(
-    ("case", "limit", "name", "number"),
+    ("case", "limit", "kernel"),
     [
-        *((case, "_MANY_SMALL", "APART", True) for case in APART),
-        *((case, "_SHARED", "TEAM", 8) for case in ("sliding", "many rows")),
-        *((case, "_SHARED", "TEAM", 4) for case in ("padded pairs", "columns first")),
+        *((case, "_MANY_SMALL", "kernel") for case in APART),
+        *((case, "_SHARED", "few_kernel") for case in SHARED),
     ],
 )
 @pytest.mark.parametrize("dtype", [float32, float16], ids=repr)
-def test_windows_that_are_apart_or_shared(case, limit, name, number, dtype, monkeypatch):
+def test_windows_that_are_apart_or_shared(case, limit, kernel, dtype, monkeypatch):
     """Two windows may be in two rows or planes, one may be left, and a line may be beyond x."""
     monkeypatch.setattr(launches, limit, 0)
-    monkeypatch.setattr(launches, "_SHARED_LINES", 2)
     monkeypatch.setattr(launches, "_NARROW", 100)
     monkeypatch.setattr(launches, "_FEW_SHARED", 2**13 if limit == "_SHARED" else 0)
     monkeypatch.setattr(launches, "columns_of", lambda *_: 1)
@@ -163,14 +163,25 @@ def test_windows_that_are_apart_or_shared(case, limit, name, number, dtype, monk
     x = (rng.normal(size=(*shape[:-1], shape[-1] + 1)) * 3).astype(dtype.numpy)
     inputs = calls.describe_inputs(plugin, [x.shape], [dtype])
     (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
-    assert launch.constants[name] == number
-    for _ in range(2):
+    assert launch.kernel is getattr(plugin, kernel)
+    assert launch.constants.get("APART") == (True if kernel == "kernel" else None)
+    for _ in range(3):
         values, indices = calls.run_reference(plugin, [x])
         got = on_machine(x, **attributes)
         np.testing.assert_array_equal(got[0], values)
+        np.testing.assert_array_equal(np.signbit(got[0]), np.signbit(values))
         np.testing.assert_array_equal(got[1], indices)
         x[rng.random(x.shape) < 0.1] = np.nan
-        x[rng.random(x.shape) < 0.5] = -np.inf
+        x[rng.random(x.shape) < 0.5] = -np.inf if dtype is float32 else -0.0
+        x[rng.random(x.shape) < 0.3] = 0
+
+
+def test_a_window_of_padding_alone_that_a_warp_takes_points_into_x():
+    x = np.full((1, 1, 1, 9), np.nan, np.float32)
+    attributes = {"kernel_shape": (2, 12), "dilations": (2, 1), "pads": (1, 6, 1, 6)}
+    values, indices = on_machine(x, **attributes)
+    np.testing.assert_array_equal(values, np.full((1, 1, 1, 10), -np.inf))
+    assert ((indices >= 0) & (indices < x.size)).all()
 
 
 @pytest.mark.parametrize("case", ["padded pairs", "sliding", "dilated", "large volumes"])
