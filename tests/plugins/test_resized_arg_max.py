@@ -55,6 +55,18 @@ def test_it_finds_the_largest_pixel_of_what_onnxruntime_resizes(size, coefficien
         np.testing.assert_allclose(got[2][0], resized.max(axis=1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("side", [12, 40])
+@pytest.mark.parametrize("first", [0.0, -0.0], ids=str)
+def test_zeros_are_equal_and_pixels_that_read_nan_are_below_all(side, first):
+    maps = np.full((1, 1, side, side), -1, np.float32)
+    maps[0, 0, 2, 1], maps[0, 0, 2, side // 4] = first, -first
+    maps[0, 0, -1, -1] = np.nan
+    expected = reference(maps, [side], [side])
+    np.testing.assert_array_equal(expected[:2], [[[2]], [[1]]])
+    for got, wanted in zip(on_machine(maps, [side], [side]), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
 def test_the_first_of_equal_pixels_counts_and_nan_is_below_all():
     maps = np.full((1, 2, 3, 4), np.nan, np.float32)
     maps[0, 1] = 5
