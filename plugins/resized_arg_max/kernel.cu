@@ -62,13 +62,18 @@ struct alignas(8) Best {
         if (given > seen || (given == seen && other_place < place)) value = other, place = other_place;
     }
 
+    // Return a number in the order of pixels, which is the same for 0 and -0, and for NaN and -inf.
+    __device__ __forceinline__ int rank() const {
+        const int bits = __float_as_int(isnan(value) ? -__int_as_float(0x7f800000) : value + 0.0f);
+        return bits ^ (bits >> 31 & 0x7fffffff);
+    }
+
     // Take those of the other lanes of a warp.
     __device__ __forceinline__ void take_of_warp() {
-#pragma unroll
-        for (int step = WARP / 2; step > 0; step /= 2) {
-            const float other = __shfl_xor_sync(~0u, value, step);
-            take(other, __shfl_xor_sync(~0u, place, step));
-        }
+        const bool is_largest = rank() == __reduce_max_sync(~0u, rank());
+        const unsigned first = __reduce_min_sync(~0u, is_largest ? place : ~0u);
+        value = __shfl_sync(~0u, value, __ffs(__ballot_sync(~0u, is_largest && place == first)) - 1);
+        place = first;
     }
 };
 
