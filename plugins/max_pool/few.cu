@@ -8,10 +8,10 @@ using pluginkit::THREADS;  // from launches.py
 // What is less than the rank of every element.
 constexpr int NO_RANK = static_cast<int>(0x80000000);
 
-// Return a number in the order of elements: 0 and -0 have the same, and NaN the greatest.
+// Return a number in the order of elements: 0 and -0 have the same, and NaN the greatest, since a sum has no NaN but 0x7fffffff.
 __device__ __forceinline__ int rank_of(float element) {
     const int bits = __float_as_int(element + 0.0f);
-    return isnan(element) ? 0x7fffffff : bits ^ (bits >> 31 & 0x7fffffff);
+    return bits ^ (bits >> 31 & 0x7fffffff);
 }
 
 // The arguments are those of max_pool.
