@@ -35,8 +35,10 @@ __global__ void __launch_bounds__(THREADS, 4)
                  Axis horizontal, Region vertical_region, Region horizontal_region, Values values, Tiles tiles, long long planes) {
     using In = typename Pass<T, STAGE>::In;
     using Out = typename Pass<T, STAGE>::Out;
-    // The lanes of a warp read 8 vectors of four rows, or a row: so stored, four rows fill all banks.
+    // The lanes of a warp read 8 vectors of four rows, or a row: so stored, four rows fill all banks. A lane takes EACH
+    // columns of a row, APART from each other.
     constexpr int WARPS = THREADS / 32, ROWS = VECTOR == 1 ? 1 : QUAD, ACROSS = 32 / ROWS;
+    constexpr int EACH = 4, APART = VECTOR == 1 ? ACROSS : 1;
     extern __shared__ float4 strip[];
     __shared__ Line lines[2];
     __shared__ int counts[TILE_ROWS];
@@ -78,30 +80,37 @@ __global__ void __launch_bounds__(THREADS, 4)
         for (int row = first_row; row < tile_rows; row += WARPS * ROWS) {
             const Tap* taps = table + row * tiles.taps;
             const int count = counts[row];
-            for (int at = (warp / warps_down * ACROSS + lane % ACROSS) * VECTOR; at < width; at += warps_across * ACROSS * VECTOR) {
-                float sum[VECTOR] = {};
+            for (int at = warp / warps_down * ACROSS * EACH + lane % ACROSS * VECTOR; at < width; at += warps_across * ACROSS * EACH) {
+                float sum[EACH] = {};
                 for (int begin = 0; begin < count; begin += TAPS) {
                     // All are read before one is used, so that the reads wait for memory together.
                     const Taps some = *reinterpret_cast<const Taps*>(taps + begin);
-                    Vector<In, VECTOR> elements[TAPS];
+                    Vector<In, EACH> elements[TAPS];
 #pragma unroll
                     for (int i = 0; i < TAPS; ++i) {
                         const In* line = source + 1LL * some.tap[i].row * horizontal.size + at;
-                        if (begin + i < count) elements[i] = Vector<In, VECTOR>::read(line);
+                        if (begin + i >= count) continue;
+                        if constexpr (VECTOR == EACH) {
+                            elements[i] = Vector<In, EACH>::read(line);
+                        } else {
+#pragma unroll
+                            for (int k = 0; k < EACH; ++k) elements[i].element[k] = line[at + k * APART < width ? k * APART : 0];
+                        }
                     }
 #pragma unroll
                     for (int i = 0; i < TAPS; ++i) {
                         if (begin + i < count) {
 #pragma unroll
-                            for (int k = 0; k < VECTOR; ++k) {
+                            for (int k = 0; k < EACH; ++k) {
                                 sum[k] += some.tap[i].weight * static_cast<float>(elements[i].element[k]);
                             }
                         }
                     }
                 }
 #pragma unroll
-                for (int k = 0; k < VECTOR; ++k) {
-                    float4& quad = strip[place(at + k, row / QUAD, tiles.quads)];
+                for (int k = 0; k < EACH; ++k) {
+                    if (VECTOR == 1 && at + k * APART >= width) break;
+                    float4& quad = strip[place(at + k * APART, row / QUAD, tiles.quads)];
                     reinterpret_cast<float*>(&quad)[row % QUAD] = sum[k];
                 }
             }
