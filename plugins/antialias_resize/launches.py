@@ -45,9 +45,10 @@ _TAPS = 4
 _TILE_COLUMNS, _TILE_ROWS = 256, 16
 #: The rows that lie beside each other in shared memory.
 _QUAD = 4
-#: With this many tiles a large GPU is busy. So many blocks take tiles of several planes, if of so
-#: many that the weights count, which a block computes once.
-_TILES, _BLOCKS, _SEVERAL = 528, 1056, 3
+#: The tiles that a large GPU takes at once, and what those cost beside their rows, in rows. So many
+#: blocks take tiles of several planes, if of so many that the weights count, which a block
+#: computes once.
+_TILES, _ROWS_COST, _BLOCKS, _SEVERAL = 528, 8, 1056, 3
 #: What a tile costs beside its elements, and an element of y beside those of x that go into it, if
 #: a thread takes it alone; both in such elements of x.
 _TILE_COST, _ELEMENT_COST = 8192, 10
@@ -223,10 +224,11 @@ def _plane(
         columns = where(b.resized <= fewer, fewer, columns)
         columns = where(b.size > elements * b.resized, fewer, columns)
     across = known(ceil_div(b.resized, columns))
-    quads = _TILE_ROWS // _QUAD
-    for fewer in (2, 1):
-        tiles = planes * across * known(ceil_div(a.resized, quads * _QUAD))
-        quads = where(tiles < _TILES, fewer, quads)
+    quads, least = 0, 2**62
+    for rows in range(_TILE_ROWS, 0, -_QUAD):
+        waves = known(ceil_div(planes * across * known(ceil_div(a.resized, rows)), _TILES))
+        cost = waves * (rows + _ROWS_COST)
+        quads, least = where(cost < least, rows // _QUAD, quads), known(dim_min(cost, least))
     down = known(ceil_div(a.resized, quads * _QUAD))
     quads = known(ceil_div(ceil_div(a.resized, down), _QUAD))  # as many in all tiles
     each = planes * across * down // _BLOCKS
