@@ -42,12 +42,12 @@ class ReplaceScatterElements(_ReplaceScatterElements):
     """
 
     def check(self, match: Match, data: gs.Tensor, indices: gs.Tensor) -> str | None:
-        if match.attribute("reduction", "none") != "none" or _repeats(match, data, indices):
+        if match.attribute("reduction", "none") != "none" or has_more_indices(match, data, indices):
             return None
         return "TensorRT takes it: it has no reduction"
 
 
-def _repeats(match: Match, data: gs.Tensor, indices: gs.Tensor) -> bool:
+def has_more_indices(match: Match, data: gs.Tensor, indices: gs.Tensor) -> bool:
     """Whether there are known to be more indices than elements along the axis."""
     sizes, counts, axis = match.shape(data), match.shape(indices), match.attribute("axis", 0)
     if not sizes or not counts or not -len(sizes) <= axis < len(sizes) == len(counts):
