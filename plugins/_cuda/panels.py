@@ -22,8 +22,11 @@ from pluginkit import (
 
 Purpose = Literal["DETERMINANT", "INVERSE", "SOLVE"]
 
-#: The rows of the largest matrices for which so many panels are launched.
-_ROWS = (256, 512, 1024, 2048, 4096, 8192, 16384)
+#: The rows of the largest matrices for which so many panels are launched. What a panel keeps in
+#: registers is chosen by the rows left of these. Between 1024 and 4096 they are close, since a
+#: matrix of far fewer rows has more panels in strips, and updated before; beyond, an export would
+#: have too many steps.
+_ROWS = (256, 512, 1024, 1536, 2048, 2560, 3072, 4096, 8192, 16384)
 MOST_ROWS = _ROWS[-1]
 #: The columns of a panel, and the threads of a block that factors one, or that updates a tile of
 #: _UPDATED_ROWS x _UPDATED_COLUMNS elements.

@@ -90,6 +90,15 @@ def test_many_blocks_take_a_matrix_of_many_rows(rows, count):
     assert len(launches) == count
 
 
+@pytest.mark.parametrize(("rows", "narrow"), [(2048, 0), (2049, 63), (2561, 127), (3073, 255)])
+def test_few_panels_of_a_matrix_beyond_2048_rows_are_in_strips(rows, narrow):
+    """They are those with more rows than 2048, counted from the next number of launched panels."""
+    (matrix,) = calls.describe_inputs(Det(), [(1, rows, rows)], [float32])
+    (determinant,) = calls.describe_outputs(Det(), [matrix])
+    _, *launches = Det().launches(matrix, determinant, None)
+    assert sum(launch.constants["KEPT"] == "8, 8" for launch in launches) == narrow
+
+
 def assert_as_reference(size, columns):
     """Every operation is rounded as numpy does, in one order: the results are the same."""
     a = matrices(size, size)[None] / np.float32(size**0.5)  # determinants are in float32's range
