@@ -38,6 +38,8 @@ HOSTILE: dict[str, Case] = {
     "one pixel": ((64, 256, 32, 32), (1, 1), "scattered"),
     "enlarged": ((1, 3, 64, 64), (2048, 2048), "warped"),
     "13 channels": ((2, 13, 333, 333), (333, 333), "scattered"),
+    "16 channels across": ((4, 16, 256, 256), (256, 256), "across"),
+    "a smooth image of 13 channels": ((2, 13, 333, 333), (333, 333), "warped"),
     "a large flow": ((1, 2, 2160, 3840), (2160, 3840), "warped"),
     "one location": ((1, 6200, 4, 2), (1, 1), "scattered"),
     "many tiny items": ((4000, 13, 7, 7), (3, 3), "warped"),

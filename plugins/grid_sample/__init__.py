@@ -93,6 +93,7 @@ class GridSample(Plugin):
         "{PACK}, {OFFSET}>",
         {"AXES": (2, 3), "PACK": (1, 2), "OFFSET": OFFSETS},
         defines=DEFINES,
+        overlaps=True,
     )
     sample_few = CudaKernel(
         "kernel.cu",
@@ -113,6 +114,7 @@ class GridSample(Plugin):
         "{LANES}, {OFFSET}>",
         {"AXES": (2, 3), "LANES": LANES, "OFFSET": OFFSETS},
         defines=DEFINES,
+        overlaps=True,
     )
     nearest = NumbaKernel("kernel.py", "nearest")
     nearest_at_bfloat16 = NumbaKernel("kernel.py", "nearest_at_bfloat16")

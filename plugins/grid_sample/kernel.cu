@@ -6,6 +6,7 @@
 // chooses the sizes.
 
 #include "../_cuda/division.cuh"
+#include "../_cuda/overlap.cuh"
 #include "taps.cuh"
 
 // How to read the elements. inside: all are inside x, so that those along the last axis are adjacent. anywhere: they
@@ -92,8 +93,11 @@ template <Padding PADDING> constexpr Reads ELSEWHERE = PADDING == Padding::zeros
 template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int PACK, typename Offset>
 __global__ void __launch_bounds__(THREADS)
     grid_sample(T* __restrict__ y, const T* __restrict__ x, const G* __restrict__ grid, Sizes sizes, Offset width,
-                Offset rows, Offset tiles, int items, int channels, int run, const int* __restrict__ is_scattered) {
-    if (is_scattered != nullptr && *is_scattered) return;  // sample_pixels does it
+                Offset rows, Offset tiles, int items, int channels, int run, const int* is_scattered) {
+    if (is_scattered != nullptr) {
+        wait_for_earlier_launches();
+        if (*is_scattered) return;  // sample_pixels does it
+    }
     const Offset tile_row = blockIdx.x / tiles;
     const Offset column = ((blockIdx.x - tile_row * tiles) * blockDim.x + threadIdx.x) * PACK;
     const Offset row = tile_row * blockDim.y + threadIdx.y;

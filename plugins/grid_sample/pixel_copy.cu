@@ -5,6 +5,7 @@
 // a load from the copy uses whole sectors and touches 8 lines. Whether that is worth a copy depends on the grid:
 // collect_pixels samples it, and the kernels that are not needed return at once.
 
+#include "../_cuda/overlap.cuh"
 #include "taps.cuh"
 
 using pluginkit::SECTOR_BYTES;  // from launches.py
@@ -179,8 +180,9 @@ __device__ __forceinline__ void sample_sector(T (&values)[COUNT<T>], const T* __
 // Sample the copy if collect_pixels made one. The launch grid's dimensions are as there, with tiles of locations.
 template <typename T, typename G, Mode MODE, Padding PADDING, bool ALIGN_CORNERS, int AXES, int LANES, typename Offset>
 __global__ void __launch_bounds__(THREADS)
-    sample_pixels(T* __restrict__ y, const int* __restrict__ is_scattered, const T* __restrict__ copy,
+    sample_pixels(T* __restrict__ y, const int* is_scattered, const T* copy,
                   const G* __restrict__ grid, Sizes sizes, Offset locations, int items, int channels, int pixel_step) {
+    wait_for_earlier_launches();
     if (!*is_scattered) return;
     using Turned = Tile<T, LANES>;
     __shared__ Turned turned;

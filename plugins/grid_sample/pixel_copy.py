@@ -2,7 +2,8 @@
 
 Making the copy reads and writes x once. It is made only if the grid is scattered: if the 32
 adjacent locations of a warp read from more than MOST_LINES lines of 128 bytes, on average over some
-warps. Finding that out costs two launches, and is done only for large outputs with enough channels.
+warps. Finding that out costs two launches, which overlap with others where the GPU can, and is done
+only for large outputs with enough channels.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ THREADS = 256
 #: The least that a load fetches from memory, in bytes.
 SECTOR_BYTES = 32
 #: From this many output elements, and bytes of a pixel's channels, on sampling the grid pays off.
-ENOUGH_ELEMENTS = 2**24
-ENOUGH_CHANNEL_BYTES = SECTOR_BYTES
+ENOUGH_ELEMENTS = 2**21
+ENOUGH_CHANNEL_BYTES = 3 * SECTOR_BYTES // 4
 #: The size of the largest copy, as a multiple of the output's.
 MOST_COPIED = 2
 #: Locations of a warp that read from more lines than this are scattered. At this number both
