@@ -61,12 +61,14 @@ class RotaryEmbedding(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "rotate<{T}, {OFFSET}, {FEW}, {BYTES}, {PARTS}, {HEADS}, {REST}, {interleaved}, {whole}>",
+        "rotate<{T}, {OFFSET}, {FEW}, {BYTES}, {PARTS}, {UNITS}, {HEADS}, {REST}, {interleaved}, "
+        "{whole}>",
         {
             "OFFSET": OFFSETS,
             "FEW": (False, True),
             "BYTES": BYTES,
             "PARTS": PARTS,
+            "UNITS": (1, 2),
             "HEADS": (1, 2, 4, 8),
             "REST": (False, True),
         },

@@ -10,73 +10,90 @@
 using pluginkit::FEW_THREADS, pluginkit::THREADS;  // from launches.py
 
 // BYTES: of a vector, 1 for single elements. It has PARTS, or elements if those are fewer, whose pairs and factors are beside each
-// other as well. A thread takes HEADS heads that lie as many apart as there are groups. REST: whether some elements do not turn. FEW:
-// whether the tensor is small.
-template <typename T, typename Offset, bool FEW, int BYTES, int PARTS, int HEADS, bool REST, bool INTERLEAVED, bool WHOLE>
+// other as well. A thread takes UNITS vectors that lie a block's threads apart, and of each HEADS heads that lie as many apart as
+// there are groups. REST: whether some elements do not turn. FEW: whether the tensor is small.
+template <typename T, typename Offset, bool FEW, int BYTES, int PARTS, int UNITS, int HEADS, bool REST, bool INTERLEAVED, bool WHOLE>
 __global__ void __launch_bounds__(FEW ? FEW_THREADS : THREADS)
     rotate(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ cosines, const T* __restrict__ sines, Offset threads,
            Divisor of_row, Divisor of_group, Divisor of_item, int rotated, int length, int heads, int groups, Offset next_head) {
     constexpr int N = BYTES > static_cast<int>(sizeof(T)) ? BYTES / sizeof(T) : 1, P = PARTS < N ? N / PARTS : 1;
+    constexpr int BLOCK = FEW ? FEW_THREADS : THREADS;
     // Adjacent elements are in one part, unless it has only one; others are in two.
     constexpr bool IS_ALONE = INTERLEAVED && P > 1;
     // A table has a factor for each element, or for each pair.
     constexpr int FACTORS = IS_ALONE && !WHOLE ? P / 2 : P;
     using Factors = Vector<T, FACTORS>;
 
-    const Offset index = static_cast<Offset>(blockIdx.x) * (FEW ? FEW_THREADS : THREADS) + threadIdx.x;
-    if (index >= threads) return;
-    // All divide the same number, so that none waits for another: by the vectors of a row, of a group, and of an item.
-    Offset row = index, all_groups = index, item = index;
-    const int at = of_row.split(row) * N, half = rotated / 2;
-    of_group.split(all_groups), of_item.split(item);
-    const Offset group = all_groups - item * groups, next = groups * next_head;
-    // Vectors are counted as they lie, but for the heads that others of their item take.
-    const Offset first = index * N + (HEADS > 1 ? item * (heads - groups) * next_head : 0);
-    const Offset factors = (row - (all_groups - item) * length) * (WHOLE ? rotated : half);
-    const auto is_there = [=](int head) { return head == 0 || group + head * groups < heads; };
-    const auto turns = [=](int part) { return !REST || at + part * P < rotated; };
-    const auto is_second = [=](int part) { return INTERLEAVED ? (at + part) % 2 == 1 : at + part * P >= half; };
-    Vector<T, N> own[HEADS];
-    Vector<T, P> other[HEADS][N / P];
-    Factors cosine[N / P], sine[N / P];
+    const Offset begin = static_cast<Offset>(blockIdx.x) * (UNITS * BLOCK) + threadIdx.x;
+    if (begin >= threads) return;
+    const Offset next = groups * next_head;
+    const int half = rotated / 2;
+    Offset first[UNITS], group[UNITS];
+    int at[UNITS];
+    const auto is_within = [&](int u) { return u == 0 || begin + u * BLOCK < threads; };
+    const auto is_there = [&](int u, int head) { return head == 0 || group[u] + head * groups < heads; };
+    const auto turns = [&](int u, int part) { return !REST || at[u] + part * P < rotated; };
+    const auto is_second = [&](int u, int part) { return INTERLEAVED ? (at[u] + part) % 2 == 1 : at[u] + part * P >= half; };
+    Vector<T, N> own[UNITS][HEADS];
+    Vector<T, P> other[UNITS][HEADS][N / P];
+    Factors cosine[UNITS][N / P], sine[UNITS][N / P];
 #pragma unroll
-    for (int h = 0; h < HEADS; ++h) {
-        if (is_there(h)) own[h] = Vector<T, N>::read(x + (first + h * next));
-    }
-#pragma unroll
-    for (int part = 0; part < N / P; ++part) {
-        if (!turns(part)) continue;
-        const int place = at + part * P, apart = INTERLEAVED ? 1 : half;
-        const Offset column = factors + (WHOLE ? place : INTERLEAVED ? place / 2 : is_second(part) ? place - half : place);
-        cosine[part] = Factors::read(cosines + column), sine[part] = Factors::read(sines + column);
+    for (int u = 0; u < UNITS; ++u) {
+        const Offset index = begin + u * BLOCK;
+        if (!is_within(u)) break;
+        // All divide the same number, so that none waits for another: by the vectors of a row, of a group, and of an item.
+        Offset row = index, all_groups = index, item = index;
+        at[u] = of_row.split(row) * N;
+        of_group.split(all_groups), of_item.split(item);
+        group[u] = all_groups - item * groups;
+        // Vectors are counted as they lie, but for the heads that others of their item take.
+        first[u] = index * N + (HEADS > 1 ? item * (heads - groups) * next_head : 0);
+        const Offset factors = (row - (all_groups - item) * length) * (WHOLE ? rotated : half);
 #pragma unroll
         for (int h = 0; h < HEADS; ++h) {
-            if (IS_ALONE || !is_there(h)) break;
-            other[h][part] = Vector<T, P>::read(x + (first + h * next) + part * P + (is_second(part) ? -apart : apart));
+            if (is_there(u, h)) own[u][h] = Vector<T, N>::read(x + (first[u] + h * next));
+        }
+#pragma unroll
+        for (int part = 0; part < N / P; ++part) {
+            if (!turns(u, part)) continue;
+            const bool is_later = is_second(u, part);
+            const int place = at[u] + part * P, apart = INTERLEAVED ? 1 : half;
+            const Offset column = factors + (WHOLE ? place : INTERLEAVED ? place / 2 : is_later ? place - half : place);
+            cosine[u][part] = Factors::read(cosines + column), sine[u][part] = Factors::read(sines + column);
+#pragma unroll
+            for (int h = 0; h < HEADS; ++h) {
+                if (IS_ALONE || !is_there(u, h)) break;
+                other[u][h][part] = Vector<T, P>::read(x + (first[u] + h * next) + part * P + (is_later ? -apart : apart));
+            }
         }
     }
 #pragma unroll
-    for (int h = 0; h < HEADS; ++h) {
-        if (!is_there(h)) break;
+    for (int u = 0; u < UNITS; ++u) {
+        if (!is_within(u)) break;
 #pragma unroll
-        for (int part = 0; part < N / P; ++part) {
-            if (!turns(part)) continue;
-            T* const elements = own[h].element + part * P;
-            float before[P], turned[P];
+        for (int h = 0; h < HEADS; ++h) {
+            if (!is_there(u, h)) break;
 #pragma unroll
-            for (int i = 0; i < P; ++i) {
-                const T pair = IS_ALONE ? elements[i ^ 1] : other[h][part].element[i];
-                const bool is_positive = IS_ALONE ? i % 2 == 1 : is_second(part);
-                before[i] = static_cast<float>(elements[i]);
-                turned[i] = is_positive ? static_cast<float>(pair) : -static_cast<float>(pair);
+            for (int part = 0; part < N / P; ++part) {
+                if (!turns(u, part)) continue;
+                T* const elements = own[u][h].element + part * P;
+                float before[P], turned[P];
+#pragma unroll
+                for (int i = 0; i < P; ++i) {
+                    const T pair = IS_ALONE ? elements[i ^ 1] : other[u][h][part].element[i];
+                    const bool is_positive = IS_ALONE ? i % 2 == 1 : is_second(u, part);
+                    before[i] = static_cast<float>(elements[i]);
+                    turned[i] = is_positive ? static_cast<float>(pair) : -static_cast<float>(pair);
+                }
+#pragma unroll
+                for (int i = 0; i < P; ++i) {
+                    const int factor = i * FACTORS / P;
+                    const float c = static_cast<float>(cosine[u][part].element[factor]);
+                    const float s = static_cast<float>(sine[u][part].element[factor]);
+                    elements[i] = static_cast<T>(before[i] * c + turned[i] * s);
+                }
             }
-#pragma unroll
-            for (int i = 0; i < P; ++i) {
-                const int factor = i * FACTORS / P;
-                const float c = static_cast<float>(cosine[part].element[factor]), s = static_cast<float>(sine[part].element[factor]);
-                elements[i] = static_cast<T>(before[i] * c + turned[i] * s);
-            }
+            own[u][h].write(y + (first[u] + h * next));
         }
-        own[h].write(y + (first + h * next));
     }
 }

@@ -17,6 +17,9 @@ BYTES = (16, 8, 4, 1)
 #: If x has fewer bytes than the first number, a GPU has threads to spare: vectors have at most as
 #: many bytes as the second number, or one element, and a thread takes one head.
 _FEW, _FEW_BYTES = 2**20, 8
+#: The threads that a GPU has at once, about. Where more would take a short vector of one head each,
+#: they take two, so that fewer blocks have as many bytes in flight.
+_RESIDENT = 2**18
 #: How many parts a vector has.
 PARTS = (4, 2, 1)
 #: The constants that the kernel shares with Python.
@@ -54,10 +57,12 @@ def launch_of(
     group = length * row
     threads = items * groups * group
     block = _FEW_THREADS if is_few else _THREADS
+    is_short = each == 1 and nbytes < BYTES[0]
+    units = 2 if is_short and threads > _RESIDENT else 1
     offset = offset_type(x.size)
     return Launch(
         plugin.kernel,
-        grid=ceil_div(threads, block),
+        grid=ceil_div(threads, block * units),
         block=block,
         args=(
             *(y, x, cos, sin),
@@ -71,6 +76,7 @@ def launch_of(
             "FEW": is_few,
             "BYTES": nbytes,
             "PARTS": max(nbytes // max(part, itemsize), 1),
+            "UNITS": units,
             "HEADS": each,
             "REST": rotated < size,
         },

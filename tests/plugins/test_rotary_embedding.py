@@ -84,6 +84,34 @@ def test_the_heads_of_a_thread_lie_groups_apart(monkeypatch, size):
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize(("rows", "size"), [(64, 6), (43, 9), (1, 7), (300, 2)])
+def test_a_thread_takes_two_short_vectors_of_a_head(interleaved, rows, size, monkeypatch):
+    """The second may be missing, lie in another row or item, or not turn."""
+    monkeypatch.setattr(launches, "_FEW", 0)
+    monkeypatch.setattr(launches, "_RESIDENT", 0)
+    rng = np.random.default_rng(9)
+    shapes = (3, 1, rows, size), (3, rows, 2), (3, rows, 2)
+    inputs = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    plugin = RotaryEmbedding(interleaved=interleaved)
+    assert launch_for(plugin, *shapes).constants["UNITS"] == 2
+    (expected,) = calls.run_reference(plugin, inputs)
+    got = on_machine(*inputs, interleaved=interleaved)
+    np.testing.assert_allclose(got, expected, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "columns", "units"),
+    [
+        *(((16, 1, 333, 122), 2, 2), ((4, 1, 333, 122), 2, 1), ((16, 4, 333, 122), 2, 1)),
+        ((9, 1, 40_000, 128), 128, 1),
+    ],
+)
+def test_more_threads_than_a_gpu_has_take_two_short_vectors(x, columns, units):
+    launch = launch_for(RotaryEmbedding(), x, (x[0], x[2], columns), (x[0], x[2], columns))
+    assert launch.constants["UNITS"] == units
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("whole", [False, True])
 def test_wide_vectors(interleaved, whole, monkeypatch):
     monkeypatch.setattr(launches, "_FEW", 0)
