@@ -24,8 +24,9 @@ from pluginkit import (
 
 #: The bytes of vectors, of which rows are whole ones.
 _ALIGNED = (16, 8, 4)
-#: Vectors have at least so many elements, except where all rows have fewer bytes.
-_LEAST_ELEMENTS, _FEW_BYTES = 4, 2**21
+#: Vectors have at least so many elements, except where all rows have fewer bytes, or so many times
+#: as few if vectors are pairs, which take half the instructions of single elements.
+_LEAST_ELEMENTS, _FEW_BYTES, _PAIR_TIMES = 4, 2**21, 3
 #: How many vectors of a row a thread keeps in registers; it reads the others again.
 KEPT = (1, 2, 4, 8)
 #: The kernel counts the elements of a row in 32 bits.
@@ -68,8 +69,11 @@ _BLOCK = 128
 #: Up to so many vectors of a row have a thread each if there are many rows, unless a plugin says
 #: otherwise; of more a thread has some, so that as many loads of each input are in flight.
 _MOST_ALONE, _VECTORS = 512, 2
-#: Of vectors that are smaller than the largest a thread always has some.
+#: Of vectors that are smaller than the largest a thread has some, unless there are fewer of them
+#: than the first number, about the threads of a GPU, and a row has more than the second, which fill
+#: several warps: then a row gets up to as many threads as the last number.
 _SMALL_VECTORS = 4
+_LONE, _LONE_IN_ROW, _LONE_THREADS = 2**18, 64, 256
 #: With fewer rows than the first number a GPU has threads to spare. A row gets at least as many as
 #: the second if it has vectors for them, and up to twice as many if it has four vectors for each.
 _FEW_ROWS, _FEW_THREADS, _FEW_VECTORS = 128, 256, 4
@@ -131,8 +135,9 @@ def aligned_of(rows: int, inner: int, itemsize: int) -> int:
     """
     row_bytes = inner * itemsize
     aligned = next((size for size in _ALIGNED if row_bytes % size == 0), itemsize)
-    is_wide = aligned >= _LEAST_ELEMENTS * itemsize
-    return aligned if is_wide or rows * row_bytes < _FEW_BYTES else 0
+    elements = aligned // itemsize
+    few = _FEW_BYTES if elements == 1 else _PAIR_TIMES * _FEW_BYTES
+    return aligned if elements >= _LEAST_ELEMENTS or rows * row_bytes < few else 0
 
 
 def layout_of(
@@ -154,7 +159,9 @@ def layout_of(
     vectors = max(inner * itemsize // (aligned or _VECTOR_BYTES), 1)
     each = _VECTORS
     if 0 < aligned < _VECTOR_BYTES:
-        each, most_alone = _SMALL_VECTORS, 0
+        is_lone = vectors > _LONE_IN_ROW and rows * vectors < _LONE
+        each = ceil_div(vectors, _LONE_THREADS) if is_lone else _SMALL_VECTORS
+        most_alone = 0
     wanted = where(vectors <= most_alone, vectors, -(-vectors // each))
     if rows < _FEW_ROWS:
         wanted = min(max(-(-vectors // _FEW_VECTORS), _FEW_THREADS), 2 * _FEW_THREADS)

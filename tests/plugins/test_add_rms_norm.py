@@ -244,6 +244,23 @@ def test_rows_are_loaded_by_the_largest_vectors_of_which_they_are_whole_ones(sha
 def test_many_rows_of_odd_sizes_are_loaded_by_vectors_of_16_bytes():
     most = (add_norm._FEW_BYTES - 1) // 66
     assert [aligned_of(rows, 33, 2) for rows in (most, most + 1)] == [2, 0]
+    most = (3 * add_norm._FEW_BYTES - 1) // 568
+    assert [aligned_of(rows, 142, 4) for rows in (most, most + 1)] == [8, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "inner", "itemsize", "aligned", "block", "kept"),
+    [
+        *((384, 286, 4, 8, (160, 1), 1), (304, 453, 4, 4, (256, 1), 2)),
+        *((1000, 300, 2, 8, (96, 1), 1), (9182, 142, 4, 8, (32, 4), 4)),
+        *((241, 74, 2, 4, (16, 8), 4), (2000, 90, 4, 8, (16, 8), 4)),
+    ],
+)
+def test_few_small_vectors_of_several_warps_have_a_thread_each(
+    rows, inner, itemsize, aligned, block, kept
+):
+    layout = layout_of(rows, inner, itemsize, aligned)
+    assert ((layout.threads, layout.rows), layout.kept) == (block, kept)
 
 
 @pytest.mark.parametrize("itemsize", [2, 4])
