@@ -41,6 +41,7 @@ HOSTILE = {
     "odd middle": (129, 8191),
     "1025": (8192, 1025),
     "two long, odd": (2, 31_989),
+    "rows of 71 pairs": (9182, 142),
 }
 #: The elements of a row that one Triton program takes.
 _MOST_OF_TRITON = 16384

@@ -40,6 +40,7 @@ HOSTILE: dict[str, Case] = {
     "20 of 44": ((4, 167, 5, 44), 20, {}),
     "items of one row": ((20_000, 1, 1, 64), 64, {}),
     "one pair of 61": ((16, 1, 333, 122), 2, {}),
+    "one head of 75": ((700, 1, 9, 75), 20, {}),
     "interleaved whole": ((2, 32, 2048, 64), 64, {"interleaved": True}),
     "4 of 6": ((2268, 2, 186, 6), 4, {}),
     "2 of 4, one row": ((128, 3366, 1, 4), 2, {}),

@@ -25,7 +25,7 @@ from pluginkit import (
 #: The bytes of vectors, of which rows are whole ones.
 _ALIGNED = (16, 8, 4)
 #: Vectors have at least so many elements, except where all rows have fewer bytes, or so many times
-#: as few if vectors are pairs, which take half the instructions of single elements.
+#: as few where a row has a warp's pairs, which take half the instructions of single elements.
 _LEAST_ELEMENTS, _FEW_BYTES, _PAIR_TIMES = 4, 2**21, 3
 #: How many vectors of a row a thread keeps in registers; it reads the others again.
 KEPT = (1, 2, 4, 8)
@@ -70,10 +70,10 @@ _BLOCK = 128
 #: otherwise; of more a thread has some, so that as many loads of each input are in flight.
 _MOST_ALONE, _VECTORS = 512, 2
 #: Of vectors that are smaller than the largest a thread has some, unless there are fewer of them
-#: than the first number, about the threads of a GPU, and a row has more than the second, which fill
-#: several warps: then a row gets up to as many threads as the last number.
+#: than the first number, about the threads of a GPU, and a row has more than a warp takes: then it
+#: gets up to as many threads as the second.
 _SMALL_VECTORS = 4
-_LONE, _LONE_IN_ROW, _LONE_THREADS = 2**18, 64, 256
+_LONE, _LONE_THREADS = 2**18, 256
 #: With fewer rows than the first number a GPU has threads to spare. A row gets at least as many as
 #: the second if it has vectors for them, and up to twice as many if it has four vectors for each.
 _FEW_ROWS, _FEW_THREADS, _FEW_VECTORS = 128, 256, 4
@@ -136,7 +136,8 @@ def aligned_of(rows: int, inner: int, itemsize: int) -> int:
     row_bytes = inner * itemsize
     aligned = next((size for size in _ALIGNED if row_bytes % size == 0), itemsize)
     elements = aligned // itemsize
-    few = _FEW_BYTES if elements == 1 else _PAIR_TIMES * _FEW_BYTES
+    has_pairs = elements == 2 and inner >= 2 * _WARP_SIZE
+    few = _PAIR_TIMES * _FEW_BYTES if has_pairs else _FEW_BYTES
     return aligned if elements >= _LEAST_ELEMENTS or rows * row_bytes < few else 0
 
 
@@ -159,7 +160,7 @@ def layout_of(
     vectors = max(inner * itemsize // (aligned or _VECTOR_BYTES), 1)
     each = _VECTORS
     if 0 < aligned < _VECTOR_BYTES:
-        is_lone = vectors > _LONE_IN_ROW and rows * vectors < _LONE
+        is_lone = vectors > _WARP_SIZE * _SMALL_VECTORS and rows * vectors < _LONE
         each = ceil_div(vectors, _LONE_THREADS) if is_lone else _SMALL_VECTORS
         most_alone = 0
     wanted = where(vectors <= most_alone, vectors, -(-vectors // each))

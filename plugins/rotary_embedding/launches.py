@@ -17,9 +17,9 @@ BYTES = (16, 8, 4, 1)
 #: If x has fewer bytes than the first number, a GPU has threads to spare: vectors have at most as
 #: many bytes as the second number, or one element, and a thread takes one head.
 _FEW, _FEW_BYTES = 2**20, 8
-#: The threads that a GPU has at once, about. Where more would take a short vector of one head each,
-#: they take two, so that fewer blocks have as many bytes in flight.
-_RESIDENT = 2**18
+#: The threads that a GPU has at once, about. Where more would take a vector of one head each, of at
+#: most so many bytes, they take two, so that fewer blocks have as many bytes in flight.
+_RESIDENT, _SHORT = 2**18, 4
 #: How many parts a vector has.
 PARTS = (4, 2, 1)
 #: The constants that the kernel shares with Python.
@@ -57,7 +57,7 @@ def launch_of(
     group = length * row
     threads = items * groups * group
     block = _FEW_THREADS if is_few else _THREADS
-    is_short = each == 1 and nbytes < BYTES[0]
+    is_short = each == 1 and nbytes <= _SHORT
     units = 2 if is_short and threads > _RESIDENT else 1
     offset = offset_type(x.size)
     return Launch(

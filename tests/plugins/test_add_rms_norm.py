@@ -246,13 +246,15 @@ def test_many_rows_of_odd_sizes_are_loaded_by_vectors_of_16_bytes():
     assert [aligned_of(rows, 33, 2) for rows in (most, most + 1)] == [2, 0]
     most = (3 * add_norm._FEW_BYTES - 1) // 568
     assert [aligned_of(rows, 142, 4) for rows in (most, most + 1)] == [8, 0]
+    most = (add_norm._FEW_BYTES - 1) // 44
+    assert [aligned_of(rows, 22, 2) for rows in (most, most + 1)] == [4, 0]
 
 
 @pytest.mark.parametrize(
     ("rows", "inner", "itemsize", "aligned", "block", "kept"),
     [
         *((384, 286, 4, 8, (160, 1), 1), (304, 453, 4, 4, (256, 1), 2)),
-        *((1000, 300, 2, 8, (96, 1), 1), (9182, 142, 4, 8, (32, 4), 4)),
+        *((1000, 300, 2, 8, (32, 4), 4), (9182, 142, 4, 8, (32, 4), 4)),
         *((241, 74, 2, 4, (16, 8), 4), (2000, 90, 4, 8, (16, 8), 4)),
     ],
 )

@@ -84,7 +84,7 @@ def test_the_heads_of_a_thread_lie_groups_apart(monkeypatch, size):
 
 
 @pytest.mark.parametrize("interleaved", [False, True])
-@pytest.mark.parametrize(("rows", "size"), [(64, 6), (43, 9), (1, 7), (300, 2)])
+@pytest.mark.parametrize(("rows", "size"), [(64, 5), (43, 9), (1, 7), (300, 3)])
 def test_a_thread_takes_two_short_vectors_of_a_head(interleaved, rows, size, monkeypatch):
     """The second may be missing, lie in another row or item, or not turn."""
     monkeypatch.setattr(launches, "_FEW", 0)
@@ -103,7 +103,7 @@ def test_a_thread_takes_two_short_vectors_of_a_head(interleaved, rows, size, mon
     ("x", "columns", "units"),
     [
         *(((16, 1, 333, 122), 2, 2), ((4, 1, 333, 122), 2, 1), ((16, 4, 333, 122), 2, 1)),
-        ((9, 1, 40_000, 128), 128, 1),
+        *(((9, 1, 40_000, 128), 128, 1), ((9, 1, 40_000, 44), 20, 1)),
     ],
 )
 def test_more_threads_than_a_gpu_has_take_two_short_vectors(x, columns, units):
