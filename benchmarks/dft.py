@@ -69,6 +69,10 @@ HOSTILE: dict[str, Case] = {
     "12 times 491": ((128, 5892, 1), {"length": 5892, "onesided": True}),
     "35 times 71": ((296, 2485, 1), {"length": 2485, "onesided": True}),
     "13367 pairs": ((13_367, 2, 2), {"length": 2}),
+    "65536 real": ((64, 65536, 1), {"length": 65536, "onesided": True}),
+    "3^9 real": ((200, 19_683, 1), {"length": 19_683, "onesided": True}),
+    "one real of 3^9": ((1, 19_683, 1), {"length": 19_683, "onesided": True}),
+    "3^9 real, both halves": ((200, 19_683, 1), {"length": 19_683}),
 }
 _MOST_MATRIX = 2**24
 

@@ -263,7 +263,8 @@ template <typename T, Store STORE, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE,
 #pragma unroll
         for (int q = 0; q < R; ++q) {
             const int at = first + q * apart;
-            if constexpr (STORE == Store::WORKSPACE) workspace[static_cast<long long>(at) * spread] = v[q];
+            const bool is_used = STORE == Store::WORKSPACE || (STORE == Store::HALF && 2 * (butterfly + q * APART) <= R * APART);
+            if (is_used) workspace[static_cast<long long>(at) * spread] = v[q];
             if constexpr (IS_CHIRPED) {
                 const int element = LENGTH > 0 ? butterfly + q * APART : at, length = LENGTH > 0 ? LENGTH : pass.length;
                 if (element < length) v[q] = swapped(v[q]) * chirp_at<LENGTH>(element, length);
@@ -274,6 +275,19 @@ template <typename T, Store STORE, bool IS_CHIRPED, int LENGTH, bool IS_INVERSE,
         if constexpr (STORE == Store::COMPLEX) complex(v, first, apart);
         if constexpr (STORE == Store::REAL) real(v, first, apart, &float2::x);
         if constexpr (STORE == Store::PAIRS) pairs(v, first, apart);
+        if constexpr (STORE == Store::MIRRORED) mirrored(v, first, apart);
+    }
+
+    // Write results of real numbers, and their conjugates as those that no other transform of this pass has.
+    template <int R> __device__ __forceinline__ void mirrored(float2 (&v)[R], int at, int apart) const {
+        complex(v, at, apart);
+        if (sub == 0 || 2 * sub == pass.out_step) return;
+#pragma unroll
+        for (int q = 0; q < R; ++q) {
+            const float2 other[1] = {conjugate(v[q])};
+            const int place = pass.length - at - q * apart;
+            if (place > 0) complex(other, place, 0);
+        }
     }
 
     // Write the spectrum of a real signal that was read in pairs, from COUNT of the transform's results, APART of each other,

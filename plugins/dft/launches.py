@@ -33,6 +33,7 @@ _ENDS: tuple[tuple[Load, Store], ...] = (
 )
 _LOADS = [load for load, _ in _ENDS]
 _STORES: tuple[Store, ...] = ("COMPLEX", "REAL")
+_LAST: tuple[Store, ...] = (*_STORES, "MIRRORED")
 #: So many threads run at once on each of so many multiprocessors, however many registers they have;
 #: a transform counts as several, because few do not go through shared memory as they are written.
 _FEW_THREADS, _LEAST_EACH, _MULTIPROCESSORS = 512, 32, 132
@@ -48,13 +49,13 @@ _PATHS: dict[ShapeName, tuple[str, ...]] = {
     "few": _WHOLE,
     "halves": (path("PAIRS", "UNFOLDED"), path("FOLDED", "PAIRS")),
     "first": (
-        *(path(load, "WORKSPACE", "TWISTED") for load in _LOADS),
+        *(path(load, "HALF" if load == "REAL" else "WORKSPACE", "TWISTED") for load in _LOADS),
         *(path(load, "WORKSPACE", "X_CHIRPED", "TWISTED") for load in _LOADS),
         *(path("WORKSPACE", store, "Y_CHIRPED") for store in _STORES),
     ),
     "second": (
-        *(path("WORKSPACE", store) for store in _STORES),
-        *(path("WORKSPACE", store, "X_CHIRPED", "CONVOLVED", "Y_CHIRPED") for store in _STORES),
+        *(path("WORKSPACE", store) for store in _LAST),
+        *(path("WORKSPACE", store, "X_CHIRPED", "CONVOLVED", "Y_CHIRPED") for store in _LAST),
         path("WORKSPACE", "WORKSPACE", "CONVOLVED", "TWISTED"),
     ),
 }

@@ -3,7 +3,8 @@
 A pass is a launch: many transforms of at most SHORT points, each of which some threads keep in
 registers. A longer transform of n1 * n2 points takes two: n2 transforms of n1 points that lie n2
 apart, multiplied by roots of unity, then n1 transforms of n2 points. Real numbers are transformed
-in pairs, as half as many complex ones, if that takes one pass.
+in pairs, as half as many complex ones, if that takes one pass; of two passes the second one makes
+half of its transforms, whose results are the conjugates of the others'.
 
 A length with large prime factors becomes a convolution with a chirp (Bluestein), whose length has
 none. The chirp and its spectrum are constants of one pass. A long one leaves the results of its
@@ -24,7 +25,7 @@ from typing import Literal
 from pluginkit.plugins.dft.shapes import SHORT, STAGED, Arrangement, BlockShape, alone, shape_of
 
 Load = Literal["COMPLEX", "REAL", "PAIRS", "MIRRORED", "FOLDED", "WORKSPACE"]
-Store = Literal["COMPLEX", "REAL", "PAIRS", "UNFOLDED", "WORKSPACE"]
+Store = Literal["COMPLEX", "REAL", "PAIRS", "UNFOLDED", "MIRRORED", "WORKSPACE", "HALF"]
 Mark = Literal["X_CHIRPED", "CONVOLVED", "TWISTED", "Y_CHIRPED"]
 ShapeName = Literal["whole", "few", "halves", "first", "second"]
 
@@ -226,6 +227,10 @@ def passes_of(length: int, load: Load, store: Store, are_few: bool = False) -> t
     columns, rows = partial(_columns, first, step), partial(_rows, first.points, second, step)
     if not plan.is_convolution:
         marks = ("X_CHIRPED", "CONVOLVED", "Y_CHIRPED") if plan.rows else ()
+        if load == "REAL":
+            last = rows(path("WORKSPACE", "MIRRORED", *marks), "ROWS_TO_COLUMNS")
+            last = replace(last, subs=first.points // 2 + 1)
+            return columns(path(load, "HALF", "TWISTED")), last
         return (
             columns(path(load, "WORKSPACE", "TWISTED")),
             rows(path("WORKSPACE", store, *marks), "ROWS_TO_COLUMNS"),

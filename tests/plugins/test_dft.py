@@ -112,6 +112,21 @@ def test_half_a_spectrum_gives_the_signal_back(length, axis, few_threads, monkey
     np.testing.assert_allclose(run.outputs[0], x, atol=1e-6)
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize(("inverse", "onesided"), [(False, True), (False, False), (True, False)])
+@pytest.mark.parametrize("length", [4484, 8505])  # 76 columns of convolutions, and 81
+def test_real_numbers_in_two_passes_have_half_of_the_second_one(length, inverse, onesided, axis):
+    shape = (2, length - 7, 2, 1) if axis == 1 else (1, 2, length - 7, 1)
+    x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    run = run_kernels(Dft(length=length, axis=axis, inverse=inverse, onesided=onesided), [x])
+    assert not run.findings
+    transform = np.fft.ifft if inverse else np.fft.rfft if onesided else np.fft.fft
+    expected = transform(x[..., 0].astype(np.float64), length, axis)
+    error = np.abs(complex_of(run.outputs[0]) - expected).max()
+    assert error <= 5e-7 * np.abs(expected).max()
+    assert passes_of(length, "REAL", "COMPLEX")[1].subs == {4484: 39, 8505: 41}[length]
+
+
 @pytest.mark.parametrize("size", [12, 17, 18, 21])
 @pytest.mark.parametrize("onesided", [False, True])
 def test_real_numbers_in_pairs_are_cut_off_or_padded(size, onesided, many):
