@@ -45,13 +45,13 @@ _TAPS = 4
 _TILE_COLUMNS, _TILE_ROWS = 256, 16
 #: The rows that lie beside each other in shared memory.
 _QUAD = 4
-#: The tiles that a large GPU takes at once, and what those cost beside their rows, in rows. So many
-#: blocks take tiles of several planes, if of so many that the weights count, which a block
-#: computes once.
-_TILES, _ROWS_COST, _BLOCKS, _SEVERAL = 528, 8, 1056, 3
+#: With this many tiles a large GPU is busy. So many blocks take tiles of several planes, if of so
+#: many that the weights count, which a block computes once.
+_TILES, _BLOCKS, _SEVERAL = 528, 1056, 3
 #: What a tile costs beside its elements, and an element of y beside those of x that go into it, if
-#: a thread takes it alone; both in such elements of x.
-_TILE_COST, _ELEMENT_COST = 8192, 10
+#: a thread takes it alone; both in such elements of x. What an element of y costs at most to be
+#: taken alone where a GPU takes all tiles at once, so that it would wait for their weights.
+_TILE_COST, _ELEMENT_COST, _FEW_COST = 8192, 10, 24
 #: The most elements for one along an axis of tiles, and the fewest that the warps of a block share.
 _NEAR, _FAR = 8, 32
 #: What a pass reads and writes.
@@ -210,7 +210,13 @@ def _plane(
     reach = 1 if plugin.mode == "linear" else 2
     alone = _ELEMENT_COST + a.elements(reach) * b.elements(reach)
     in_a_tile = known(dim_min(a.resized, _TILE_ROWS)) * known(dim_min(b.resized, _TILE_COLUMNS))
-    if in_a_tile * alone <= _TILE_COST:
+    columns = _TILE_COLUMNS
+    for fewer, elements in ((128, 1), (64, 2), (32, 4)):
+        columns = where(b.resized <= fewer, fewer, columns)
+        columns = where(b.size > elements * b.resized, fewer, columns)
+    across = known(ceil_div(b.resized, columns))
+    tiles = planes * across * known(ceil_div(a.resized, _TILE_ROWS))
+    if in_a_tile * alone <= _TILE_COST or (tiles <= _TILES and alone <= _FEW_COST):
         items = planes * a.resized * b.resized
         return Launch(
             plugin.small_kernel,
@@ -219,16 +225,10 @@ def _plane(
             (y, x, *axes, divisor_of(a.resized), divisor_of(b.resized), int64(items)),
             constants={"STAGE": stage},
         )
-    columns = _TILE_COLUMNS
-    for fewer, elements in ((128, 1), (64, 2), (32, 4)):
-        columns = where(b.resized <= fewer, fewer, columns)
-        columns = where(b.size > elements * b.resized, fewer, columns)
-    across = known(ceil_div(b.resized, columns))
-    quads, least = 0, 2**62
-    for rows in range(_TILE_ROWS, 0, -_QUAD):
-        waves = known(ceil_div(planes * across * known(ceil_div(a.resized, rows)), _TILES))
-        cost = waves * (rows + _ROWS_COST)
-        quads, least = where(cost < least, rows // _QUAD, quads), known(dim_min(cost, least))
+    quads = _TILE_ROWS // _QUAD
+    for fewer in (2, 1):
+        quads = where(tiles < _TILES, fewer, quads)
+        tiles = planes * across * known(ceil_div(a.resized, quads * _QUAD))
     down = known(ceil_div(a.resized, quads * _QUAD))
     quads = known(ceil_div(ceil_div(a.resized, down), _QUAD))  # as many in all tiles
     each = planes * across * down // _BLOCKS
