@@ -34,6 +34,8 @@ def assert_same(lean, plugin, arrays):
         ((2, 5, 31, 40), {"kernel_shape": (5, 5), "pads": (2, 2, 2, 2)}),
         ((2, 5, 31, 40), {"kernel_shape": (3, 3)}),
         ((1, 3, 50, 50), {"kernel_shape": (9, 9), "pads": (4, 4, 4, 4), "storage_order": 1}),
+        ((3, 2, 29, 40), {"kernel_shape": (7, 9), "strides": (2, 3), "pads": (3, 0, 0, 4)}),
+        ((1, 4, 9, 20, 26), {"kernel_shape": (3, 4, 5), "strides": (2, 3, 4), "storage_order": 1}),
         ((2, 7, 20, 30), {"kernel_shape": (2, 3), "dilations": (3, 2), "strides": (1, 2)}),
         ((3, 17, 1000), {"kernel_shape": (4,), "strides": (4,)}),
         ((2, 5, 12, 20, 32), {"kernel_shape": (2, 2, 2), "strides": (2, 2, 2)}),

@@ -35,6 +35,7 @@ def triangle(size, resized):
     [
         ((37, 41), (9, 17), (-2, -1)),  # tiles of both axes
         ((10, 9), (27, 20), (-2, -1)),  # larger
+        ((20, 301), (16, 140), (-2, -1)),  # rows of a tile that are no vectors
         ((8, 9), (3, 4), (-2, -1)),  # a thread for an element
         ((300, 20), (2, 5), (-2, -1)),  # warps share the elements of a column
         ((20, 300), (5, 3), (-2, -1)),  # a warp for a row's elements
