@@ -167,7 +167,10 @@ def test_a_score_has_a_thread_where_few_are_those_of_one_tree_or_of_few_nodes():
     assert (few.kernel, few.grid, few.block) == (TreeEnsemble.alone_kernel, 2, 256)
     assert launch_for(100, nodes=9, trees=2, targets=5).kernel is TreeEnsemble.kernel
     assert launch_for(2**15, nodes=513, trees=1, targets=5).grid == 2**15 // 64
-    assert launch_for(2**16, nodes=8, trees=2).grid == 2**16 // 256
+    many = launch_for(2**16, nodes=8, trees=2)
+    assert many.grid == 2**16 // 256
+    assert few.constants["LOOKS_AHEAD"]
+    assert not many.constants["LOOKS_AHEAD"]
 
 
 @pytest.mark.parametrize("aggregate", ["SUM", "AVERAGE", "MIN", "MAX"])
