@@ -107,7 +107,7 @@ def test_atomics_add_runs_of_every_length_and_place(first, is_sorted):
 
 @pytest.mark.parametrize(("inner", "heads", "least"), [(1, None, 2**15), (4, 0, 1), (1, 0, 1)])
 def test_narrow_rows_keep_the_sum_of_a_hub(inner, heads, least, monkeypatch):
-    """One block takes all edges; a hub before another one, neighbours, pairs, and no row twice.
+    """One block takes all edges; a hub before another one, neighbours, pairs, every or some rows.
 
     With ``least`` edges the sums of the first rows of one element are in shared memory.
     """
@@ -123,6 +123,7 @@ def test_narrow_rows_keep_the_sum_of_a_hub(inner, heads, least, monkeypatch):
         np.sort(at),
         (drawn**4 * 70).astype(int),
         np.arange(1300) % 70,
+        *(np.arange(1300) % 17 * 4 + last for last in range(4)),  # one row of each vector
     ):
         places[[5, 17]], sources[20] = -3, -1
         arrays = [x.round(1), places, rows, sources, None if weights is None else weights.round(1)]
