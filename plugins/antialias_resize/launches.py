@@ -49,9 +49,8 @@ _QUAD = 4
 #: many that the weights count, which a block computes once.
 _TILES, _BLOCKS, _SEVERAL = 528, 1056, 3
 #: What a tile costs beside its elements, and an element of y beside those of x that go into it, if
-#: a thread takes it alone; both in such elements of x. What an element of y costs at most to be
-#: taken alone where a GPU takes all tiles at once, so that it would wait for their weights.
-_TILE_COST, _ELEMENT_COST, _FEW_COST = 8192, 10, 24
+#: a thread takes it alone; both in such elements of x.
+_TILE_COST, _ELEMENT_COST = 8192, 10
 #: The most elements for one along an axis of tiles, and the fewest that the warps of a block share.
 _NEAR, _FAR = 8, 32
 #: What a pass reads and writes.
@@ -210,13 +209,7 @@ def _plane(
     reach = 1 if plugin.mode == "linear" else 2
     alone = _ELEMENT_COST + a.elements(reach) * b.elements(reach)
     in_a_tile = known(dim_min(a.resized, _TILE_ROWS)) * known(dim_min(b.resized, _TILE_COLUMNS))
-    columns = _TILE_COLUMNS
-    for fewer, elements in ((128, 1), (64, 2), (32, 4)):
-        columns = where(b.resized <= fewer, fewer, columns)
-        columns = where(b.size > elements * b.resized, fewer, columns)
-    across = known(ceil_div(b.resized, columns))
-    tiles = planes * across * known(ceil_div(a.resized, _TILE_ROWS))
-    if in_a_tile * alone <= _TILE_COST or (tiles <= _TILES and alone <= _FEW_COST):
+    if in_a_tile * alone <= _TILE_COST:
         items = planes * a.resized * b.resized
         return Launch(
             plugin.small_kernel,
@@ -225,10 +218,15 @@ def _plane(
             (y, x, *axes, divisor_of(a.resized), divisor_of(b.resized), int64(items)),
             constants={"STAGE": stage},
         )
+    columns = _TILE_COLUMNS
+    for fewer, elements in ((128, 1), (64, 2), (32, 4)):
+        columns = where(b.resized <= fewer, fewer, columns)
+        columns = where(b.size > elements * b.resized, fewer, columns)
+    across = known(ceil_div(b.resized, columns))
     quads = _TILE_ROWS // _QUAD
     for fewer in (2, 1):
-        quads = where(tiles < _TILES, fewer, quads)
         tiles = planes * across * known(ceil_div(a.resized, quads * _QUAD))
+        quads = where(tiles < _TILES, fewer, quads)
     down = known(ceil_div(a.resized, quads * _QUAD))
     quads = known(ceil_div(ceil_div(a.resized, down), _QUAD))  # as many in all tiles
     each = planes * across * down // _BLOCKS
