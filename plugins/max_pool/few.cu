@@ -3,7 +3,7 @@
 
 #include "windows.cuh"
 
-using pluginkit::THREADS;  // from launches.py
+using pluginkit::FEW_THREADS;  // from launches.py
 
 // What is less than the rank of every element.
 constexpr int NO_RANK = static_cast<int>(0x80000000);
@@ -17,11 +17,11 @@ __device__ __forceinline__ int rank_of(float element) {
 // The arguments are those of max_pool.
 template <typename T, typename Offset, int ORDER, int RANK, int KZ, int KY, int KX, int SZ, int SY, int SX, int DZ, int DY, int DX,
           int PACK, int PHASE, bool IS_PADDED>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(FEW_THREADS)
     max_pool_few(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes, Divisor columns_of_y,
                  Divisor rows_of_y, Divisor layers_of_y, Offset windows) {
     constexpr int COUNT = KZ * KY * KX, EACH = (COUNT + 31) / 32;
-    const Offset window = static_cast<Offset>(blockIdx.x) * (THREADS / 32) + threadIdx.x / 32;
+    const Offset window = static_cast<Offset>(blockIdx.x) * (FEW_THREADS / 32) + threadIdx.x / 32;
     if (window >= windows) return;
     const int lane = threadIdx.x % 32;
     Offset plane = window;

@@ -29,8 +29,7 @@ _AT_ONCE = 4
 ROWS, _MANY_WINDOWS = (1, _AT_ONCE), 2**17
 _NARROW, _SECTOR = 16, 8
 #: What the kernels share with Python.
-FEW_DEFINES = {"THREADS": _THREADS}
-DEFINES = {**FEW_DEFINES, "AT_ONCE": _AT_ONCE}
+DEFINES = {"THREADS": _THREADS, "AT_ONCE": _AT_ONCE}
 #: The threads of a block that takes a tile of large windows; how many of these lie beside each
 #: other, at least and at most, for tiles as high as a plane; the fewest of a plane that are tiles.
 _TILE_THREADS, _TILE_COLUMNS, _FEWEST = 256, (4, 16), 32
@@ -50,9 +49,11 @@ _MANY, _MANY_BYTES, _FEW = 2**18, 4, 2**16
 #: Two such windows are apart if they have at most so many elements each, there are so many, and
 #: elements have fewer bytes or lines are narrow.
 _SMALL, _MANY_SMALL = 9, 2**18
-#: A warp shares a window of at least so many elements if there are fewer windows than the second
-#: number, whose warps fill a large GPU once.
-_SHARED, _FEW_SHARED = 20, 2**13
+#: A warp shares a window of at least so many elements if there are fewer windows than so many for
+#: each element, which a thread alone would take one after the other. Fewer and larger blocks begin
+#: sooner.
+_SHARED, _FEW_SHARED, _FEW_THREADS = 20, 2**7, 256
+FEW_DEFINES = {"FEW_THREADS": _FEW_THREADS}
 #: The most elements of a row, and the bytes of a plane, that one load reads.
 _PACK = 16
 #: The bytes of the packs of a large window that is a plane, 1 for single
@@ -161,12 +162,12 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
             constants={**constants, "TEAM": team, "PACK_BYTES": pack},
         )
     elements, count = prod(plugin.kernel_shape), known(y.size)
-    if count < _FEW_SHARED and elements >= _SHARED:
+    if count < _FEW_SHARED * elements and elements >= _SHARED:
         divisors = [divisor_of(each.count) for each in (column, row, layer)]
         return Launch(
             plugin.few_kernel,
-            ceil_div(count, _THREADS // 32),
-            _THREADS,
+            ceil_div(count, _FEW_THREADS // 32),
+            _FEW_THREADS,
             (y, indices, x, numbers, *divisors, offset(count)),
             constants=constants,
         )
