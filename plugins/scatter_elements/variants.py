@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Literal
 
-from pluginkit import DType, InputError, TensorDesc, known, where
+from pluginkit import DType, InputError, TensorDesc, float32, known, where
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import (
     LIST_ITEMSIZE,
@@ -291,6 +291,8 @@ def _fits_column(problem: ScatterProblem) -> bool:
 
 
 def _swaps(reduction: str, dtype: DType) -> bool:
+    if dtype is float32 and reduction in ("max", "min"):
+        return False  # the bits of float32 are in the order of integers
     if dtype.is_floating:
         return reduction not in ("none", "add")
     return reduction == "mul" or (reduction != "none" and dtype.itemsize == 1)

@@ -3,7 +3,7 @@
 
 #include "meeting.cuh"
 
-using pluginkit::SINGLE_THREADS;  // from added_edges.py
+using pluginkit::SINGLE_LOADS, pluginkit::SINGLE_THREADS;  // from added_edges.py
 
 template <typename I, Weights W>
 __global__ void __launch_bounds__(SINGLE_THREADS)
@@ -22,7 +22,7 @@ __global__ void __launch_bounds__(SINGLE_THREADS)
     const unsigned none = rows;
     unsigned kept = none;
     float kept_total[1] = {};
-    add_in_turn<W>(edges, destinations, sources, count, rows, nodes, add, kept, kept_total);
+    add_in_turn<W, SINGLE_LOADS>(edges, destinations, sources, count, rows, nodes, add, kept, kept_total);
     sum_over_warp(kept_total);
     wait_for_earlier_launches();
     if (threadIdx.x % WARP == 0 && kept < none) add(kept, kept_total);

@@ -13,7 +13,6 @@ from pluginkit import (
     dim_max,
     dim_min,
     int32,
-    where,
 )
 from pluginkit.plugins.segment_reduce.segment_problem import THREADS, WARP, SegmentProblem
 
@@ -24,16 +23,18 @@ if TYPE_CHECKING:
 _MANY_MEETING, _NARROW_BLOCKS = 4, 1056
 #: Up to so many edges none looks whether others lead to its row.
 _FEW_ALONE = 512
-#: Where rows are single elements: a block's threads, its sums in shared memory, and the blocks that
-#: have theirs, at most, of some and of many edges. That pays for so many edges, so many for each of
-#: these sums, and up to so many rows.
-_SINGLE_THREADS, _SINGLE_ROWS, _SINGLE_BLOCKS = 1024, 2**14, (132, 264)
-_MANY_EDGES, _SINGLE_EDGES, _EDGES_OF_ONE, _MOST_ROWS = 2**20, 2**15, 16, 2**16
+#: Where rows are single elements: a block's threads, the edges that each loads at once, its sums in
+#: shared memory, and the blocks that have theirs, at most. That pays for so many edges, so many for
+#: each of these sums, and up to so many rows.
+_SINGLE_THREADS, _SINGLE_LOADS = 1024, 2
+_SINGLE_ROWS, _SINGLE_BLOCKS = 2**14, 132
+_SINGLE_EDGES, _EDGES_OF_ONE, _MOST_ROWS = 2**15, 16, 2**16
 
 #: The constants that the kernels share with Python.
 DEFINES = {
     "FEW_ALONE": _FEW_ALONE,
     "MANY_MEETING": _MANY_MEETING,
+    "SINGLE_LOADS": _SINGLE_LOADS,
     "SINGLE_THREADS": _SINGLE_THREADS,
 }
 
@@ -77,11 +78,9 @@ def _single(
     constants: Mapping[str, KernelConstant],
 ) -> Launch:
     rows = dim_min(problem.rows, _SINGLE_ROWS)
-    some, many = _SINGLE_BLOCKS
-    most = where(problem.edges >= _MANY_EDGES, many, some)
     return Launch(
         plugin.single_kernel,
-        grid=dim_min(ceil_div(problem.edges, _SINGLE_THREADS), most),
+        grid=dim_min(ceil_div(problem.edges, _SINGLE_THREADS), _SINGLE_BLOCKS),
         block=_SINGLE_THREADS,
         args=(*edges, int32(rows)),
         shared_bytes=-(-rows // 4) * 16,

@@ -59,57 +59,71 @@ template <int N> __device__ __forceinline__ void add_neighbours(unsigned& key, f
 }
 
 // Add up edges, each by the lane that takes its whole row, whose neighbours take the next ones. A warp takes many edges one
-// after the other, adds up those of neighbours that lead to one row, and keeps the sum of a row to which several edges lead
-// until another has more. `kept` becomes the row whose sum the lanes still have parts of, or `none`.
-template <Weights W, int N, typename I, typename Add>
+// after the other, loads EACH of a lane at once, adds up those of neighbours that lead to one row, and keeps the sum of a row to
+// which several edges lead until another has more. `kept` becomes the row whose sum the lanes still have parts of, or `none`.
+template <Weights W, int EACH, int N, typename I, typename Add>
 __device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* destinations, const I* sources, int count,
                                             int rows, int nodes, const Add& add, unsigned& kept, float (&kept_total)[N]) {
     constexpr Aggregate A = Aggregate::add;
     const int lane = threadIdx.x % WARP;
     const unsigned none = kept;
     const int step = gridDim.x * blockDim.x;
-    I destination = 0, source = 0;
-    const auto load = [&](int edge) {
-        if (edge >= count) return;
-        destination = destinations[edge];
-        if (sources != nullptr) source = sources[edge];
-    };
-    int edge = blockIdx.x * blockDim.x + threadIdx.x;
-    load(edge);
-    for (; edge - lane < count; edge += step) {
-        int row = -1, node = -1, factor = 0;
-        if (edge < count) {
-            row = row_of(destination, rows);
-            node = sources == nullptr ? edge : row_of(source, nodes);
-            if constexpr (W != Weights::none) factor = weighted_edge(edges.weights, edges.widths.heads, edge);
+    I destination[EACH] = {}, source[EACH] = {};
+    const auto load = [&](int first) {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            const int edge = first + i * step;
+            if (edge >= count) return;
+            destination[i] = destinations[edge];
+            if (sources != nullptr) source[i] = sources[edge];
         }
-        load(edge + step);  // on its way while this one is added
-        unsigned key = row >= 0 && node >= 0 ? row : none;
-        float total[N] = {};
-        if (key < none) reduce_vector<A, W>(total, vector_of<W, N>(edges, node, factor, 0));
+    };
+    int first = blockIdx.x * blockDim.x + threadIdx.x;
+    load(first);
+    for (; first - lane < count; first += EACH * step) {
+        unsigned keys[EACH];
+        float totals[EACH][N] = {};
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            const int edge = first + i * step;
+            int row = -1, node = -1, factor = 0;
+            if (edge < count) {
+                row = row_of(destination[i], rows);
+                node = sources == nullptr ? edge : row_of(source[i], nodes);
+                if constexpr (W != Weights::none) factor = weighted_edge(edges.weights, edges.widths.heads, edge);
+            }
+            keys[i] = row >= 0 && node >= 0 ? row : none;
+            if (keys[i] < none) reduce_vector<A, W>(totals[i], vector_of<W, N>(edges, node, factor, 0));
+        }
+        load(first + EACH * step);  // on their way while these are added
         wait_for_earlier_launches();
 
-        const auto keep = [&] {  // each lane for itself
-            if (key != kept || key == none) return;
 #pragma unroll
-            for (int n = 0; n < N; ++n) kept_total[n] += total[n];
-            key = none;
-        };
-        keep();
+        for (int i = 0; i < EACH; ++i) {
+            unsigned& key = keys[i];
+            float (&total)[N] = totals[i];
+            const auto keep = [&] {  // each lane for itself
+                if (key != kept || key == none) return;
+#pragma unroll
+                for (int n = 0; n < N; ++n) kept_total[n] += total[n];
+                key = none;
+            };
+            keep();
 
-        add_neighbours(key, total, none);
-        const unsigned meeting = __ballot_sync(ALL, meets_in_warp(key) && key < none);
-        if (meeting != 0) {
-            const unsigned other = __shfl_sync(ALL, key, __ffs(meeting) - 1);
-            if (kept == none || __popc(__ballot_sync(ALL, key == other)) >= MANY_MEETING) {
-                sum_over_warp(kept_total);
-                if (lane == 0 && kept < none) add(kept, kept_total);
+            add_neighbours(key, total, none);
+            const unsigned meeting = __ballot_sync(ALL, meets_in_warp(key) && key < none);
+            if (meeting != 0) {
+                const unsigned other = __shfl_sync(ALL, key, __ffs(meeting) - 1);
+                if (kept == none || __popc(__ballot_sync(ALL, key == other)) >= MANY_MEETING) {
+                    sum_over_warp(kept_total);
+                    if (lane == 0 && kept < none) add(kept, kept_total);
 #pragma unroll
-                for (int n = 0; n < N; ++n) kept_total[n] = 0;
-                kept = other;
-                keep();
+                    for (int n = 0; n < N; ++n) kept_total[n] = 0;
+                    kept = other;
+                    keep();
+                }
             }
+            if (key < none) add(key, total);
         }
-        if (key < none) add(key, total);
     }
 }

@@ -105,25 +105,28 @@ def test_atomics_add_runs_of_every_length_and_place(first, is_sorted):
     np.testing.assert_array_equal(on_machine(arrays), reference(arrays))
 
 
-@pytest.mark.parametrize(("inner", "heads", "least"), [(1, None, 2**15), (4, 0, 1), (1, 0, 1)])
-def test_narrow_rows_keep_the_sum_of_a_hub(inner, heads, least, monkeypatch):
+@pytest.mark.parametrize(
+    ("inner", "heads", "least", "count"),
+    [(1, None, 2**15, 1300), (4, 0, 1, 1300), (1, 0, 1, 4300)],
+)
+def test_narrow_rows_keep_the_sum_of_a_hub(inner, heads, least, count, monkeypatch):
     """One block takes all edges; a hub before another one, neighbours, pairs, every or some rows.
 
     With ``least`` edges the sums of the first rows of one element are in shared memory.
     """
     monkeypatch.setattr(added_edges, "_NARROW_BLOCKS", 1)
-    monkeypatch.setattr(added_edges, "_SINGLE_BLOCKS", (1, 1))
+    monkeypatch.setattr(added_edges, "_SINGLE_BLOCKS", 1)
     monkeypatch.setattr(added_edges, "_SINGLE_EDGES", least)
     monkeypatch.setattr(added_edges, "_SINGLE_ROWS", 30)
     rng = np.random.default_rng(3)
-    x, at, rows, sources, weights = edges(50, 1300, 70, (inner,), heads=heads)
-    drawn = rng.random(1300)
+    x, at, rows, sources, weights = edges(50, count, 70, (inner,), heads=heads)
+    drawn = rng.random(count)
     for places in (
-        np.where(drawn < 0.5, np.where(np.arange(1300) < 700, 20, 50), at),
+        np.where(drawn < 0.5, np.where(np.arange(count) < count // 2, 20, 50), at),
         np.sort(at),
         (drawn**4 * 70).astype(int),
-        np.arange(1300) % 70,
-        *(np.arange(1300) % 17 * 4 + last for last in range(4)),  # one row of each vector
+        np.arange(count) % 70,
+        *(np.arange(count) % 17 * 4 + last for last in range(4)),  # one row of each vector
     ):
         places[[5, 17]], sources[20] = -3, -1
         arrays = [x.round(1), places, rows, sources, None if weights is None else weights.round(1)]
