@@ -39,8 +39,9 @@ PRODUCT_ROWS = (256, 192, 128, 64)
 NARROW_ROWS = (1, 4, 16, 32)
 #: What sampling a tile costs, in rows.
 _SAMPLING_ROWS = 32
-#: The fewest chunks that a block takes.
-_LEAST_CHUNKS = 4
+#: The fewest chunks that a block takes, and one of the narrow tiles that are left when all
+#: multiprocessors have had as many.
+_LEAST_CHUNKS, _LEAST_NARROW = 4, 12
 #: With this many blocks of more than 128 rows a GPU is busy, with twice as many others, and with
 #: this many times as many of few rows.
 _BUSY, _NARROW_BUSY = 132, 4
@@ -77,6 +78,8 @@ def tiles_of(arranged: Arranged) -> Tiles:
     tiles = known(dim_max(down * across * arranged.groups, 1))
     at_once = _NARROW_BUSY if rows in NARROW_ROWS else 1 if rows > 128 else 2
     left = tiles % (at_once * _BUSY)
+    if rows in NARROW_ROWS:
+        most_slices = where(left < tiles, chunks // _LEAST_NARROW, most_slices)
     slices = known(dim_max(dim_min(most_slices, at_once * _BUSY // known(dim_max(left, 1))), 1))
     slices = where(left > 0, slices, 1)
     sum_bytes = where(slices > 1, slices * left * rows * COLUMNS * float32.itemsize, 0)

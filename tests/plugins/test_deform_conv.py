@@ -241,6 +241,7 @@ def test_few_tiles_have_slices_whose_sums_are_added():
 def test_tiles_that_are_left_have_slices(monkeypatch, maps, group, images, grid):
     monkeypatch.setattr(product, "_BUSY", 2)
     monkeypatch.setattr(product, "_LEAST_CHUNKS", 1)
+    monkeypatch.setattr(product, "_LEAST_NARROW", 1)
     shape = images, 40 * group, 8, 9
     monkeypatch.setitem(WAYS, "left", (shape, maps, (1, 2), {"group": group}, ""))
     arrays = arrays_for("left")
