@@ -27,6 +27,7 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.division import divisor_of
 from pluginkit.plugins.grid_sample.pixel_copy import (
+    FEW_LOCATIONS,
     SECTOR_BYTES,
     THREADS,
     PixelCopy,
@@ -59,9 +60,8 @@ ENOUGH_BLOCKS = 512
 #: With at most so many output elements every instruction counts, and with at most so many channels,
 #: all of which a thread takes.
 FEW_ELEMENTS, FEW_CHANNELS = 2**21, 4
-#: At most so many locations of an item do not fill tiles; the second number where there may be a
-#: copy.
-FEW_LOCATIONS = 1024, 128
+#: At most so many locations of an item do not fill tiles where there may be a copy.
+_FEWEST_LOCATIONS = 128
 #: The channels of a thread then, if there remain so many threads, and if runs have at most a
 #: quarter more channels than there are: the last run begins earlier, and finds some again.
 FEW_RUNS, _FEW_THREADS = (4, 3, 2, 1), 2**16
@@ -122,7 +122,8 @@ def _are_few(plugin: GridSample, x: TensorDesc, y: TensorDesc, copy: PixelCopy) 
     if x.ndim != 4 or plugin.mode == "cubic":
         return False
     are_few_channels = known(x.shape[1]) <= FEW_CHANNELS and not copy.may_be_made
-    are_few_locations = known(product(y.shape[2:])) <= FEW_LOCATIONS[copy.may_be_made]
+    few = _FEWEST_LOCATIONS if copy.may_be_made else FEW_LOCATIONS
+    are_few_locations = known(product(y.shape[2:])) <= few
     return known(y.size) <= FEW_ELEMENTS or are_few_channels or are_few_locations
 
 

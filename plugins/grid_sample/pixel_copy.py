@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 THREADS = 256
 #: The least that a load fetches from memory, in bytes.
 SECTOR_BYTES = 32
-#: From this many output elements, and bytes of a pixel's channels, on sampling the grid pays off.
-ENOUGH_ELEMENTS = 2**21
+#: From this many output elements, and bytes of a pixel's channels, on sampling the grid pays off;
+#: of items of few locations, which mostly are in the L1 cache, from the second number on.
+ENOUGH_ELEMENTS, ENOUGH_OF_FEW, FEW_LOCATIONS = 2**21, 2**24, 1024
 ENOUGH_CHANNEL_BYTES = 3 * SECTOR_BYTES // 4
 #: The size of the largest copy, as a multiple of the output's.
 MOST_COPIED = 2
@@ -85,7 +86,8 @@ class PixelCopy:
     def may_pay(self) -> bool:
         """Whether the copy may be worth its cost for this shape or a smaller one."""
         has_kernels = len(self.sizes) in (2, 3)
-        is_large = self.items * self.channels * self.locations >= ENOUGH_ELEMENTS
+        enough = ENOUGH_ELEMENTS if self.locations > FEW_LOCATIONS else ENOUGH_OF_FEW
+        is_large = self.items * self.channels * self.locations >= enough
         fills_sectors = self.channels * self.itemsize >= ENOUGH_CHANNEL_BYTES
         return has_kernels and is_large and fills_sectors and self.nbytes > 0
 

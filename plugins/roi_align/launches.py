@@ -29,9 +29,9 @@ _VISITED = 8
 #: each is known to have so many samples that blocks merge them. With more samples along an axis, it
 #: is known.
 _FEW_BINS, _FEW_LARGE_BINS, _MANY_SAMPLES = 2**20, 2**15, 3
-#: How many threads share the samples of a bin then, as powers of two, with up to so many threads;
-#: one where samples are known to be few.
-POWERS, _SHARING = (3, 2, 0), 2**18
+#: How many threads share the samples of a bin then, as powers of two, with up to so many threads:
+#: eight if a large GPU has room for all of them at once; one where samples are known to be few.
+POWERS, _SHARING = (3, 2, 0), (640 * _THREADS, 2**18, 0)
 #: Of bins with at least so many columns of pixels that are merged, a thread takes a column of one,
 #: in so many channels.
 _WIDE, _COLUMN_CHANNELS = 6, 4
@@ -94,8 +94,8 @@ def _alone(
 ) -> Launch:
     """Return the launch with a thread for each bin of a channel."""
     count = known(y.size)
-    powers = POWERS[-1:] if 0 < plugin.sampling_ratio <= _FEW_SAMPLES else POWERS
-    power = next((power for power in powers if count * 2**power <= _SHARING), POWERS[-1])
+    powers = () if 0 < plugin.sampling_ratio <= _FEW_SAMPLES else zip(POWERS, _SHARING, strict=True)
+    power = next((power for power, most in powers if count * 2**power <= most), POWERS[-1])
     return Launch(
         plugin.alone,
         ceil_div(count * 2**power, _THREADS),

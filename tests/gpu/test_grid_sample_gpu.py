@@ -42,9 +42,11 @@ def way(request, monkeypatch):
         return request.param
     monkeypatch.setattr(launches, "FEW_ELEMENTS", -1)
     monkeypatch.setattr(launches, "FEW_CHANNELS", 0)
-    monkeypatch.setattr(launches, "FEW_LOCATIONS", (0, 0))
+    monkeypatch.setattr(launches, "FEW_LOCATIONS", 0)
+    monkeypatch.setattr(launches, "_FEWEST_LOCATIONS", 0)
     if request.param != "planes":
         monkeypatch.setattr(pixel_copy, "ENOUGH_ELEMENTS", 1)
+        monkeypatch.setattr(pixel_copy, "ENOUGH_OF_FEW", 1)
         monkeypatch.setattr(pixel_copy, "ENOUGH_CHANNEL_BYTES", 1)
         monkeypatch.setattr(pixel_copy, "MOST_COPIED", 10**6)
         monkeypatch.setattr(pixel_copy, "MOST_LINES", -1 if request.param == "pixels" else 32)
@@ -234,8 +236,6 @@ def test_what_the_grid_says_decides(lean, monkeypatch):
     across = np.ascontiguousarray(in_order.transpose(0, 2, 1, 3))
     anywhere = rng.uniform(-1, 1, in_order.shape).astype(np.float32)
     plugin = GridSample()
-    assert len(steps_of(plugin, [x, in_order])) == 1  # too small to look
-    monkeypatch.setattr(pixel_copy, "ENOUGH_ELEMENTS", 2**20)
     assert len(steps_of(plugin, [x, in_order])) == 3
     for grid, expected in ((in_order, 32), (across, -1), (anywhere, -1)):
         got = run(lean, plugin, (x, grid))

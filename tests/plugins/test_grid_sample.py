@@ -24,7 +24,7 @@ from pluginkit.plugins.grid_sample.launches import (
     layout_of,
 )
 from pluginkit.plugins.grid_sample.pixel_copy import (
-    ENOUGH_ELEMENTS,
+    ENOUGH_OF_FEW,
     SECTOR_BYTES,
     THREADS,
     PixelCopy,
@@ -289,7 +289,8 @@ def test_kernels_for_few_and_for_many_elements_on_a_cpu(monkeypatch, dtype, reac
     few = on_a_cpu(plugin, [x, grid])
     monkeypatch.setattr(launches, "FEW_ELEMENTS", -1)
     monkeypatch.setattr(launches, "FEW_CHANNELS", 0)
-    monkeypatch.setattr(launches, "FEW_LOCATIONS", (0, 0))
+    monkeypatch.setattr(launches, "FEW_LOCATIONS", 0)
+    monkeypatch.setattr(launches, "_FEWEST_LOCATIONS", 0)
     (launch,) = calls.steps(plugin, *described(plugin, x.shape, grid.shape, dtype))
     assert launch.kernel == plugin.kernel
     many = on_a_cpu(plugin, [x, grid])
@@ -445,6 +446,7 @@ def test_large_channels_take_64_bit_offsets(x, grid, is_small):
         ),
         ((8, 64, 256, 256), (8, 63, 65, 2), float16, ["sample_few"]),  # a small output
         ((8, 11, 256, 256), (8, 500, 500, 2), float16, ["kernel"]),  # few channels
+        ((970, 16, 8, 4), (970, 8, 17, 2), float16, ["sample_few"]),  # items of few locations
         ((8, 64, 600, 600), (8, 256, 256, 2), float16, ["kernel"]),  # a large copy
         ((8, 64, 0, 9), (8, 256, 256, 2), float16, ["kernel"]),  # nothing to copy
         ((1, 64, 300), (1, 2**19, 1), float16, ["interpolate"]),  # no kernels for these axes
@@ -465,7 +467,7 @@ def test_the_kernels_with_a_copy_compile_for_every_type(dtype, grid_type):
     for (mode, axes), sectors in zip(ways, itertools.cycle((1, 2, 3)), strict=False):
         plugin = GridSample(mode=mode, padding_mode=PADDINGS[sectors - 1])
         channels = SECTOR_BYTES * sectors // dtype.itemsize
-        items = ceil_div(ENOUGH_ELEMENTS, channels * 2**axes)
+        items = ceil_div(ENOUGH_OF_FEW, channels * 2**axes)
         shapes = (items, channels, *[2] * axes), (items, *[2] * axes, axes)
         compiled = compile_launches(plugin, *described(plugin, *shapes, dtype, grid_type), "80")
         assert len(compiled) == 3

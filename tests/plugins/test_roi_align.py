@@ -26,7 +26,7 @@ def on_machine(x, rois, at, **attributes):
 def way(request, monkeypatch):
     """How bins are taken: by threads that share each, by one, or those of a region by a block."""
     if request.param == "alone":
-        monkeypatch.setattr(launches, "_SHARING", 0)
+        monkeypatch.setattr(launches, "_SHARING", (0, 0, 0))
     if request.param == "in blocks":
         monkeypatch.setattr(launches, "_FEW_BINS", -1)
         monkeypatch.setattr(launches, "_FEW_LARGE_BINS", -1)
@@ -203,7 +203,7 @@ def test_every_way_to_take_bins_computes_the_same(way, case):
 
 @pytest.mark.parametrize(
     ("regions", "samples", "power"),
-    [(10, 0, 3), (10, 2, 0), (10, 3, 3), (1000, 0, 2), (4000, 0, 0), (20_000, 3, 0)],
+    [(10, 0, 3), (10, 2, 0), (10, 3, 3), (430, 0, 2), (1000, 0, 2), (4000, 0, 0), (20_000, 3, 0)],
 )
 def test_threads_share_the_samples_of_few_bins(regions, samples, power):
     plugin = RoiAlign(output_width=7, output_height=7, sampling_ratio=samples)
@@ -211,3 +211,17 @@ def test_threads_share_the_samples_of_few_bins(regions, samples, power):
     inputs = calls.describe_inputs(plugin, shapes, [float32, float32, int64])
     (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
     assert (launch.kernel, launch.constants["POWER"]) == (plugin.alone, power)
+
+
+@pytest.mark.parametrize("mode", ["avg", "max"])
+@pytest.mark.parametrize("most", [(2**18, 0, 0), (0, 2**18, 0)], ids=["by 8", "by 4"])
+def test_bins_of_few_and_of_many_samples_are_shared(monkeypatch, mode, most):
+    """A block has 32 bins or 64, of the 72 of four regions and two channels."""
+    monkeypatch.setattr(launches, "_SHARING", most)
+    sides = np.array([4, 30, 4, 30])[:, None]
+    low = np.random.default_rng(1).uniform(0, 9, (4, 2))
+    rois = np.concatenate([low, low + sides], axis=1).astype(np.float32)
+    given = image_of(3, 2, 40, 37), rois, np.array([0, 1, 3, 2])
+    attributes = {"output_height": 3, "output_width": 3, "mode": mode}
+    got, expected = (compute(*given, **attributes) for compute in (on_machine, reference))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
