@@ -195,7 +195,7 @@ def test_shared_memory_is_bounded():
         (float32, "add", "ordered_rows"),
         (float32, "mul", "ordered_rows"),
         (float32, "none", "ordered_rows"),
-        (float32, "max", "rows"),
+        (float32, "max", "elements"),
         (int32, "add", "elements"),
     ],
 )
