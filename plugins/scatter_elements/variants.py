@@ -100,7 +100,7 @@ class ScatterProblem:
         index_itemsize: the bytes of an index.
         accumulator_itemsize: the bytes of the type in which updates are combined.
         needs_order: whether the order of the updates changes the result and has to be fixed.
-        swaps: whether a reduction in memory reads an element first, mostly to swap it.
+        swaps: whether a reduction in memory takes compare-and-swaps.
     """
 
     outer: int

@@ -152,8 +152,7 @@ def test_a_model_is_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert "data float32[1..64" in variant
         assert "updates float32[1..256" in variant
     # With so few elements the rank 2 nodes need one kernel for each of min, max and add, for which
-    # there is another one for wide rows; the vector fits a tile, whose kernel is the fifth. Where
-    # 16 updates or more meet in an element of min and max, each of these takes slabs.
+    # there is another one for wide rows; the vector fits a tile, whose kernel is the fifth.
     assert document["record"]["kernels"] == 5
 
 
