@@ -161,7 +161,7 @@ def layout_of(
     each = _VECTORS
     if 0 < aligned < _VECTOR_BYTES:
         is_lone = vectors > _WARP_SIZE * _SMALL_VECTORS and rows * vectors < _LONE
-        each = ceil_div(vectors, _LONE_THREADS) if is_lone else _SMALL_VECTORS
+        each = -(-vectors // _LONE_THREADS) if is_lone else _SMALL_VECTORS
         most_alone = 0
     wanted = where(vectors <= most_alone, vectors, -(-vectors // each))
     if rows < _FEW_ROWS:
