@@ -1,6 +1,7 @@
 // MaxPool with indices of few windows, of some elements each: a warp takes a window, of which each lane reads an element or a
 // few, and the lane that has the greatest writes it. A thread alone would go through them one after the other.
 
+#include "../_cuda/warp_extremes.cuh"
 #include "windows.cuh"
 
 using pluginkit::FEW_THREADS;  // from launches.py
@@ -53,7 +54,7 @@ __global__ void __launch_bounds__(FEW_THREADS)
         const int other = are_there[i] ? rank_of(static_cast<float>(elements[i])) : NO_RANK;
         if (other > rank) rank = other, first = i * 32 + lane, greatest = elements[i], place = places[i];
     }
-    const int of_all = __reduce_max_sync(~0u, rank), first_of_all = __reduce_min_sync(~0u, rank == of_all ? first : COUNT);
+    const int of_all = greatest_in_warp(rank), first_of_all = static_cast<int>(least_in_warp(rank == of_all ? first : COUNT));
     if (rank != of_all || first != first_of_all) return;
     if (IS_PADDED && rank == NO_RANK) {  // a window of padding alone
         const Place at_z = first_inside(axes.z, near, DZ), at_y = first_inside(axes.y, top, DY);

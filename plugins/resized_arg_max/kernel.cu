@@ -4,6 +4,7 @@
 // again. The largest pixels of parts are compared by a second kernel, which is ready when the first one ends.
 
 #include "../_cuda/overlap.cuh"
+#include "../_cuda/warp_extremes.cuh"
 
 using pluginkit::COLUMNS, pluginkit::KEPT, pluginkit::LARGEST, pluginkit::THREADS, pluginkit::WARP;  // from __init__.py
 
@@ -70,8 +71,8 @@ struct alignas(8) Best {
 
     // Take those of the other lanes of a warp.
     __device__ __forceinline__ void take_of_warp() {
-        const bool is_largest = rank() == __reduce_max_sync(~0u, rank());
-        const unsigned first = __reduce_min_sync(~0u, is_largest ? place : ~0u);
+        const bool is_largest = rank() == greatest_in_warp(rank());
+        const unsigned first = least_in_warp(is_largest ? place : ~0u);
         value = __shfl_sync(~0u, value, __ffs(__ballot_sync(~0u, is_largest && place == first)) - 1);
         place = first;
     }
