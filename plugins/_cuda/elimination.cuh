@@ -9,6 +9,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "warp_extremes.cuh"
+
 using pluginkit::Purpose;  // from elimination.py
 
 __device__ __forceinline__ float minus_product(float value, float a, float b) {
@@ -43,19 +45,6 @@ template <int THREADS> __device__ __forceinline__ void wait_for_team() {
     } else {
         __syncthreads();
     }
-}
-
-// Return the highest, or the least, number of LANES adjacent threads.
-template <int LANES> __device__ __forceinline__ unsigned int highest_of(unsigned int number) {
-#if __CUDA_ARCH__ >= 800
-    if constexpr (LANES == 32) return __reduce_max_sync(~0u, number);
-#endif
-#pragma unroll
-    for (int step = LANES / 2; step > 0; step /= 2) number = max(number, __shfl_xor_sync(~0u, number, step));
-    return number;
-}
-template <int LANES> __device__ __forceinline__ unsigned int least_of(unsigned int number) {
-    return ~highest_of<LANES>(~number);
 }
 
 // Return the least position of the rows with the highest rank, of the threads that share a matrix. `keys` is theirs, and

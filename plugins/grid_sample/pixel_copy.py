@@ -34,7 +34,7 @@ THREADS = 256
 #: The least that a load fetches from memory, in bytes.
 SECTOR_BYTES = 32
 #: From this many output elements, and bytes of a pixel's channels, on sampling the grid pays off;
-#: of items of few locations, which mostly are in the L1 cache, from the second number on.
+#: where items have few locations, whose pixels mostly are in the L1 cache, from the second number.
 ENOUGH_ELEMENTS, ENOUGH_OF_FEW, FEW_LOCATIONS = 2**21, 2**24, 1024
 ENOUGH_CHANNEL_BYTES = 3 * SECTOR_BYTES // 4
 #: The size of the largest copy, as a multiple of the output's.

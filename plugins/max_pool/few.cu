@@ -1,19 +1,14 @@
 // MaxPool with indices of few windows, of some elements each: a warp takes a window, of which each lane reads an element or a
 // few, and the lane that has the greatest writes it. A thread alone would go through them one after the other.
 
+#include "../_cuda/ordered_keys.cuh"
 #include "../_cuda/warp_extremes.cuh"
 #include "windows.cuh"
 
 using pluginkit::FEW_THREADS;  // from launches.py
 
-// What is less than the rank of every element.
-constexpr int NO_RANK = static_cast<int>(0x80000000);
-
-// Return a number in the order of elements: 0 and -0 have the same, and NaN the greatest, since a sum has no NaN but 0x7fffffff.
-__device__ __forceinline__ int rank_of(float element) {
-    const int bits = __float_as_int(element + 0.0f);
-    return bits ^ (bits >> 31 & 0x7fffffff);
-}
+// What is less than the key of every element.
+constexpr unsigned int NO_KEY = 0;
 
 // The arguments are those of max_pool.
 template <typename T, typename Offset, int ORDER, int RANK, int KZ, int KY, int KX, int SZ, int SY, int SX, int DZ, int DY, int DX,
@@ -46,17 +41,20 @@ __global__ void __launch_bounds__(FEW_THREADS)
         places[i] = (at_z * static_cast<Place>(axes.y.size) + at_y) * axes.x.size + at_x;
         elements[i] = are_there[i] ? own[places[i]] : static_cast<T>(lowest<T>());
     }
-    int rank = NO_RANK, first = lane;
+    unsigned int key = NO_KEY;
+    int first = lane;
     T greatest = elements[0];
     Place place = places[0];
 #pragma unroll
     for (int i = 0; i < EACH; ++i) {
-        const int other = are_there[i] ? rank_of(static_cast<float>(elements[i])) : NO_RANK;
-        if (other > rank) rank = other, first = i * 32 + lane, greatest = elements[i], place = places[i];
+        const unsigned int bits = __float_as_uint(static_cast<float>(elements[i]));
+        const unsigned int other = are_there[i] ? key_of<float>(bits) : NO_KEY;
+        if (other > key) key = other, first = i * 32 + lane, greatest = elements[i], place = places[i];
     }
-    const int of_all = greatest_in_warp(rank), first_of_all = static_cast<int>(least_in_warp(rank == of_all ? first : COUNT));
-    if (rank != of_all || first != first_of_all) return;
-    if (IS_PADDED && rank == NO_RANK) {  // a window of padding alone
+    const unsigned int of_all = highest_of<32>(key);
+    const int first_of_all = least_of<32>(key == of_all ? first : COUNT);
+    if (key != of_all || first != first_of_all) return;
+    if (IS_PADDED && key == NO_KEY) {  // a window of padding alone
         const Place at_z = first_inside(axes.z, near, DZ), at_y = first_inside(axes.y, top, DY);
         place = (at_z * axes.y.size + at_y) * axes.x.size + first_inside(axes.x, left, DX);
     }

@@ -3,6 +3,7 @@
 // down them: of the four rows of the map that a pixel reads, interpolated along the row, the next pixel below reads most
 // again. The largest pixels of parts are compared by a second kernel, which is ready when the first one ends.
 
+#include "../_cuda/ordered_keys.cuh"
 #include "../_cuda/overlap.cuh"
 #include "../_cuda/warp_extremes.cuh"
 
@@ -63,16 +64,11 @@ struct alignas(8) Best {
         if (given > seen || (given == seen && other_place < place)) value = other, place = other_place;
     }
 
-    // Return a number in the order of pixels, which is the same for 0 and -0, and for NaN and -inf.
-    __device__ __forceinline__ int rank() const {
-        const int bits = __float_as_int(isnan(value) ? -__int_as_float(0x7f800000) : value + 0.0f);
-        return bits ^ (bits >> 31 & 0x7fffffff);
-    }
-
     // Take those of the other lanes of a warp.
     __device__ __forceinline__ void take_of_warp() {
-        const bool is_largest = rank() == greatest_in_warp(rank());
-        const unsigned first = least_in_warp(is_largest ? place : ~0u);
+        const unsigned key = key_of<float>(__float_as_uint(isnan(value) ? -__int_as_float(0x7f800000) : value));
+        const bool is_largest = key == highest_of<32>(key);
+        const unsigned first = least_of<32>(is_largest ? place : ~0u);
         value = __shfl_sync(~0u, value, __ffs(__ballot_sync(~0u, is_largest && place == first)) - 1);
         place = first;
     }

@@ -1,6 +1,7 @@
 // TopK of short rows, for few results: a warp takes a row. Each lane finds the largest key of each half of its elements. The
 // k-th of these says which keys may be among the first k. The warp collects them, since they are few, and ranks them.
 
+#include "../_cuda/warp_extremes.cuh"
 #include "rows.cuh"
 
 using pluginkit::LOADS, pluginkit::SHORT_ROOM, pluginkit::SHORT_THREADS;  // from launches.py
@@ -26,27 +27,14 @@ __device__ __forceinline__ void for_each_of_warp(const BitsAt& bits_at, int size
     }
 }
 
-// Return the largest of the keys of the warp's lanes.
-template <typename Key> __device__ __forceinline__ Key largest_in_warp(Key key) {
-#if __CUDA_ARCH__ >= 800
-    if constexpr (sizeof(Key) <= sizeof(unsigned)) return static_cast<Key>(__reduce_max_sync(~0u, unsigned{key}));
-#endif
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) {
-        const Key other = static_cast<Key>(__shfl_xor_sync(~0u, key, step));
-        key = other > key ? other : key;
-    }
-    return key;
-}
-
 // Return a key that is not above the k-th of two keys of each lane; 0 is the lowest key.
 template <typename Key> __device__ __forceinline__ Key kth_in_warp(Key one, Key other, int k) {
     Key larger = max(one, other), smaller = min(one, other);
     for (int found = 1; found < k; ++found) {
-        const unsigned lanes = __ballot_sync(~0u, larger == largest_in_warp(larger));
+        const unsigned lanes = __ballot_sync(~0u, larger == highest_of<32>(larger));
         if (static_cast<int>(threadIdx.x % 32) == __ffs(lanes) - 1) larger = smaller, smaller = 0;
     }
-    return largest_in_warp(larger);
+    return highest_of<32>(larger);
 }
 
 // Find one result after another, each among all elements that come after the one before.
@@ -62,10 +50,10 @@ __device__ void write_one_by_one(const KeyAt& key_at, int size, int k, const Wri
             const bool is_left = j == 0 || key < last_key || (key == last_key && i > last);
             if (is_left && (place == size || key > best)) best = key, place = i;
         }
-        last_key = largest_in_warp(best);
-        // The first of equal keys has the largest complement of its place.
+        last_key = highest_of<32>(best);
+        // Of equal keys the first one counts.
         const bool has_it = place < size && best == last_key;
-        last = static_cast<int>(~largest_in_warp(has_it ? ~static_cast<unsigned>(place) : 0u));
+        last = static_cast<int>(least_of<32>(has_it ? static_cast<unsigned>(place) : ~0u));
         if (threadIdx.x % 32 == 0) write(j, last);
     }
 }
