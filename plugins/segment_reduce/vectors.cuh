@@ -2,7 +2,6 @@
 
 #pragma once
 
-#include <cuda/std/type_traits>
 
 #include "../_cuda/reduce.cuh"
 #include "state.cuh"
@@ -70,7 +69,9 @@ __device__ __forceinline__ EdgeVector<T, N> vector_of(const Edges<T>& edges, int
 }
 
 // The row of x that an edge reads, and with weights the edge or the bits of its weight.
-template <Weights W> using EdgeValue = cuda::std::conditional_t<W != Weights::none, int2, int>;
+template <Weights W> struct EdgeValueOf { using Type = int2; };
+template <> struct EdgeValueOf<Weights::none> { using Type = int; };
+template <Weights W> using EdgeValue = typename EdgeValueOf<W>::Type;
 
 // Return the edge, or with one column of weights the bits of its weight.
 template <typename T> __device__ __forceinline__ int weighted_edge(const T* weights, int heads, int edge) {
