@@ -12,8 +12,10 @@ set: a kernel may read a clock, and wait for it, but not write what follows from
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import product
 
 from pluginkit.ptx.code.basic_blocks import BasicBlock, rewrite
 from pluginkit.ptx.code.liveness import named_registers, registers_of
@@ -169,6 +171,16 @@ def _names(operands: Sequence[Operand]) -> frozenset[str]:
     return frozenset(name for each in operands for name in named_registers(each))
 
 
+def _reached(start: Set[str], following: Mapping[str, set[str]]) -> set[str]:
+    """Return the names in ``start``, those that follow them, those that follow these, and so on."""
+    found, left = set(start), list(start)
+    while left:
+        new = following.get(left.pop(), set()) - found
+        found |= new
+        left += new
+    return found
+
+
 class _Undefined:
     """The paths of values from registers without an initial value to memory that others see.
 
@@ -183,24 +195,19 @@ class _Undefined:
 
     def __init__(self, unset: set[str], steps: list[_Step]) -> None:
         self._unset, self._steps = unset, steps
-        reached, before = set(unset), -1
-        while before < len(reached):
-            before = len(reached)
-            for step in steps:
-                if step.sources & reached:
-                    reached |= step.results
-        self.followed = reached & self._leading_to({name for step in steps for name in step.used})
+        results, sources = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+        for step in steps:
+            for source, result in product(step.sources, step.results):
+                results[source].add(result)
+                sources[result].add(source)
+        used = {name for step in steps for name in step.used}
+        self.followed = _reached(unset, results) & _reached(used, sources)
+        self._sources = {name: sources[name] & self.followed for name in self.followed}
         self.is_used = any(step.used & self.followed for step in steps)
 
-    def _leading_to(self, end: set[str]) -> set[str]:
-        """Return the registers that the values of those in ``end`` may depend on."""
-        found, before = set(end), -1
-        while before < len(found):
-            before = len(found)
-            for step in reversed(self._steps):
-                if step.results & found:
-                    found |= step.sources
-        return found
+    def _origins(self, names: frozenset[str]) -> set[str]:
+        """Return the registers without an initial value that these may depend on."""
+        return self._unset & _reached(names & self.followed, self._sources)
 
     def with_predicates(self, step: _Step) -> list[Instruction]:
         """Return an instruction, and those that compute where its results are undefined."""
@@ -234,10 +241,10 @@ class _Undefined:
         operands: tuple[Operand, ...]
         if opcode == "undefined_store":
             operands = tuple(map(self._predicate, items_of(one.operands[1])))
-            origins = self._unset & self._leading_to(set(step.sources & self.followed))
+            origins = self._origins(step.sources)
         else:
             operands = tuple(_predicate_of(name) for name in sorted(step.used & self.followed))
-            origins = self._unset & self._leading_to(set(step.used & self.followed))
+            origins = self._origins(step.used)
         first = next((each.instruction for each in self._steps if each.sources & origins), None)
         special = min(origins) if origins <= UNREPEATABLE else None
         return UndefinedUse(
