@@ -82,8 +82,25 @@ def named_registers(operand: Operand) -> Iterator[str]:
         yield from named_registers(operand.second)
 
 
-def live_before(blocks: list[BasicBlock]) -> list[set[str]]:
-    """Return for each block the registers that it, or a later block, reads before writing."""
+@dataclass(frozen=True)
+class LiveRegisters:
+    """The registers that are live at the start of each basic block.
+
+    Attributes:
+        bits: of each block, those of its live registers.
+        names: the register of each bit.
+    """
+
+    bits: list[int]
+    names: list[str]
+
+    def before(self, block: int) -> set[str]:
+        """Return the registers that a block, or a later one, reads before writing."""
+        return {self.names[i] for i in _ones(self.bits[block])}
+
+
+def live_registers(blocks: list[BasicBlock]) -> LiveRegisters:
+    """Find the registers that each block, or a later one, reads before writing."""
     numbers: dict[str, int] = {}
     used: list[int] = []
     defined: list[int] = []
@@ -107,8 +124,7 @@ def live_before(blocks: list[BasicBlock]) -> list[set[str]]:
             now = used[index] | after & ~defined[index]
             if now != live[index]:
                 live[index], changed = now, True
-    names = list(numbers)
-    return [{names[i] for i in _ones(bits)} for bits in live]
+    return LiveRegisters(live, list(numbers))
 
 
 def _bits(names: frozenset[str], numbers: dict[str, int]) -> int:

@@ -9,7 +9,7 @@ from pluginkit.ptx.code.basic_blocks import END, BasicBlock, basic_blocks, endle
 from pluginkit.ptx.code.decode import decode
 from pluginkit.ptx.code.frame import Operation, Read
 from pluginkit.ptx.code.inline import expand
-from pluginkit.ptx.code.liveness import live_before, registers_of
+from pluginkit.ptx.code.liveness import live_registers, registers_of
 from pluginkit.ptx.code.reserved_memory import declare_reserved_memory
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import UNIFORM
@@ -81,12 +81,12 @@ class Program:
         declare_reserved_memory(self.function)
         self.basic_blocks = basic_blocks(self.function)
         self.slots = Slots(module, self.function)
-        self._live = live_before(self.basic_blocks)
-        if name_operands(self.function, self._live[0]):
+        self._live = live_registers(self.basic_blocks)
+        if name_operands(self.function, self._live.before(0)):
             self.basic_blocks = basic_blocks(self.function)
-            self._live = live_before(self.basic_blocks)
-        if follow_undefined_registers(self.function, self.basic_blocks, self._live[0]):
-            self._live = live_before(self.basic_blocks)
+            self._live = live_registers(self.basic_blocks)
+        if follow_undefined_registers(self.function, self.basic_blocks, self._live.before(0)):
+            self._live = live_registers(self.basic_blocks)
         self.endless_blocks = endless_blocks(self.basic_blocks)
         self._decoded: dict[int, DecodedBlock] = {}
         self.polling_loops = {
@@ -144,7 +144,7 @@ class Program:
             registers = registers_of(instruction)
             read |= registers.read - written
             written |= registers.written
-        live = set().union(*(self._live[to] for to in basic.successors if to != END))
+        live = set().union(*(self._live.before(to) for to in basic.successors if to != END))
         block.reads = tuple(sorted(slots.of(name) for name in read if name not in UNIFORM))
         block.writes = tuple(sorted(slots.of(name) for name in written & live))
         return block

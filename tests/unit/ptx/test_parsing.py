@@ -6,7 +6,7 @@ from pluginkit import ptx
 from pluginkit.errors import KernelError
 from pluginkit.ptx.code.basic_blocks import END, basic_blocks
 from pluginkit.ptx.code.inline import expand
-from pluginkit.ptx.code.liveness import live_before, registers_of
+from pluginkit.ptx.code.liveness import live_registers, registers_of
 from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.text.operands import operands
 from pluginkit.ptx.text.parse import ParsedModule
@@ -240,10 +240,10 @@ def test_blocks_of_a_loop_are_adjacent_and_before_later_ones():
 def test_registers_that_later_blocks_read_are_live():
     module = ParsedModule(LOOPS)
     blocks = basic_blocks(expand(module, module.function("k")))
-    live = live_before(blocks)
-    assert live[0] == {"%r6"}
-    assert live[1] == {"%r1", "%r6"}
-    assert live[4] == {"%r1", "%r6"}
+    live = live_registers(blocks)
+    assert live.before(0) == {"%r6"}
+    assert live.before(1) == {"%r1", "%r6"}
+    assert live.before(4) == {"%r1", "%r6"}
 
 
 def test_a_guarded_instruction_reads_what_it_writes():
