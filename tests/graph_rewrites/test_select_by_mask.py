@@ -59,6 +59,20 @@ CHANGED_ROWS = (
     WRITE,
 )
 
+#: The same, of which torch expands the rows to a shape that inference does not follow.
+EXPANDED_ROWS = (
+    *CHANGED_ROWS[:9],
+    *PLACES,
+    node("Reshape", ["small", "flat"], ["flags"]),
+    node("Cast", ["flags"], ["ones"], to=INT64),
+    node("ReduceSum", ["ones"], ["count"]),
+    node("Slice", ["size", "one", "two", "zero"], ["width"]),
+    node("Concat", ["count", "width"], ["both"], axis=0),
+    node("Expand", ["changed", "both"], ["rows"]),
+    node("Reshape", ["rows", "flat"], ["new"]),
+    WRITE,
+)
+
 
 def model_of(nodes, shape=("n", 4)):
     stored = {
@@ -67,6 +81,7 @@ def model_of(nodes, shape=("n", 4)):
         "flat": np.array([-1]),
         "one": np.array([1]),
         "two": np.array([2]),
+        "zero": np.array([0]),
         "four": np.array([4]),
         "last": np.array(1),
     }
@@ -117,17 +132,37 @@ def test_other_assignments_stay(nodes):
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 1])
-def test_changed_rows_are_written_as_rows(share, tmp_path):
-    model = model_of(CHANGED_ROWS)
+@pytest.mark.parametrize(
+    ("nodes", "shape"),
+    [(CHANGED_ROWS, ("n", 4)), (EXPANDED_ROWS, ("n", "m"))],
+    ids=["known sizes", "expanded"],
+)
+def test_changed_rows_are_written_as_rows(nodes, shape, share, tmp_path):
+    model = model_of(nodes, shape)
     result = rewrite_model(model, [SelectByMask])
     (applied,) = result.applied
     assert applied.made == ("NonZero", "Transpose", "ScatterND")
-    assert "Expand" not in [each.op_type for each in result.model.graph.node]
+    assert "column" not in {name for each in result.model.graph.node for name in each.output}
     x = (np.random.default_rng(1).random((9, 4)) + 0.3 - share).astype(np.float32)
     expected = run_onnxruntime(model, {"x": x})["y"]
     got = run_model(result.model, {"x": x}, result.plugins, base_dir=tmp_path)["y"]
     np.testing.assert_array_equal(got, expected)
     assert rewrite_model(result.model, [SelectByMask]).applied == []
+
+
+@pytest.mark.parametrize(
+    ("at", "other"),
+    [
+        (14, node("Slice", ["size", "zero", "two", "zero"], ["width"])),
+        (15, node("Concat", ["count", "four"], ["both"], axis=0)),
+    ],
+    ids=["more axes", "a stored size"],
+)
+def test_rows_of_other_sizes_stay(at, other):
+    nodes = list(EXPANDED_ROWS)
+    assert nodes[at].op_type == other.op_type
+    nodes[at] = other
+    assert rewrite_model(model_of(nodes, ("n", "m")), [SelectByMask]).applied == []
 
 
 def test_rows_of_a_mask_of_one_row_stay():

@@ -83,7 +83,9 @@ class _Assignment:
             return []
         leading, row = shape[:-repeated], shape[-repeated:]
         rows = self._dims(reshape.input[0]) or []
-        if self._dims(inner.input[0]) != leading or len(rows) != repeated + 1 or rows[1:] != row:
+        has_rows = len(rows) == repeated + 1 and rows[1:] == row
+        has_rows = has_rows or self._is_expanded_to_rows(reshape.input[0], data, repeated)
+        if self._dims(inner.input[0]) != leading or not has_rows:
             return []
         found, places = (self._names.new_value(f"{mask}_{each}") for each in ("found", "places"))
         write = onnx.helper.make_node(
@@ -94,6 +96,28 @@ class _Assignment:
             onnx.helper.make_node("Transpose", [found], [places], perm=[1, 0]),
         ]
         return self._named([*nodes, write])
+
+    def _is_expanded_to_rows(self, updates: str, data: str, repeated: int) -> bool:
+        """Whether a value was expanded to a vector of rows: of the sizes of the data's last axes.
+
+        torch expands what it writes to that shape, whose sizes type inference does not follow.
+        """
+        expand, rank = self._made_by(updates, "Expand"), len(self._dims(data) or ())
+        parts = None if expand is None else self._made_by(expand.input[1], "Concat")
+        if parts is None or len(parts.input) != 2 or self._dims(parts.input[0]) != [1]:
+            return False
+        cut = self._made_by(parts.input[1], "Slice")
+        shape = None if cut is None else self._made_by(cut.input[0], "Shape")
+        if cut is None or shape is None or shape.input[0] != data or len(cut.input) < 4:
+            return False
+        if any(each.name == "end" or each.i for each in shape.attribute):
+            return False
+        bounds = [self._index.constant(each) for each in cut.input[1:]]
+        if any(each is None for each in bounds):
+            return False
+        begin, end, _, *step = (onnx.numpy_helper.to_array(each).tolist() for each in bounds)
+        is_to_end = end[0] >= rank
+        return begin in ([rank - repeated], [-repeated]) and is_to_end and step in ([], [[1]])
 
     def _named(self, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
         for node in nodes:
