@@ -112,11 +112,10 @@ class _Assignment:
             return False
         if any(each.name == "end" or each.i for each in shape.attribute):
             return False
-        bounds = [self._index.constant(each) for each in cut.input[1:]]
-        if any(each is None for each in bounds):
-            return False
-        begin, end, _, *step = (onnx.numpy_helper.to_array(each).tolist() for each in bounds)
-        is_to_end = end[0] >= rank
+        stored = (self._index.constant(each) for each in cut.input[1:])
+        bounds = [None if each is None else onnx.numpy_helper.to_array(each) for each in stored]
+        begin, end, _, *step = (None if each is None else each.tolist() for each in bounds)
+        is_to_end = end is not None and end[0] >= rank
         return begin in ([rank - repeated], [-repeated]) and is_to_end and step in ([], [[1]])
 
     def _named(self, nodes: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
