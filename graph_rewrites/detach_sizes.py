@@ -19,10 +19,11 @@ from pluginkit.onnx import (
     place_of,
 )
 
-#: Operators of which these inputs are sizes, by position.
+#: Operators of which these inputs are sizes, or numbers of runs, by position.
 _SIZES = {
     "ConstantOfShape": (0,),
     "Expand": (1,),
+    "Loop": (0,),
     "Pad": (1,),
     "Range": (0, 1, 2),
     "Reshape": (1,),

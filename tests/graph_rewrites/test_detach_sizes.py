@@ -28,6 +28,12 @@ READERS = {
         'y = Resize<mode = "linear">(w, , , s)',
         "float[A, B, C]",
     ),
+    "loop": (
+        "h = Constant<value = bool {1}>() w, y = Loop<body = b (int64 i, bool p, float[1, 3] v) "
+        "=> (bool q, float[1, 3] t, float[1, 3] o) "
+        "{ q = Identity(p) t = Add(v, v) o = Identity(t) }>(k, h, row)",
+        "float[A, B, C]",
+    ),
     "several": (
         "s = Concat<axis = 0>(n, three) z = Expand(row, s) p = Slice(x, first, n, first) "
         "y = Add(z, p)",
