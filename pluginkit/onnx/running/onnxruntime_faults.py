@@ -11,14 +11,17 @@
 - Its MatMulNBits rounds the input to 8 bits where ``accuracy_level`` is 4, which says how exact the
   result is at least.
 - Its DynamicQuantizeLSTM depends on the number of threads.
+- On x86-64 without VNNI instructions, its products of uint8 and int8 add two of them in 16 bits,
+  where the sum saturates.
 - Its DFT of float32 has an error of up to 5e-6 of the largest value, from angles in float32; that
   of float64 has not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
+from typing import TypeAlias
 
 import onnx
 import onnx.helper
@@ -29,6 +32,20 @@ from pluginkit.onnx.model.structure import find_schema
 
 #: Where BatchNormalization reads the mean and the variance.
 _STATISTICS = slice(3, 5)
+
+_Product: TypeAlias = tuple[tuple[int, ...] | None, int, int, int | None]
+#: Products of 8-bit integers: the positions of what tells the data's type, where None stands for
+#: uint8, of the weights, of their zero point, and of their scale, whose shape the zero point has.
+_PRODUCTS: dict[tuple[str, str], Sequence[_Product]] = {
+    ("", "ConvInteger"): [((2, 0), 1, 3, None)],
+    ("", "MatMulInteger"): [((2, 0), 1, 3, None)],
+    ("", "QLinearConv"): [((2, 0), 3, 5, 4)],
+    ("", "QLinearMatMul"): [((2, 0), 3, 5, 4)],
+    ("com.microsoft", "DynamicQuantizeLSTM"): [(None, 1, 9, 8), (None, 2, 11, 10)],
+    ("com.microsoft", "DynamicQuantizeMatMul"): [(None, 1, 3, 2)],
+    ("com.microsoft", "MatMulIntegerToFloat"): [((4, 0), 1, 5, 3)],
+    ("com.microsoft", "QGemm"): [((2, 0), 3, 5, 4)],
+}
 
 
 def without_known_faults(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -46,6 +63,7 @@ def without_known_faults(model: onnx.ModelProto) -> onnx.ModelProto:
             _repeat_no_output(scope, names)
         _copy_statistics(scope, names)
         _widen_transforms(scope, names)
+        _raise_weights(scope, names)
         for node in filter(_rounds_input, scope.graph.node):
             kept = [each for each in node.attribute if each.name != "accuracy_level"]
             del node.attribute[:]
@@ -80,7 +98,8 @@ def _needs_change(scope: Scope) -> bool:
 
 
 def _is_at_fault(node: onnx.NodeProto) -> bool:
-    return is_op(node, "DFT") or _updates_statistics(node) or _rounds_input(node)
+    is_faulty = is_op(node, "DFT") or _updates_statistics(node) or _rounds_input(node)
+    return is_faulty or (node.domain, node.op_type) in _PRODUCTS
 
 
 def _rounds_input(node: onnx.NodeProto) -> bool:
@@ -132,3 +151,69 @@ def _widen_transforms(scope: Scope, names: Iterator[str]) -> None:
             scope.graph.node.insert(at + 1, narrowed)
             widened = make("Cast", [given], [node.input[0]], to=onnx.TensorProto.DOUBLE)
             scope.graph.node.insert(at, widened)
+
+
+def _raise_weights(scope: Scope, names: Iterator[str]) -> None:
+    """Give int8 weights that multiply uint8 as uint8, 128 higher, and so their zero points."""
+    if is_in_function(scope):  # whose inputs have no types
+        return
+    types = _known_types(scope)
+    for at in reversed(range(len(scope.graph.node))):
+        node = scope.graph.node[at]
+        new: list[onnx.NodeProto] = []
+        for data, weights, zero, scale in _PRODUCTS.get((node.domain, node.op_type), ()):
+            inputs = [*node.input, *[""] * (zero + 1 - len(node.input))]
+            told = (types.get(inputs[each]) for each in data or ())
+            is_unsigned = data is None or onnx.TensorProto.UINT8 in told
+            if types.get(inputs[weights]) != onnx.TensorProto.INT8 or not is_unsigned:
+                continue
+            new += _raised(inputs[weights], names)
+            inputs[weights] = new[-1].output[0]
+            if inputs[zero]:
+                new += _raised(inputs[zero], names)
+            else:
+                new += _middle("" if scale is None else inputs[scale], names)
+            inputs[zero] = new[-1].output[0]
+            node.ClearField("input")
+            node.input.extend(inputs)
+        for each in reversed(new):
+            scope.graph.node.insert(at, each)
+
+
+def _known_types(scope: Scope) -> dict[str, int]:
+    """Return the types of stored tensors, of inputs, and of what is quantized, as far as known."""
+    types = {} if scope.outer is None else _known_types(scope.outer)
+    types |= {each.name: each.type.tensor_type.elem_type for each in scope.graph.input}
+    types |= {each.name: each.data_type for each in scope.graph.initializer}
+    for node in scope.graph.node:
+        stored = next((each.t for each in node.attribute if each.name == "value"), None)
+        if stored is not None and is_op(node, "Constant"):
+            types[node.output[0]] = stored.data_type
+        elif is_op(node, "DynamicQuantizeLinear"):
+            types |= dict.fromkeys((node.output[0], node.output[2]), onnx.TensorProto.UINT8)
+    return types
+
+
+def _raised(name: str, names: Iterator[str]) -> list[onnx.NodeProto]:
+    """Return nodes whose last output is an int8 value plus 128, as uint8."""
+    wide, step, higher, new = (next(names) for _ in range(4))
+    make, stored = onnx.helper.make_node, onnx.helper.make_tensor
+    number = stored("", onnx.TensorProto.INT32, [], [128])
+    return [
+        make("Cast", [name], [wide], to=onnx.TensorProto.INT32),
+        make("Constant", [], [step], value=number),
+        make("Add", [wide, step], [higher]),
+        make("Cast", [higher], [new], to=onnx.TensorProto.UINT8),
+    ]
+
+
+def _middle(scale: str, names: Iterator[str]) -> list[onnx.NodeProto]:
+    """Return nodes whose last output is 128 as uint8, in the shape of a scale if there is one."""
+    value = onnx.helper.make_tensor("", onnx.TensorProto.UINT8, [] if not scale else [1], [128])
+    if not scale:
+        return [onnx.helper.make_node("Constant", [], [next(names)], value=value)]
+    shape = next(names)
+    return [
+        onnx.helper.make_node("Shape", [scale], [shape]),
+        onnx.helper.make_node("ConstantOfShape", [shape], [next(names)], value=value),
+    ]
