@@ -77,6 +77,64 @@ __global__ void __launch_bounds__(BLOCK)
     }
 }
 
+// Move numbers on by one, those from the second on less `factor` times what `others` has at their places, PART at a time.
+template <int SIZE> constexpr int PART = SIZE < 16 ? 8 : 16;
+
+template <int SIZE> __device__ __forceinline__ void move_on(float (&numbers)[SIZE], float factor, const float* others, int left) {
+#pragma unroll
+    for (int part = 0; part < SIZE; part += PART<SIZE>) {
+        if (part >= left) break;
+#pragma unroll
+        for (int j = part; j < part + PART<SIZE>; ++j) {
+            if (j > 0) numbers[j - 1] = minus_product(numbers[j], factor, others[j]);
+        }
+    }
+}
+
+// Find the solutions from the triangles of a block's matrix. A thread has a column, in registers, which move on by a row with
+// each pivot. What reduces them is `staged` for TILE pivots at a time, in the order in which a column has its rows then.
+template <typename T, Purpose PURPOSE, int SIZE, int TILE>
+__device__ __forceinline__ void substitute_columns(T* y, const T* a, const T* b, const float* lower, const float* upper, float* x,
+                                                   float* staged, const int* order, int position, int size, int columns) {
+    const int own = threadIdx.x;
+    for (int column = own; column - own < columns; column += SIZE) {
+        const bool is_there = column < columns;
+        float numbers[SIZE];
+#pragma unroll
+        for (int i = 0; i < SIZE; ++i) {
+            numbers[i] = is_there && i < size ? element<PURPOSE>(a, b, order[i], size + column, size, columns) : 0.0f;
+        }
+        for (int first = 0; first < size; first += TILE) {
+            const int end = min(first + TILE, size);
+            __syncthreads();
+#pragma unroll 8
+            for (int k = first; k < end; ++k) staged[(k - first) * SIZE + (position - k & SIZE - 1)] = lower[k * SIZE + own];
+            __syncthreads();
+            for (int k = first; k < end && is_there; ++k) {
+                x[k * SIZE + own] = numbers[0];
+                move_on(numbers, numbers[0], staged + (k - first) * SIZE, size - k);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < SIZE; ++i) numbers[i] = is_there && i < size ? x[(size - 1 - i) * SIZE + own] : 0.0f;
+        for (int last = size - 1; last >= 0; last -= TILE) {
+            const int end = max(last - TILE, -1);
+            __syncthreads();
+#pragma unroll 8
+            for (int k = last; k > end; --k) {
+                staged[(last - k) * SIZE + (k - own & SIZE - 1)] = own <= k ? upper[own * SIZE + k - own] : 0.0f;
+            }
+            __syncthreads();
+            for (int k = last; k > end && is_there; --k) {
+                const float* factors = staged + (last - k) * SIZE;
+                const float found = __fdiv_rn(numbers[0], factors[0]);
+                y[1LL * k * columns + column] = static_cast<T>(found);
+                move_on(numbers, found, factors, k + 1);
+            }
+        }
+    }
+}
+
 // SIZE threads take a matrix of up to SIZE rows. First a thread has a row of A, in registers, which move on by a column
 // with each pivot. Rows are not swapped: each thread knows the position of its row. Up to RIGHTS columns of B are in the
 // registers, too, and threads take turns as solutions are found; of more a thread has a column afterwards. The triangles
@@ -85,7 +143,7 @@ template <typename T, Purpose PURPOSE, int SIZE, int RIGHTS>
 __global__ void __launch_bounds__(SIZE < WARP_BLOCK ? WARP_BLOCK : SIZE)
     eliminate_rows(T* __restrict__ y, const T* __restrict__ matrices, const T* __restrict__ rights,
                    float* __restrict__ workspace, long long count, int size, int columns) {
-    constexpr int TEAMS = SIZE < WARP_BLOCK ? WARP_BLOCK / SIZE : 1, TILE = SIZE < 32 ? SIZE : 32, PART = SIZE < 16 ? 8 : 16;
+    constexpr int TEAMS = SIZE < WARP_BLOCK ? WARP_BLOCK / SIZE : 1, TILE = SIZE < 32 ? SIZE : 32;
     constexpr bool SHARED = SIZE <= 32;
     constexpr bool HAS_LOWER = PURPOSE != Purpose::DETERMINANT && RIGHTS == 0;
     constexpr int SQUARE = SIZE * SIZE, SQUARES = !SHARED ? 0 : HAS_LOWER ? 3 : 1;
@@ -145,14 +203,7 @@ __global__ void __launch_bounds__(SIZE < WARP_BLOCK ? WARP_BLOCK : SIZE)
         for (int c = 0; c < RIGHTS; ++c) {
             if (position > k) sides[c] = minus_product(sides[c], factor, top[SIZE + c]);
         }
-#pragma unroll
-        for (int part = 0; part < SIZE; part += PART) {
-            if (part >= size - k) break;
-#pragma unroll
-            for (int j = part; j < part + PART; ++j) {
-                if (j > 0) row[j - 1] = minus_product(row[j], factor, top[j]);
-            }
-        }
+        move_on(row, factor, top, size - k);
     }
     if (PURPOSE == Purpose::DETERMINANT) {
         if (is_there && own == 0) y[number] = static_cast<T>(determinant);
@@ -160,14 +211,14 @@ __global__ void __launch_bounds__(SIZE < WARP_BLOCK ? WARP_BLOCK : SIZE)
     }
     if constexpr (RIGHTS > 0) {
         wait_for_team<SIZE>();
-        for (int last = size - 1; last >= 0; last -= PART) {
-            float factors[PART];
+        for (int last = size - 1; last >= 0; last -= PART<SIZE>) {
+            float factors[PART<SIZE>];
 #pragma unroll
-            for (int i = 0; i < PART; ++i) {
+            for (int i = 0; i < PART<SIZE>; ++i) {
                 factors[i] = position < last - i ? upper[position * SIZE + last - i - position] : 0.0f;
             }
 #pragma unroll
-            for (int i = 0; i < PART; ++i) {
+            for (int i = 0; i < PART<SIZE>; ++i) {
                 const int k = last - i;
                 if (k < 0) break;
                 float* found = tops[team][i % 2];
@@ -191,6 +242,11 @@ __global__ void __launch_bounds__(SIZE < WARP_BLOCK ? WARP_BLOCK : SIZE)
     }
     orders[team][position] = own;
     wait_for_team<SIZE>();
+    if constexpr (!SHARED) {
+        T* target = y + number * size * columns;
+        substitute_columns<T, PURPOSE, SIZE, TILE>(target, a, b, lower, upper, x, cells[0], orders[0], position, size, columns);
+        return;
+    }
     if (!is_there) return;
     for (int column = own; column < columns; column += SIZE) {
         for (int i = 0; i < size; ++i) {
