@@ -53,6 +53,11 @@ def test_few_right_sides_are_eliminated_beside_rows(size):
     np.testing.assert_array_equal(few, elimination.eliminate(a, b[..., :4])[1])
 
 
+def test_more_right_sides_than_threads_are_solved_in_turns():
+    """Beyond 32 rows a block keeps columns in registers, 64 of them here, and then the others."""
+    assert_as_reference(37, 67)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "columns", "kept"),
