@@ -34,6 +34,8 @@ HOSTILE: dict[str, Case] = {
     "many channels": ((1, 2048, 25, 25), 300, 7, 20),
     "whole": ((1, 64, 400, 400), 100, 2, 400),
     "single bins": ((2, 256, 50, 68), 4000, 1, 5),
+    "many bins of medium size": ((81, 48, 61, 17), 1320, 2, 17),
+    "few tiny bins": ((546, 17, 9, 8), 344, 2, 4),
     "one channel of small images": ((1, 1, 23, 256), 3700, 2, 22),
 }
 #: Some regions of all images are small enough for the reference.

@@ -28,13 +28,15 @@ from pluginkit import (
     int32,
     known,
     product,
+    where,
 )
 from pluginkit.plugins.max_roi_pool.cases import max_roi_pool_cases
 from pluginkit.plugins.max_roi_pool.reference import FURTHEST, max_roi_pool
 
 _THREADS = 256
-#: The pixels along each axis of bins that a thread takes.
-_SMALL = 5
+#: The pixels along each axis of the largest bins that a thread takes: of few bins, for which a warp
+#: is faster, and of so many that a thread for each fills a GPU.
+_SMALL, _MEDIUM, _MANY = 5, 9, 2**17
 #: A warp's cells for the largest pixels of columns, and the fewest for a row of bins.
 _CELLS, _NARROWEST = 256, 8
 #: The most rows of bins of a warp, and as many warps are wanted before one takes several.
@@ -45,7 +47,6 @@ _DEFINES = {
     "THREADS": _THREADS,
     "CELLS": _CELLS,
     "NARROWEST": _NARROWEST,
-    "SMALL": _SMALL,
     "FURTHEST": FURTHEST,
 }
 
@@ -108,8 +109,9 @@ class MaxRoiPool(Plugin):
         regions, rows = rois.shape[0], X.shape[1] * self.pooled_shape[0]
         run = dim_max(dim_min(regions * rows // _WARPS, _ROWS), 1)
         sizes = int32((*X.shape, *self.pooled_shape))
+        alone = int32(where(Y.size >= _MANY, _MEDIUM, _SMALL))
         lowest = float32(_LOWEST[X.dtype])
-        args = (Y, X, rois, sizes, int32(regions), int32(run), self.spatial_scale, lowest)
+        args = (Y, X, rois, sizes, int32(regions), int32(run), alone, self.spatial_scale, lowest)
         # As many as have rows, and as have a thread for four small bins, or for each of a channel.
         bins = dim_max(X.shape[1], 4) * product(self.pooled_shape)
         warps = dim_min(dim_max(ceil_div(rows, run), ceil_div(bins, 128)), _THREADS // 32)

@@ -1,15 +1,14 @@
-// MaxRoiPool: a block takes rows of bins of a region, channel after channel. Of small bins each thread takes the same one of
-// several channels. Of larger ones a warp takes a run of rows: its lanes go down the columns of pixels of each row of bins
-// and leave the largest pixel of each in shared memory, where lanes then take the bins. A row of a narrow region needs but
-// some of the lanes, and several rows are read together.
+// MaxRoiPool: a block takes rows of bins of a region, channel after channel. Of bins of at most `alone` pixels along each axis
+// a thread takes the same one of several channels. Of larger ones a warp takes a run of rows: its lanes go down the columns of
+// pixels of each row of bins and leave the largest pixel of each in shared memory, where lanes then take the bins. A row of a
+// narrow region needs but some of the lanes, and several rows are read together.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
 #include "../_cuda/vectors.cuh"
 
-using pluginkit::CELLS, pluginkit::FURTHEST, pluginkit::NARROWEST, pluginkit::SMALL,
-    pluginkit::THREADS;  // from __init__.py
+using pluginkit::CELLS, pluginkit::FURTHEST, pluginkit::NARROWEST, pluginkit::THREADS;  // from __init__.py
 
 struct Sizes {
     int images, channels, height, width, bins_y, bins_x;
@@ -162,7 +161,7 @@ __device__ __forceinline__ int log2_of(int number) { return 32 - __clz(number - 
 template <typename T>
 __global__ void __launch_bounds__(THREADS) max_roi_pool(T* __restrict__ y, const T* __restrict__ x,
                                                         const T* __restrict__ rois, Sizes sizes, int regions,
-                                                        int run, float scale, float lowest) {
+                                                        int run, int alone, float scale, float lowest) {
     __shared__ float largest_of_columns[THREADS / 32][CELLS + CELLS / NARROWEST];
     __shared__ int2 pixels_of_rows[THREADS];  // of the first rows of bins
     const int block = blockIdx.x / regions, region = blockIdx.x - block * regions, lane = threadIdx.x % 32;
@@ -171,7 +170,7 @@ __global__ void __launch_bounds__(THREADS) max_roi_pool(T* __restrict__ y, const
     const bool is_there = image >= 0.0f && image < static_cast<float>(sizes.images);
     const Bins columns(static_cast<float>(roi[1]), static_cast<float>(roi[3]), scale, sizes.bins_x, sizes.width);
     const Bins lines(static_cast<float>(roi[2]), static_cast<float>(roi[4]), scale, sizes.bins_y, sizes.height);
-    if (sizes.bins_y * sizes.bins_x <= blockDim.x && columns.bin_size <= SMALL && lines.bin_size <= SMALL) {
+    if (sizes.bins_y * sizes.bins_x <= blockDim.x && columns.bin_size <= alone && lines.bin_size <= alone) {
         const long long own = 1LL * sizes.channels * sizes.height * sizes.width * static_cast<int>(image);
         take_small_bins(y, x, is_there ? own : -1, columns, lines, sizes, region, block, run, lowest);
         return;

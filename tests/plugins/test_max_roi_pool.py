@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from pluginkit import float16
+from pluginkit import float16, float32
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError
 from pluginkit.onnx.running.run_model import run_onnxruntime
@@ -110,6 +110,21 @@ def test_rows_of_bins_of_regions_of_all_widths(width, pooled_shape, most_warps, 
     assert not run.findings
     expected = calls.run_reference(plugin, [x, rois.astype(np.float32)])
     np.testing.assert_array_equal(run.outputs[0], expected[0])
+
+
+@pytest.mark.parametrize("pooled_shape", [(3, 2), (1, 1)], ids=str)
+def test_a_thread_takes_a_bin_of_more_pixels_where_there_are_many(pooled_shape, monkeypatch):
+    monkeypatch.setattr(max_roi_pool, "_MANY", 600)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 600, 30, 19)).astype(np.float32)
+    roi = np.float32([[0, 1, 2, pooled_shape[1] * 9, pooled_shape[0] * 8 + 2]])
+    plugin = MaxRoiPool(pooled_shape=pooled_shape)
+    inputs = calls.describe_inputs(plugin, [x.shape, roi.shape], [float32] * 2)
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert launch.args[6].values == (9,)
+    run = run_kernels(plugin, [x, roi])
+    assert not run.findings
+    np.testing.assert_array_equal(run.outputs[0], calls.run_reference(plugin, [x, roi])[0])
 
 
 @pytest.mark.parametrize("image", [-1, 1, NAN])
