@@ -17,7 +17,7 @@ _LONGEST = 64
 
 
 @dataclass(frozen=True)
-class _Axis:
+class _ImageAxis:
     """An axis: the elements of a block, pixels between blocks and elements, and the padding."""
 
     block: int
@@ -39,7 +39,7 @@ class ExpandDynamicCol2Im(Rewrite):
 
     def check(
         self, match: Match, x: gs.Tensor, image_shape: gs.Tensor, block_shape: gs.Tensor
-    ) -> str | list[_Axis]:
+    ) -> str | list[_ImageAxis]:
         if match.constant(image_shape) is not None:
             return "the image's shape is stored: ReplaceCol2Im and ExpandCol2Im take it"
         block = match.constant(block_shape)
@@ -59,10 +59,10 @@ class ExpandDynamicCol2Im(Rewrite):
         if block.max() > _LONGEST:
             return f"its blocks are longer than {_LONGEST} elements"
         parts = zip(block.tolist(), strides, dilations, pads[:rank], pads[rank:], strict=True)
-        return match.dtype_problem(FLOATS, x) or [_Axis(*each) for each in parts]
+        return match.dtype_problem(FLOATS, x) or [_ImageAxis(*each) for each in parts]
 
     def rewrite(
-        self, match: Match, x: gs.Tensor, image_shape: gs.Tensor, facts: list[_Axis]
+        self, match: Match, x: gs.Tensor, image_shape: gs.Tensor, facts: list[_ImageAxis]
     ) -> list[gs.Node]:
         new = Replacement(match)
         image = new.add("Cast", image_shape, to="int64")
@@ -77,7 +77,9 @@ class ExpandDynamicCol2Im(Rewrite):
         return new.end("Cast", value, to=match.dtype(x))
 
 
-def _summed(new: Replacement, value: gs.Variable, axis: _Axis, at: int, rank: int) -> gs.Variable:
+def _summed(
+    new: Replacement, value: gs.Variable, axis: _ImageAxis, at: int, rank: int
+) -> gs.Variable:
     """Return the sum of a block's elements along an axis, each shifted to where it lies."""
     total = None
     for element in range(axis.block):
@@ -90,7 +92,7 @@ def _summed(new: Replacement, value: gs.Variable, axis: _Axis, at: int, rank: in
 
 
 def _spread(
-    new: Replacement, x: gs.Tensor, axes: list[_Axis], sizes: list[gs.Variable]
+    new: Replacement, x: gs.Tensor, axes: list[_ImageAxis], sizes: list[gs.Variable]
 ) -> gs.Variable:
     """Return [batch, channels, block, blocks * stride, ...], a block and the blocks of each axis.
 

@@ -30,7 +30,6 @@ from pluginkit.graph_rewrites.expand_cum_prod import ExpandCumProd
 from pluginkit.graph_rewrites.expand_det import ExpandDet
 from pluginkit.graph_rewrites.expand_dft import ExpandDft
 from pluginkit.graph_rewrites.expand_dilated_transpose import ExpandDilatedTranspose
-from pluginkit.graph_rewrites.expand_dynamic_col2im import ExpandDynamicCol2Im
 from pluginkit.graph_rewrites.expand_dynamic_dft import ExpandDynamicDft
 from pluginkit.graph_rewrites.expand_dynamic_resize import ExpandDynamicResize
 from pluginkit.graph_rewrites.expand_elu import ExpandElu
@@ -779,15 +778,6 @@ def _other_samples() -> dict[str, Sample]:
             stored=["image", "block"],
             **options,
         )
-    found["columns of an image of any size"] = sample(
-        ExpandDynamicCol2Im,
-        "Col2Im",
-        {"x": normal(2, 12, 9), "image": i64(6, 7), "block": i64(2, 3)},
-        stored=["block"],
-        dims={"x": (2, 12, "n")},
-        ranks={"y": 4},
-        strides=[2, 2],
-    )
     for name, sizes, options in [
         ("2-D", (5, 3), {}),
         ("2-D, corners", (5, 3), {"align_corners": 1}),

@@ -77,4 +77,5 @@ def test_a_real_build_takes_bytes_between_quantized_values(tmp_path):
     onnx.save(model, tmp_path / "m.onnx")
     options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
     shapes = {"x": "2x3x4x4,2x3x7x9,2x3x16x16"}
-    build_engine(tmp_path / "m.onnx", tmp_path / "m.plan", options=options, shapes=shapes)
+    built = build_engine(tmp_path / "m.onnx", tmp_path / "m.plan", options=options, shapes=shapes)
+    assert [each.dtype for each in built.manifest.outputs] == ["float32"]
