@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from pluginkit.graph_rewrites._image_blocks import block_axes
 from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -75,21 +76,15 @@ class ExpandCol2Im(Rewrite):
 
 def _blocks(match: Match, image: list[int], block: list[int]) -> str | _Blocks:
     """Return the positions of the elements of the blocks, or why they are unknown."""
-    rank = len(image)
-    strides = match.attribute("strides", [1] * rank)
-    dilations = match.attribute("dilations", [1] * rank)
-    pads = match.attribute("pads", [0] * 2 * rank)
-    if any(len(each) != rank for each in (block, strides, dilations, pads[::2], pads[1::2])):
-        return "its shapes and its attributes are of different ranks"
-    if min([*image, *block, *strides, *dilations]) < 1 or min(pads) < 0:
-        return "a size or a step is not positive, or its padding is negative"
+    axes = block_axes(match, block, image)
+    if isinstance(axes, str):
+        return axes
     if math.prod(image) * math.prod(block) > _LARGEST:
         return f"its pixels times the elements of a block are more than {_LARGEST}"
     along = []
-    for axis, (size, length) in enumerate(zip(image, block, strict=True)):
-        room = size + pads[axis] + pads[rank + axis] - dilations[axis] * (length - 1) - 1
-        starts = np.arange(room // strides[axis] + 1) * strides[axis] - pads[axis]
-        along.append(np.arange(length)[:, None] * dilations[axis] + starts)
+    for size, axis in zip(image, axes, strict=True):
+        starts = np.arange((size - axis.least) // axis.stride + 1) * axis.stride - axis.begin
+        along.append(np.arange(axis.block)[:, None] * axis.dilation + starts)
     return _Blocks(image, along)
 
 

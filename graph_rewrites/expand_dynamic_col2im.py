@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pluginkit.graph_rewrites._image_blocks import BlockAxis, block_axes
 from pluginkit.onnx import FLOATS, Match, Op, Replacement, Rewrite
 
 if TYPE_CHECKING:
@@ -14,17 +14,6 @@ if TYPE_CHECKING:
 
 #: Each element of a block's axis becomes a Pad and an Add.
 _LONGEST = 64
-
-
-@dataclass(frozen=True)
-class _ImageAxis:
-    """An axis: the elements of a block, pixels between blocks and elements, and the padding."""
-
-    block: int
-    stride: int
-    dilation: int
-    begin: int
-    end: int
 
 
 class ExpandDynamicCol2Im(Rewrite):
@@ -39,30 +28,20 @@ class ExpandDynamicCol2Im(Rewrite):
 
     def check(
         self, match: Match, x: gs.Tensor, image_shape: gs.Tensor, block_shape: gs.Tensor
-    ) -> str | list[_ImageAxis]:
+    ) -> str | list[BlockAxis]:
         if match.constant(image_shape) is not None:
             return "the image's shape is stored: ReplaceCol2Im and ExpandCol2Im take it"
         block = match.constant(block_shape)
         if block is None:
             return "the block's shape is not stored in the model"
-        rank = block.size
-        if rank > 2:
-            return f"the image has {rank} axes; expected 1 or 2, for TensorRT has 8 in all"
-        strides, dilations = (
-            match.attribute(each, [1] * rank) for each in ("strides", "dilations")
-        )
-        pads = match.attribute("pads", [0] * 2 * rank)
-        if [len(each) for each in (strides, dilations, pads)] != [rank, rank, 2 * rank]:
-            return "its shapes and its attributes are of different ranks"
-        if min([*block, *strides, *dilations]) < 1 or min(pads) < 0:
-            return "a size or a step is not positive, or its padding is negative"
+        if not 0 < block.size <= 2:
+            return f"the image has {block.size} axes; expected 1 or 2, for TensorRT has 8 in all"
         if block.max() > _LONGEST:
             return f"its blocks are longer than {_LONGEST} elements"
-        parts = zip(block.tolist(), strides, dilations, pads[:rank], pads[rank:], strict=True)
-        return match.dtype_problem(FLOATS, x) or [_ImageAxis(*each) for each in parts]
+        return match.dtype_problem(FLOATS, x) or block_axes(match, block.tolist())
 
     def rewrite(
-        self, match: Match, x: gs.Tensor, image_shape: gs.Tensor, facts: list[_ImageAxis]
+        self, match: Match, x: gs.Tensor, image_shape: gs.Tensor, facts: list[BlockAxis]
     ) -> list[gs.Node]:
         new = Replacement(match)
         image = new.add("Cast", image_shape, to="int64")
@@ -78,7 +57,7 @@ class ExpandDynamicCol2Im(Rewrite):
 
 
 def _summed(
-    new: Replacement, value: gs.Variable, axis: _ImageAxis, at: int, rank: int
+    new: Replacement, value: gs.Variable, axis: BlockAxis, at: int, rank: int
 ) -> gs.Variable:
     """Return the sum of a block's elements along an axis, each shifted to where it lies."""
     total = None
@@ -92,7 +71,7 @@ def _summed(
 
 
 def _spread(
-    new: Replacement, x: gs.Tensor, axes: list[_ImageAxis], sizes: list[gs.Variable]
+    new: Replacement, x: gs.Tensor, axes: list[BlockAxis], sizes: list[gs.Variable]
 ) -> gs.Variable:
     """Return [batch, channels, block, blocks * stride, ...], a block and the blocks of each axis.
 
@@ -101,8 +80,8 @@ def _spread(
     """
     counts, wide = [], []
     for axis, size in zip(axes, sizes, strict=True):
-        room = axis.begin + axis.end - axis.dilation * (axis.block - 1) - 1
-        steps = new.add("Div", new.add("Add", size, np.array([room])), np.array([axis.stride]))
+        room = new.add("Sub", size, np.array([axis.least]))
+        steps = new.add("Div", room, np.array([axis.stride]))
         counts.append(new.add("Add", steps, np.array([1])))
         wide.append(new.add("Mul", counts[-1], np.array([axis.stride])))
     rank = len(axes)
