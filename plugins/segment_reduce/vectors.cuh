@@ -2,7 +2,6 @@
 
 #pragma once
 
-
 #include "../_cuda/reduce.cuh"
 #include "state.cuh"
 

@@ -1,6 +1,8 @@
 import numpy as np
+import onnx
 import pytest
 
+from pluginkit import BuildOptions, build_engine
 from pluginkit.graph_rewrites.expand_dynamic_col2im import ExpandDynamicCol2Im
 from tests.graph_rewrites.rewriting import outputs_of, reason_against
 from tests.graph_rewrites.samples import i64, node_model, normal
@@ -42,6 +44,17 @@ def test_one_model_takes_images_of_several_sizes():
         (got,) = outputs_of(ExpandDynamicCol2Im, model, {"x": x, "image": i64(*image)})
         expected = summed(x, image, (2, 2), [1, 2], [1, 1], [0, 1, 0, 1])
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.trt
+@pytest.mark.slow
+def test_a_build_takes_images_of_a_range_of_sizes(tmp_path):
+    onnx.save(dynamic(normal(2, 12, 9), (6, 7), (2, 3), strides=[2, 2]), tmp_path / "m.onnx")
+    options = BuildOptions(flavour="tensorrt_rtx", compute_capabilities=["8.9"])
+    shapes = {"x": "2x12x1,2x12x9,2x12x1024", "image": "2x3,6x7,64x64"}
+    built = build_engine(tmp_path / "m.onnx", tmp_path / "m.plan", options=options, shapes=shapes)
+    assert "ExpandDynamicCol2Im" in {each.rewrite for each in built.rewrite.applied}
+    assert [each.dtype for each in built.manifest.outputs] == ["float32"]
 
 
 def test_sequences_have_one_axis():
