@@ -21,17 +21,24 @@ from pluginkit import (
     product,
     where,
 )
+from pluginkit.plugins._cuda.add_norm_lanes import (
+    VECTOR_BYTES,
+    have_lanes,
+    lane_kernel_of,
+    lane_launch_of,
+    vector_bytes_of,
+)
 
-#: The bytes of vectors, of which rows are whole ones.
-_ALIGNED = (16, 8, 4)
 #: Vectors have at least so many elements, except where all rows have fewer bytes, or so many times
 #: as few where a row has a warp's pairs, which take half the instructions of single elements.
 _LEAST_ELEMENTS, _FEW_BYTES, _PAIR_TIMES = 4, 2**21, 3
-#: How many vectors of a row a thread keeps in registers; it reads the others again.
-KEPT = (1, 2, 4, 8)
+#: How many vectors of a row a thread keeps in registers; it reads the others again. So many as the
+#: second it keeps only of vectors that are smaller than the largest.
+KEPT = (1, 2, 3, 4, 8)
+_SMALL_KEPT = 3
 #: The kernel counts the elements of a row in 32 bits.
 MAX_ROW = 2**30
-_VECTOR_BYTES = 16
+_VECTOR_BYTES = VECTOR_BYTES[0]
 _MAX_THREADS = 1024
 _WARP_SIZE = 32
 #: The threads of a block with one row, of which each keeps as many vectors, for the usual lengths
@@ -71,7 +78,8 @@ _BLOCK = 128
 _MOST_ALONE, _VECTORS = 512, 2
 #: Of vectors that are smaller than the largest a thread has some, unless there are fewer of them
 #: than the first number, about the threads of a GPU, and a row has more than a warp takes: then it
-#: gets up to as many threads as the second.
+#: gets up to as many threads as the second. In a warp a thread has two, with which it has registers
+#: for as many threads as a multiprocessor takes.
 _SMALL_VECTORS = 4
 _LONE, _LONE_THREADS = 2**18, 256
 #: With fewer rows than the first number a GPU has threads to spare. A row gets at least as many as
@@ -133,8 +141,7 @@ def aligned_of(rows: int, inner: int, itemsize: int) -> int:
     them. Vectors of one or two elements take more instructions, for which a GPU has time where
     there are few.
     """
-    row_bytes = inner * itemsize
-    aligned = next((size for size in _ALIGNED if row_bytes % size == 0), itemsize)
+    row_bytes, aligned = inner * itemsize, vector_bytes_of(inner, itemsize)
     elements = aligned // itemsize
     has_pairs = elements == 2 and inner >= 2 * _WARP_SIZE
     few = _PAIR_TIMES * _FEW_BYTES if has_pairs else _FEW_BYTES
@@ -159,7 +166,8 @@ def layout_of(
     """
     vectors = max(inner * itemsize // (aligned or _VECTOR_BYTES), 1)
     each = _VECTORS
-    if 0 < aligned < _VECTOR_BYTES:
+    is_small = 0 < aligned < _VECTOR_BYTES
+    if is_small:
         is_lone = vectors > _WARP_SIZE * _SMALL_VECTORS and rows * vectors < _LONE
         each = -(-vectors // _LONE_THREADS) if is_lone else _SMALL_VECTORS
         most_alone = 0
@@ -168,12 +176,13 @@ def layout_of(
         wanted = min(max(-(-vectors // _FEW_VECTORS), _FEW_THREADS), 2 * _FEW_THREADS)
         wanted = max(min(vectors, wanted), -(-vectors // KEPT[-1]))
     elif vectors <= _WARP_SIZE * each:
-        wanted = min(wanted, _WARP_SIZE)
+        wanted = min(where(is_small, -(-vectors // _VECTORS), wanted), _WARP_SIZE)
     if wanted <= _WARP_SIZE:
         threads = 1 << (wanted - 1).bit_length()
     else:
         threads = min(-(-wanted // _WARP_SIZE) * _WARP_SIZE, _MAX_THREADS)
-    kept = next((n for n in KEPT if n * threads >= vectors), KEPT[-1])
+    choices = (n for n in KEPT if n * threads >= vectors and (is_small or n != _SMALL_KEPT))
+    kept = next(choices, KEPT[-1])
     if vectors % (kept * _WARP_SIZE) == 0:
         threads = min(threads, vectors // kept)
     block_rows = max(_BLOCK // threads, 1)
@@ -182,16 +191,16 @@ def layout_of(
     return RowLayout(threads, block_rows, kept, is_alone, aligned, is_full)
 
 
-def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel, CudaKernel]:
+def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, ...]:
     """Return the kernels for rows less their mean, or as they are.
 
-    They are those of rows, of short ones, and of parts, twice.
+    They are those of rows, of lanes, of short rows, and of parts, twice.
     """
     flag, shifted = str(is_centred).lower(), {"SHIFTED": (False, True)}
     of_rows = CudaKernel(
         "../_cuda/add_norm.cu",
         f"add_norm<{flag}, {{T}}, {{W}}, {{KEPT}}, {{ALONE}}, {{ALIGNED}}, {{FULL}}>",
-        {"KEPT": KEPT, "ALONE": (False, True), "ALIGNED": (*_ALIGNED, 2, 0), "FULL": _FULL},
+        {"KEPT": KEPT, "ALONE": (False, True), "ALIGNED": (*VECTOR_BYTES, 2, 0), "FULL": _FULL},
         defines=_DEFINES,
     )
 
@@ -208,7 +217,7 @@ def kernels_of(*, is_centred: bool) -> tuple[CudaKernel, CudaKernel, CudaKernel,
 
     add = of_parts(f"add_parts<{flag}, {{T}}, {{SHIFTED}}>", overlaps=False)
     scale = of_parts(f"scale_parts<{flag}, {{T}}, {{W}}, {{SHIFTED}}>", overlaps=True)
-    return of_rows, of_short, add, scale
+    return of_rows, lane_kernel_of(flag, _DEFINES), of_short, add, scale
 
 
 def workspace_bytes(x: TensorDesc, residual: TensorDesc, weight: TensorDesc, *bias: Any) -> int:
@@ -237,6 +246,10 @@ def launches_of(
     arguments = (y, total, x, residual, weight, bias, int64(rows), int32(inner))
     whole = next((size for size in _WHOLE if inner == size), 0)
     aligned = aligned_of(rows, inner, x.dtype.itemsize)
+    vector_bytes = vector_bytes_of(inner, x.dtype.itemsize)
+    has_vectors = not whole and (aligned > 0 or vector_bytes > x.dtype.itemsize)
+    if has_vectors and have_lanes(rows, inner, x.dtype.itemsize):
+        return [lane_launch_of(plugin, (x, residual, weight, bias), y, total, inner)]
     if whole or (aligned == 0 and vectors < _MANY_VECTORS):
         in_block = _SHORT_THREADS * lanes // inner // lanes * lanes
         args = (*arguments, int32(in_block), plugin.epsilon)

@@ -73,7 +73,7 @@ class AddLayerNorm(Plugin):
     y = Output("T", like="x")
     total = Output("T", aliases="residual")
 
-    kernel, short_kernel, add_kernel, scale_kernel = kernels_of(is_centred=True)
+    kernel, lane_kernel, short_kernel, add_kernel, scale_kernel = kernels_of(is_centred=True)
 
     def check(
         self, x: TensorDesc, residual: TensorDesc, weight: TensorDesc, bias: TensorDesc | None

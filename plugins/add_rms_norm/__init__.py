@@ -70,7 +70,7 @@ class AddRMSNorm(Plugin):
     y = Output("T", like="x")
     total = Output("T", aliases="residual")
 
-    kernel, short_kernel, add_kernel, scale_kernel = kernels_of(is_centred=False)
+    kernel, lane_kernel, short_kernel, add_kernel, scale_kernel = kernels_of(is_centred=False)
 
     def check(self, x: TensorDesc, residual: TensorDesc, weight: TensorDesc) -> None:
         """Check that weight has the shape of a row."""

@@ -122,6 +122,20 @@ def test_short_rows_that_are_not_aligned(dtype):
     np.testing.assert_allclose(got, y, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.parametrize("weight_type", [np.float16, np.float32])
+def test_threads_take_three_small_vectors(weight_type):
+    assert layout_of(140, 284, 2, 8).kept == 3
+    rng = np.random.default_rng(5)
+    x, residual = (3 + rng.normal(size=(140, 284)) for _ in range(2))
+    weight, bias = rng.normal(size=(2, 284)).astype(weight_type)
+    arrays = x.astype(np.float16), residual.astype(np.float16), weight, bias
+    run = run_kernels(AddLayerNorm(), arrays)
+    assert not run.findings
+    for got, expected in zip(run.outputs, reference(*arrays), strict=True):
+        expected = expected.astype(np.float32)
+        np.testing.assert_allclose(got.astype(np.float32), expected, rtol=4e-3, atol=4e-3)
+
+
 def test_it_is_traced_for_rows_of_any_length():
     rows, inner = (0, 258), (0, 140_016)
     ranges = (rows, inner), (rows, inner), (inner,), (inner,)
@@ -133,8 +147,9 @@ def test_it_is_traced_for_rows_of_any_length():
 @pytest.mark.slow
 def test_each_kernel_compiles():
     every = specialisations_of([AddLayerNorm()])
-    of_rows = 9 * (4 * 2 * 5 * 7 + 4)  # types; KEPT, ALONE, ALIGNED, FULL, and WHOLE
-    assert len(every) == of_rows + (3 + 9) * 2  # of parts: types, SHIFTED
+    of_rows = 9 * (5 * 2 * 5 * 7 + 4)  # types; KEPT, ALONE, ALIGNED, FULL, and WHOLE
+    of_lanes, of_parts = 9 * 5 * 3, (3 + 9) * 2  # types; LANES and BYTES; SHIFTED
+    assert len(every) == of_rows + of_lanes + of_parts
     assert_all_compile(few_of_each(every, 7), QUICK)
 
 

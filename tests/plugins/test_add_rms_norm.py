@@ -254,13 +254,11 @@ def test_many_rows_of_odd_sizes_are_loaded_by_vectors_of_16_bytes():
     ("rows", "inner", "itemsize", "aligned", "block", "kept"),
     [
         *((384, 286, 4, 8, (160, 1), 1), (304, 453, 4, 4, (256, 1), 2)),
-        *((1000, 300, 2, 8, (32, 4), 4), (9182, 142, 4, 8, (32, 4), 4)),
-        *((241, 74, 2, 4, (16, 8), 4), (2000, 90, 4, 8, (16, 8), 4)),
+        *((1000, 300, 2, 8, (32, 4), 3), (9182, 142, 4, 8, (32, 4), 3)),
+        *((241, 74, 2, 4, (32, 4), 2), (10_000, 33, 4, 4, (32, 4), 2)),
     ],
 )
-def test_few_small_vectors_of_several_warps_have_a_thread_each(
-    rows, inner, itemsize, aligned, block, kept
-):
+def test_the_small_vectors_of_a_thread(rows, inner, itemsize, aligned, block, kept):
     layout = layout_of(rows, inner, itemsize, aligned)
     assert ((layout.threads, layout.rows), layout.kept) == (block, kept)
 
@@ -375,8 +373,9 @@ def test_nothing_is_launched_for_empty_tensors(shape):
 @pytest.mark.slow
 def test_each_kernel_compiles():
     every = specialisations_of([AddRMSNorm()])
-    of_rows = 9 * (4 * 2 * 5 * 7 + 4)  # types; KEPT, ALONE, ALIGNED, FULL, and WHOLE
-    assert len(every) == of_rows + (3 + 9) * 2  # of parts: types, SHIFTED
+    of_rows = 9 * (5 * 2 * 5 * 7 + 4)  # types; KEPT, ALONE, ALIGNED, FULL, and WHOLE
+    of_lanes, of_parts = 9 * 5 * 3, (3 + 9) * 2  # types; LANES and BYTES; SHIFTED
+    assert len(every) == of_rows + of_lanes + of_parts
     assert_all_compile(few_of_each(every, 7), QUICK)
 
 
