@@ -242,26 +242,25 @@ __global__ void __launch_bounds__(SIZE < WARP_BLOCK ? WARP_BLOCK : SIZE)
     }
     orders[team][position] = own;
     wait_for_team<SIZE>();
+    T* target = y + number * size * columns;
     if constexpr (!SHARED) {
-        T* target = y + number * size * columns;
         substitute_columns<T, PURPOSE, SIZE, TILE>(target, a, b, lower, upper, x, cells[0], orders[0], position, size, columns);
-        return;
-    }
-    if (!is_there) return;
-    for (int column = own; column < columns; column += SIZE) {
-        for (int i = 0; i < size; ++i) {
-            const int there = orders[team][i];
-            float sum = element<PURPOSE>(a, b, there, size + column, size, columns);
+    } else {
+        for (int column = own; is_there && column < columns; column += SIZE) {
+            for (int i = 0; i < size; ++i) {
+                const int there = orders[team][i];
+                float sum = element<PURPOSE>(a, b, there, size + column, size, columns);
 #pragma unroll 4
-            for (int k = 0; k < i; ++k) sum = minus_product(sum, lower[k * SIZE + there], x[k * SIZE + own]);
-            x[i * SIZE + own] = sum;
-        }
-        for (int i = size - 1; i >= 0; --i) {
-            float sum = x[i * SIZE + own];
+                for (int k = 0; k < i; ++k) sum = minus_product(sum, lower[k * SIZE + there], x[k * SIZE + own]);
+                x[i * SIZE + own] = sum;
+            }
+            for (int i = size - 1; i >= 0; --i) {
+                float sum = x[i * SIZE + own];
 #pragma unroll 4
-            for (int k = size - 1; k > i; --k) sum = minus_product(sum, upper[i * SIZE + k - i], x[k * SIZE + own]);
-            x[i * SIZE + own] = sum = __fdiv_rn(sum, upper[i * SIZE]);
-            y[(number * size + i) * columns + column] = static_cast<T>(sum);
+                for (int k = size - 1; k > i; --k) sum = minus_product(sum, upper[i * SIZE + k - i], x[k * SIZE + own]);
+                x[i * SIZE + own] = sum = __fdiv_rn(sum, upper[i * SIZE]);
+                target[i * columns + column] = static_cast<T>(sum);
+            }
         }
     }
 }
