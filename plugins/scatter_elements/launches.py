@@ -126,9 +126,7 @@ class ScatterElementsCall:
         numbers = updates.size, data.size, data.shape[self.axis], stride
         sizes, geometry = [*map(offset, numbers)], offset(dims.geometry(rank))
         constants: dict[str, KernelConstant] = {"OFFSET": offset.cpp, "RANK": rank}
-        # No atomic takes the minimum or maximum of a vector.
-        adds_vectors = not self.problem.swaps and self.plugin.reduction not in ("max", "min")
-        is_vector = self.problem.is_covering and adds_vectors
+        is_vector = self.problem.is_covering and self.problem.takes_vectors
         vector = self.problem.row_vector_bytes if is_vector else 1
         is_alone = self.plugin.reduction != "none" and vector == 1
         if self.problem.has_few_cells or (is_alone and self.problem.has_many_elements):

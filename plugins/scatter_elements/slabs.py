@@ -92,7 +92,7 @@ class Slabs:
         if problem.swaps and self.count >= MEETING_UPDATES * self.axis_size:
             return self.count * self.columns <= _MAX_IN_SLAB
         are_many = problem.updates_size >= MANY_UPDATES and 2 * self.count >= self.axis_size
-        has_vectors = problem.row_vector_bytes > 1 and not problem.swaps
+        has_vectors = problem.row_vector_bytes > 1 and problem.takes_vectors
         least = LEAST_SLABS_OF_VECTORS if has_vectors else LEAST_SLABS
         return are_many and self.count > 1 and self.outer * self.groups >= least
 

@@ -101,6 +101,7 @@ class ScatterProblem:
         accumulator_itemsize: the bytes of the type in which updates are combined.
         needs_order: whether the order of the updates changes the result and has to be fixed.
         swaps: whether a reduction in memory takes compare-and-swaps.
+        takes_vectors: whether one in memory may take a vector at once.
     """
 
     outer: int
@@ -116,6 +117,7 @@ class ScatterProblem:
     accumulator_itemsize: int
     needs_order: bool
     swaps: bool
+    takes_vectors: bool
 
     @property
     def sum_itemsize(self) -> int:
@@ -216,6 +218,7 @@ def problem_of(
     others = [dim for dim in range(len(shape)) if dim != axis]
     # A sum needs one comparison for all dimensions; an exported library has a branch for each.
     smaller = sum(where(known(updates.shape[dim]) == shape[dim], 0, 1) for dim in others)
+    swaps = _swaps(plugin.reduction, data.dtype)
     return ScatterProblem(
         outer=prod(shape[:axis]),
         axis_size=shape[axis],
@@ -229,7 +232,8 @@ def problem_of(
         index_itemsize=indices.dtype.itemsize,
         accumulator_itemsize=4 if data.dtype.is_floating else data.dtype.itemsize,
         needs_order=plugin.deterministic and has_order,
-        swaps=_swaps(plugin.reduction, data.dtype),
+        swaps=swaps,
+        takes_vectors=not swaps and plugin.reduction not in ("max", "min"),
     )
 
 

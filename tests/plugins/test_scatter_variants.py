@@ -122,6 +122,9 @@ def test_the_variant_follows_from_the_types():
     assert chosen((500, 24), (20_000, 24), dtype=float16, reduction="max") == "elements"
     assert chosen((500, 63), (5000, 63), dtype=float16, reduction="max") == "elements"
     assert chosen((50, 640), (2000, 640), dtype=float16, reduction="max") == "slab"
+    assert chosen((64, 760), (2785, 760), reduction="max") == "slab"  # of no vectors
+    assert chosen((8, 208), (4035, 208), reduction="min") == "slab"
+    assert chosen((1, 2**20), (1, 2**20), reduction="max") == "elements"
     assert chosen((500, 8), (50_000, 8), dtype=int8) == "elements"  # rows of 8 bytes
     assert chosen((8, 500, 1024), (8, 9, 1024), 1, dtype=float16) == "column"
     assert chosen((8, 500, 1024), (8, 9, 1024), 1, dtype=int64) == "elements"
