@@ -122,7 +122,6 @@ __global__ void __launch_bounds__(THREADS)
     add_in_turn<W, 1>(edges, destinations, sources, count, rows, nodes, add, kept, kept_total);
     // The warps of a block add what they kept of one row together.
     sum_over_warp(kept_total);
-    wait_for_earlier_launches();
     if (lane == 0) {
         kept_keys[warp] = kept;
 #pragma unroll

@@ -24,7 +24,6 @@ __global__ void __launch_bounds__(SINGLE_THREADS)
     float kept_total[1] = {};
     add_in_turn<W, SINGLE_LOADS>(edges, destinations, sources, count, rows, nodes, add, kept, kept_total);
     sum_over_warp(kept_total);
-    wait_for_earlier_launches();
     if (threadIdx.x % WARP == 0 && kept < none) add(kept, kept_total);
     __syncthreads();
     constexpr int N = 4;

@@ -26,7 +26,7 @@ _FEW_ALONE = 512
 #: Where rows are single elements: a block's threads, the edges that each loads at once, its sums in
 #: shared memory, and the blocks that have theirs, at most. That pays for so many edges, so many for
 #: each of these sums, and up to so many rows.
-_SINGLE_THREADS, _SINGLE_LOADS = 1024, 2
+_SINGLE_THREADS, _SINGLE_LOADS = 1024, 4
 _SINGLE_ROWS, _SINGLE_BLOCKS = 2**14, 132
 _SINGLE_EDGES, _EDGES_OF_ONE, _MOST_ROWS = 2**15, 16, 2**16
 

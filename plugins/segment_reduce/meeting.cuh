@@ -39,12 +39,12 @@ template <int N> __device__ __forceinline__ void sum_over_warp(float (&total)[N]
     }
 }
 
-// Add up the values of neighbouring lanes that have one key; only the first of them keeps it.
-template <int N> __device__ __forceinline__ void add_neighbours(unsigned& key, float (&total)[N], unsigned none) {
+// Add up the values of neighbouring lanes that have one key, of which only the first keeps it. Return whether there are any.
+template <int N> __device__ __forceinline__ bool add_neighbours(unsigned& key, float (&total)[N], unsigned none) {
     const int lane = threadIdx.x % WARP;
     const unsigned before = __shfl_up_sync(ALL, key, 1);
     const unsigned starts = __ballot_sync(ALL, lane == 0 || key != before || key == none);
-    if (starts == ALL) return;
+    if (starts == ALL) return false;
     const unsigned later = lane == WARP - 1 ? 0 : starts >> (lane + 1);
     const int end = later == 0 ? WARP : lane + __ffs(later);
 #pragma unroll
@@ -56,11 +56,13 @@ template <int N> __device__ __forceinline__ void add_neighbours(unsigned& key, f
         }
     }
     if ((starts >> lane & 1) == 0) key = none;
+    return true;
 }
 
 // Add up edges, each by the lane that takes its whole row, whose neighbours take the next ones. A warp takes many edges one
 // after the other, loads EACH of a lane at once, adds up those of neighbours that lead to one row, and keeps the sum of a row to
-// which several edges lead until another has more. `kept` becomes the row whose sum the lanes still have parts of, or `none`.
+// which several edges lead until another has more. It looks for these among the first edges of EACH: what meets often is found
+// soon. `kept` becomes the row whose sum the lanes still have parts of, or `none`.
 template <Weights W, int EACH, int N, typename I, typename Add>
 __device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* destinations, const I* sources, int count,
                                             int rows, int nodes, const Add& add, unsigned& kept, float (&kept_total)[N]) {
@@ -69,61 +71,65 @@ __device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* 
     const unsigned none = kept;
     const int step = gridDim.x * blockDim.x;
     I destination[EACH] = {}, source[EACH] = {};
+    int factor[EACH] = {};
     const auto load = [&](int first) {
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             const int edge = first + i * step;
             if (edge >= count) return;
-            destination[i] = destinations[edge];
-            if (sources != nullptr) source[i] = sources[edge];
+            destination[i] = __ldcs(destinations + edge);
+            if (sources != nullptr) source[i] = __ldcs(sources + edge);
+            if constexpr (W != Weights::none) factor[i] = weighted_edge(edges.weights, edges.widths.heads, edge);
         }
     };
     int first = blockIdx.x * blockDim.x + threadIdx.x;
     load(first);
+    wait_for_earlier_launches();
     for (; first - lane < count; first += EACH * step) {
         unsigned keys[EACH];
         float totals[EACH][N] = {};
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             const int edge = first + i * step;
-            int row = -1, node = -1, factor = 0;
+            int row = -1, node = -1;
             if (edge < count) {
                 row = row_of(destination[i], rows);
                 node = sources == nullptr ? edge : row_of(source[i], nodes);
-                if constexpr (W != Weights::none) factor = weighted_edge(edges.weights, edges.widths.heads, edge);
             }
             keys[i] = row >= 0 && node >= 0 ? row : none;
-            if (keys[i] < none) reduce_vector<A, W>(totals[i], vector_of<W, N>(edges, node, factor, 0));
+            if (keys[i] < none) reduce_vector<A, W>(totals[i], vector_of<W, N>(edges, node, factor[i], 0));
         }
         load(first + EACH * step);  // on their way while these are added
-        wait_for_earlier_launches();
 
+        const auto keep = [&] {  // each lane for itself
+#pragma unroll
+            for (int i = 0; i < EACH; ++i) {
+                if (keys[i] != kept || kept == none) continue;
+#pragma unroll
+                for (int n = 0; n < N; ++n) kept_total[n] += totals[i][n];
+                keys[i] = none;
+            }
+        };
+        keep();
+        if (add_neighbours(keys[0], totals[0], none)) {
+#pragma unroll
+            for (int i = 1; i < EACH; ++i) add_neighbours(keys[i], totals[i], none);
+        }
+        const unsigned meeting = __ballot_sync(ALL, meets_in_warp(keys[0]) && keys[0] < none);
+        if (meeting != 0) {
+            const unsigned other = __shfl_sync(ALL, keys[0], __ffs(meeting) - 1);
+            if (kept == none || __popc(__ballot_sync(ALL, keys[0] == other)) >= MANY_MEETING) {
+                sum_over_warp(kept_total);
+                if (lane == 0 && kept < none) add(kept, kept_total);
+#pragma unroll
+                for (int n = 0; n < N; ++n) kept_total[n] = 0;
+                kept = other;
+                keep();
+            }
+        }
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
-            unsigned& key = keys[i];
-            float (&total)[N] = totals[i];
-            const auto keep = [&] {  // each lane for itself
-                if (key != kept || key == none) return;
-#pragma unroll
-                for (int n = 0; n < N; ++n) kept_total[n] += total[n];
-                key = none;
-            };
-            keep();
-
-            add_neighbours(key, total, none);
-            const unsigned meeting = __ballot_sync(ALL, meets_in_warp(key) && key < none);
-            if (meeting != 0) {
-                const unsigned other = __shfl_sync(ALL, key, __ffs(meeting) - 1);
-                if (kept == none || __popc(__ballot_sync(ALL, key == other)) >= MANY_MEETING) {
-                    sum_over_warp(kept_total);
-                    if (lane == 0 && kept < none) add(kept, kept_total);
-#pragma unroll
-                    for (int n = 0; n < N; ++n) kept_total[n] = 0;
-                    kept = other;
-                    keep();
-                }
-            }
-            if (key < none) add(key, total);
+            if (keys[i] < none) add(keys[i], totals[i]);
         }
     }
 }

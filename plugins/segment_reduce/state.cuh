@@ -17,5 +17,5 @@ constexpr unsigned BEFORE_ALL = NO_VALUE - 1, AFTER_ALL = NO_VALUE - 2;
 // Return the row that an index names, or -1 if there is none. A negative index counts from the end.
 template <typename I> __device__ __forceinline__ int row_of(I index, int rows) {
     const long long row = index < 0 ? static_cast<long long>(index) + rows : static_cast<long long>(index);
-    return row >= 0 && row < rows ? static_cast<int>(row) : -1;
+    return static_cast<unsigned long long>(row) < rows ? static_cast<int>(row) : -1;
 }
