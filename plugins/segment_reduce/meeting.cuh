@@ -62,7 +62,7 @@ template <int N> __device__ __forceinline__ bool add_neighbours(unsigned& key, f
 // Add up edges, each by the lane that takes its whole row, whose neighbours take the next ones. A warp takes many edges one
 // after the other, loads EACH of a lane at once, adds up those of neighbours that lead to one row, and keeps the sum of a row to
 // which several edges lead until another has more. It looks for these among the first edges of EACH: what meets often is found
-// soon. `kept` becomes the row whose sum the lanes still have parts of, or `none`.
+// soon, and other warps of the block learn of it. `kept` becomes the row whose sum the lanes still have parts of, or `none`.
 template <Weights W, int EACH, int N, typename I, typename Add>
 __device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* destinations, const I* sources, int count,
                                             int rows, int nodes, const Add& add, unsigned& kept, float (&kept_total)[N]) {
@@ -82,8 +82,11 @@ __device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* 
             if constexpr (W != Weights::none) factor[i] = weighted_edge(edges.weights, edges.widths.heads, edge);
         }
     };
+    __shared__ unsigned found;
+    if (threadIdx.x == 0) found = none;
     int first = blockIdx.x * blockDim.x + threadIdx.x;
     load(first);
+    __syncthreads();
     wait_for_earlier_launches();
     for (; first - lane < count; first += EACH * step) {
         unsigned keys[EACH];
@@ -110,6 +113,7 @@ __device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* 
                 keys[i] = none;
             }
         };
+        if (kept == none) kept = __shfl_sync(ALL, *static_cast<volatile unsigned*>(&found), 0);
         keep();
         if (add_neighbours(keys[0], totals[0], none)) {
 #pragma unroll
@@ -121,6 +125,7 @@ __device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* 
             if (kept == none || __popc(__ballot_sync(ALL, keys[0] == other)) >= MANY_MEETING) {
                 sum_over_warp(kept_total);
                 if (lane == 0 && kept < none) add(kept, kept_total);
+                if (lane == 0 && kept == none) atomicExch(&found, other);
 #pragma unroll
                 for (int n = 0; n < N; ++n) kept_total[n] = 0;
                 kept = other;
