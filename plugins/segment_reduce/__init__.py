@@ -28,6 +28,7 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.clear import DEFINES as CLEAR_DEFINES
 from pluginkit.plugins._cuda.radix_sort import DEFINES as SORT_DEFINES
+from pluginkit.plugins.segment_reduce.added_edges import SINGLE_LOADS
 from pluginkit.plugins.segment_reduce.cases import sample_calls
 from pluginkit.plugins.segment_reduce.launches import (
     CHUNK_DEFINES,
@@ -127,8 +128,8 @@ class SegmentReduce(Plugin):
     )
     single_kernel = CudaKernel(
         "add_single.cu",
-        "add_single_elements<{Tind}, Weights::{WEIGHTS}>",
-        {"WEIGHTS": ("none", "column")},
+        "add_single_elements<{Tind}, Weights::{WEIGHTS}, {TOGETHER}>",
+        {"WEIGHTS": ("none", "column"), "TOGETHER": (1, SINGLE_LOADS)},
         defines=DEFINES,
         overlaps=True,
     )

@@ -119,9 +119,10 @@ __global__ void __launch_bounds__(THREADS)
     const auto add = [&](unsigned row, const float(&total)[N]) { add_vector(y + static_cast<long long>(row) * N, total); };
     unsigned kept = none;
     float kept_total[N] = {};
-    add_in_turn<W, 1>(edges, destinations, sources, count, rows, nodes, add, kept, kept_total);
+    add_in_turn<W, 1, 1>(edges, destinations, sources, count, rows, nodes, add, kept, kept_total);
     // The warps of a block add what they kept of one row together.
     sum_over_warp(kept_total);
+    wait_for_earlier_launches();
     if (lane == 0) {
         kept_keys[warp] = kept;
 #pragma unroll

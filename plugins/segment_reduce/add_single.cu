@@ -5,7 +5,7 @@
 
 using pluginkit::SINGLE_LOADS, pluginkit::SINGLE_THREADS;  // from added_edges.py
 
-template <typename I, Weights W>
+template <typename I, Weights W, int TOGETHER>
 __global__ void __launch_bounds__(SINGLE_THREADS)
     add_single_elements(float* __restrict__ y, const float* __restrict__ x, const float* __restrict__ weights, Widths widths,
                         const I* __restrict__ destinations, const I* __restrict__ sources, int count, int rows, int nodes,
@@ -22,8 +22,9 @@ __global__ void __launch_bounds__(SINGLE_THREADS)
     const unsigned none = rows;
     unsigned kept = none;
     float kept_total[1] = {};
-    add_in_turn<W, SINGLE_LOADS>(edges, destinations, sources, count, rows, nodes, add, kept, kept_total);
+    add_in_turn<W, SINGLE_LOADS, TOGETHER>(edges, destinations, sources, count, rows, nodes, add, kept, kept_total);
     sum_over_warp(kept_total);
+    wait_for_earlier_launches();
     if (threadIdx.x % WARP == 0 && kept < none) add(kept, kept_total);
     __syncthreads();
     constexpr int N = 4;

@@ -13,6 +13,7 @@ from pluginkit import (
     dim_max,
     dim_min,
     int32,
+    where,
 )
 from pluginkit.plugins.segment_reduce.segment_problem import THREADS, WARP, SegmentProblem
 
@@ -26,15 +27,17 @@ _FEW_ALONE = 512
 #: Where rows are single elements: a block's threads, the edges that each loads at once, its sums in
 #: shared memory, and the blocks that have theirs, at most. That pays for so many edges, so many for
 #: each of these sums, and up to so many rows.
-_SINGLE_THREADS, _SINGLE_LOADS = 1024, 4
+_SINGLE_THREADS, SINGLE_LOADS = 1024, 2
 _SINGLE_ROWS, _SINGLE_BLOCKS = 2**14, 132
 _SINGLE_EDGES, _EDGES_OF_ONE, _MOST_ROWS = 2**15, 16, 2**16
+#: In so few rows edges meet often: a warp looks for them before it adds each of a lane's edges.
+_CROWDED_ROWS = 2**13
 
 #: The constants that the kernels share with Python.
 DEFINES = {
     "FEW_ALONE": _FEW_ALONE,
     "MANY_MEETING": _MANY_MEETING,
-    "SINGLE_LOADS": _SINGLE_LOADS,
+    "SINGLE_LOADS": SINGLE_LOADS,
     "SINGLE_THREADS": _SINGLE_THREADS,
 }
 
@@ -84,5 +87,8 @@ def _single(
         block=_SINGLE_THREADS,
         args=(*edges, int32(rows)),
         shared_bytes=-(-rows // 4) * 16,
-        constants={"WEIGHTS": constants["WEIGHTS"]},
+        constants={
+            "WEIGHTS": constants["WEIGHTS"],
+            "TOGETHER": where(problem.rows <= _CROWDED_ROWS, 1, SINGLE_LOADS),
+        },
     )

@@ -61,9 +61,10 @@ template <int N> __device__ __forceinline__ bool add_neighbours(unsigned& key, f
 
 // Add up edges, each by the lane that takes its whole row, whose neighbours take the next ones. A warp takes many edges one
 // after the other, loads EACH of a lane at once, adds up those of neighbours that lead to one row, and keeps the sum of a row to
-// which several edges lead until another has more. It looks for these among the first edges of EACH: what meets often is found
-// soon, and other warps of the block learn of it. `kept` becomes the row whose sum the lanes still have parts of, or `none`.
-template <Weights W, int EACH, int N, typename I, typename Add>
+// which several edges lead until another has more. It looks for these among the first of TOGETHER edges of a lane: what meets
+// often is found soon, and other warps of the block learn of it. `kept` becomes the row whose sum the lanes still have parts of,
+// or `none`.
+template <Weights W, int EACH, int TOGETHER, int N, typename I, typename Add>
 __device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* destinations, const I* sources, int count,
                                             int rows, int nodes, const Add& add, unsigned& kept, float (&kept_total)[N]) {
     constexpr Aggregate A = Aggregate::add;
@@ -87,7 +88,6 @@ __device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* 
     int first = blockIdx.x * blockDim.x + threadIdx.x;
     load(first);
     __syncthreads();
-    wait_for_earlier_launches();
     for (; first - lane < count; first += EACH * step) {
         unsigned keys[EACH];
         float totals[EACH][N] = {};
@@ -103,38 +103,42 @@ __device__ __forceinline__ void add_in_turn(const Edges<float>& edges, const I* 
             if (keys[i] < none) reduce_vector<A, W>(totals[i], vector_of<W, N>(edges, node, factor[i], 0));
         }
         load(first + EACH * step);  // on their way while these are added
+        wait_for_earlier_launches();
 
-        const auto keep = [&] {  // each lane for itself
 #pragma unroll
-            for (int i = 0; i < EACH; ++i) {
-                if (keys[i] != kept || kept == none) continue;
+        for (int begin = 0; begin < EACH; begin += TOGETHER) {
+            const auto keep = [&] {  // each lane for itself
 #pragma unroll
-                for (int n = 0; n < N; ++n) kept_total[n] += totals[i][n];
-                keys[i] = none;
+                for (int i = begin; i < begin + TOGETHER; ++i) {
+                    if (keys[i] != kept || kept == none) continue;
+#pragma unroll
+                    for (int n = 0; n < N; ++n) kept_total[n] += totals[i][n];
+                    keys[i] = none;
+                }
+            };
+            if (kept == none) kept = __shfl_sync(ALL, *static_cast<volatile unsigned*>(&found), 0);
+            keep();
+            if (add_neighbours(keys[begin], totals[begin], none)) {
+#pragma unroll
+                for (int i = begin + 1; i < begin + TOGETHER; ++i) add_neighbours(keys[i], totals[i], none);
             }
-        };
-        if (kept == none) kept = __shfl_sync(ALL, *static_cast<volatile unsigned*>(&found), 0);
-        keep();
-        if (add_neighbours(keys[0], totals[0], none)) {
+            const unsigned meeting = __ballot_sync(ALL, meets_in_warp(keys[begin]) && keys[begin] < none);
+            if (meeting != 0) {
+                const unsigned other = __shfl_sync(ALL, keys[begin], __ffs(meeting) - 1);
+                if (kept == none || __popc(__ballot_sync(ALL, keys[begin] == other)) >= MANY_MEETING) {
+                    sum_over_warp(kept_total);
+                    if (lane == 0 && kept < none) add(kept, kept_total);
+                    if (lane == 0 && kept == none) atomicExch(&found, other);
 #pragma unroll
-            for (int i = 1; i < EACH; ++i) add_neighbours(keys[i], totals[i], none);
-        }
-        const unsigned meeting = __ballot_sync(ALL, meets_in_warp(keys[0]) && keys[0] < none);
-        if (meeting != 0) {
-            const unsigned other = __shfl_sync(ALL, keys[0], __ffs(meeting) - 1);
-            if (kept == none || __popc(__ballot_sync(ALL, keys[0] == other)) >= MANY_MEETING) {
-                sum_over_warp(kept_total);
-                if (lane == 0 && kept < none) add(kept, kept_total);
-                if (lane == 0 && kept == none) atomicExch(&found, other);
-#pragma unroll
-                for (int n = 0; n < N; ++n) kept_total[n] = 0;
-                kept = other;
-                keep();
+                    for (int n = 0; n < N; ++n) kept_total[n] = 0;
+                    kept = other;
+                    keep();
+                }
             }
-        }
 #pragma unroll
-        for (int i = 0; i < EACH; ++i) {
-            if (keys[i] < none) add(keys[i], totals[i]);
+            for (int i = begin; i < begin + TOGETHER; ++i) {
+                if (keys[i] < none) add(keys[i], totals[i]);
+            }
         }
     }
 }

@@ -106,18 +106,20 @@ def test_atomics_add_runs_of_every_length_and_place(first, is_sorted):
 
 
 @pytest.mark.parametrize(
-    ("inner", "heads", "least", "count"),
-    [(1, None, 2**15, 1300), (4, 0, 1, 1300), (1, 0, 1, 4300)],
+    ("inner", "heads", "least", "count", "crowded"),
+    [(1, None, 2**15, 1300, 0), (4, 0, 1, 1300, 0), (1, 0, 1, 4300, 70), (1, 0, 1, 4300, 69)],
 )
-def test_narrow_rows_keep_the_sum_of_a_hub(inner, heads, least, count, monkeypatch):
+def test_narrow_rows_keep_the_sum_of_a_hub(inner, heads, least, count, crowded, monkeypatch):
     """One block takes all edges; a hub before another one, neighbours, pairs, every or some rows.
 
-    With ``least`` edges the sums of the first rows of one element are in shared memory.
+    With ``least`` edges the sums of the first rows of one element are in shared memory, and in more
+    than ``crowded`` rows warps look at two edges of each lane together.
     """
     monkeypatch.setattr(added_edges, "_NARROW_BLOCKS", 1)
     monkeypatch.setattr(added_edges, "_SINGLE_BLOCKS", 1)
     monkeypatch.setattr(added_edges, "_SINGLE_EDGES", least)
     monkeypatch.setattr(added_edges, "_SINGLE_ROWS", 30)
+    monkeypatch.setattr(added_edges, "_CROWDED_ROWS", crowded)
     rng = np.random.default_rng(3)
     x, at, rows, sources, weights = edges(50, count, 70, (inner,), heads=heads)
     drawn = rng.random(count)
