@@ -69,10 +69,11 @@ struct Corners {
 // Put a corner of the sample of a column.
 __device__ __forceinline__ void put_corner(Places& places, int column, int corner, const Moved& moved, const Sizes& sizes,
                                            int from_row, int from_column, int first_pixel, int all_pixels) {
-    const Place place = Position(moved, sizes, from_row, from_column).corner(sizes, corner);
+    const Position position(moved, sizes, from_row, from_column);
+    const int pixel = first_pixel + (position.row + corner / 2) * sizes.width + position.column + corner % 2;
     const int at = column * 4 + corner;
-    reinterpret_cast<int*>(places.at)[at] = place.at < 0 ? all_pixels : first_pixel + place.at;
-    reinterpret_cast<float*>(places.weight)[at] = place.weight;
+    reinterpret_cast<int*>(places.at)[at] = position.is_inside(sizes, corner) ? pixel : all_pixels;
+    reinterpret_cast<float*>(places.weight)[at] = position.weight(corner);
     if (corner == 0) places.mask[column] = moved.mask;
 }
 

@@ -52,25 +52,17 @@ __global__ void __launch_bounds__(THREADS)
                 weight[i][m] = first + i * SHARES < terms ? __ldg(weights + min(m, last) * terms + term) : static_cast<T>(0.0f);
             }
         }
-        Place corners[AT_ONCE][4];
+        Sample samples[AT_ONCE];
 #pragma unroll
         for (int i = 0; i < AT_ONCE; ++i) {
             const int across = by.taps_x.split(tap[i]);
-            const Moved moved = {static_cast<float>(moved_y[i]), static_cast<float>(moved_x[i]), 1.0f};
-            const Position position(moved, sizes, row + tap[i] * sizes.dilation_y, column + across * sizes.dilation_x);
-            const T* plane = planes + 1LL * channel[i] * area;
-#pragma unroll
-            for (int k = 0; k < 4; ++k) {
-                corners[i][k] = position.corner(sizes, k);
-                pixels[i][k] = corners[i][k].at >= 0 ? __ldg(plane + corners[i][k].at) : static_cast<T>(0.0f);
-            }
+            const Moved moved = {static_cast<float>(moved_y[i]), static_cast<float>(moved_x[i]), static_cast<float>(factor[i])};
+            samples[i] = Sample(moved, sizes, row + tap[i] * sizes.dilation_y, column + across * sizes.dilation_x);
+            samples[i].read(pixels[i], planes + 1LL * channel[i] * area);
         }
 #pragma unroll
         for (int i = 0; i < AT_ONCE; ++i) {
-            float value = 0.0f;
-#pragma unroll
-            for (int k = 0; k < 4; ++k) value = fmaf(corners[i][k].weight, static_cast<float>(pixels[i][k]), value);
-            value = first + i * SHARES < terms ? value * static_cast<float>(factor[i]) : 0.0f;
+            const float value = first + i * SHARES < terms ? samples[i].interpolated(pixels[i]) : 0.0f;
 #pragma unroll
             for (int m = 0; m < MAPS; ++m) sums[m] = fmaf(static_cast<float>(weight[i][m]), value, sums[m]);
         }

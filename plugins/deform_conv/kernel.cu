@@ -2,10 +2,12 @@
 // several output channels of a group, and samples each channel and tap once for all of them. Where channels are groups, a
 // thread takes an output pixel of several groups.
 
+#include "../_cuda/division.cuh"
 #include "../_cuda/vectors.cuh"
 #include "places.cuh"
 
-using pluginkit::TERMS, pluginkit::THREADS;  // from launches.py
+using pluginkit::TERMS, pluginkit::THREADS;
+constexpr int AT_ONCE = pluginkit::TERMS_AT_ONCE;  // from launches.py
 
 template <typename T, int MAPS>
 __global__ void __launch_bounds__(THREADS, MAPS == 32 ? 6 : 10)
@@ -76,41 +78,57 @@ __global__ void __launch_bounds__(THREADS, MAPS == 32 ? 6 : 10)
     }
 }
 
-// For groups of one channel and one output: a thread takes an output pixel of several channels that share their offsets.
+// What deform_separate divides by: the tiles of an image's output, those of the channels that share their offsets, these
+// parts of the channels, and the width of the output.
+struct Divisors {
+    Divisor pixel_tiles, channel_tiles, parts, out_width;
+};
+
+// For groups of one channel and one output: a thread takes an output pixel of several channels that share their offsets. It
+// reads the offsets of several taps before it uses any; those after the last tap count 0.
 template <typename T, int CHANNELS>
-__global__ void __launch_bounds__(THREADS, CHANNELS == 4 ? 8 : 12)
+__global__ void __launch_bounds__(THREADS, CHANNELS == 4 ? 6 : 8)
     deform_separate(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
-                    const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, int channel_tiles, long long tiles) {
+                    const T* __restrict__ bias, const T* __restrict__ mask, Sizes sizes, Divisors by, long long tiles) {
     const int taps = sizes.taps(), outputs = sizes.outputs(), part_depth = sizes.part_depth();
     const long long area = sizes.area();
-    const int pixel_tiles = (outputs + THREADS - 1) / THREADS;
     for (long long tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        long long rest = tile;
-        const int output = static_cast<int>(rest % pixel_tiles) * THREADS + threadIdx.x;
-        rest /= pixel_tiles;
-        const int within = static_cast<int>(rest % channel_tiles) * CHANNELS;
-        rest /= channel_tiles;
-        const int part = static_cast<int>(rest % sizes.offset_groups), first = part * part_depth + within;
-        const int last = min(CHANNELS, part_depth - within) - 1;
-        const long long image = rest / sizes.offset_groups;
+        long long image = tile;
+        const int output = static_cast<int>(by.pixel_tiles.split(image)) * THREADS + threadIdx.x;
+        const int within = static_cast<int>(by.channel_tiles.split(image)) * CHANNELS;
+        const int part = static_cast<int>(by.parts.split(image));
         if (output >= outputs) continue;
+        const int first = part * part_depth + within, last = min(CHANNELS, part_depth - within) - 1;
+        int row = output;
+        int column = by.out_width.split(row) * sizes.stride_x - sizes.pad_x, tap_x = 0;
+        const int first_column = column;
+        row = row * sizes.stride_y - sizes.pad_y;
         const T* planes = x + (image * sizes.channels + first) * area;
         const T* weights = w + 1LL * first * taps;
+        const long long first_tap = (image * sizes.offset_groups + part) * taps;
+        const T* moves = offset + 2 * first_tap * outputs + output;
+        const T* factor = mask == nullptr ? moves : mask + first_tap * outputs + output;
         float sums[CHANNELS] = {};
-        Taps at(sizes, 0, output);
-        Moved moved = moved_by(offset, mask, sizes, image, part, 0, output);
-        bool is_last;
-        do {
-            const Sample sample(moved, sizes, at.row, at.column);
-            const T* weight = weights + at.tap;
-            is_last = at.advance(sizes);
-            moved = moved_by(offset, mask, sizes, image, part, at.tap, output);  // no branch waits for it
+        for (int tap = 0; tap < taps;) {
 #pragma unroll
-            for (int k = 0; k < CHANNELS; ++k) {
-                const float value = sampled(planes + min(k, last) * area, sample);
-                sums[k] = fmaf(static_cast<float>(__ldg(weight + min(k, last) * taps)), value, sums[k]);
+            for (int i = 0; i < AT_ONCE; ++i) {
+                const bool is_there = tap < taps;
+                const float scale = *factor;
+                const Moved moved = {static_cast<float>(moves[0]), static_cast<float>(moves[outputs]), mask == nullptr ? 1.0f : scale};
+                const Sample sample(moved, sizes, row, column);
+#pragma unroll
+                for (int k = 0; k < CHANNELS; ++k) {
+                    const float weight = __ldg(weights + min(k, last) * taps);
+                    const float value = sampled(planes + min(k, last) * area, sample);
+                    sums[k] = is_there ? fmaf(weight, value, sums[k]) : sums[k];
+                }
+                ++tap;
+                if (tap >= taps) continue;
+                ++weights, moves += 2 * outputs, factor += outputs;
+                ++tap_x, column += sizes.dilation_x;
+                if (tap_x == sizes.taps_x) tap_x = 0, column = first_column, row += sizes.dilation_y;
             }
-        } while (!is_last);
+        }
 #pragma unroll
         for (int k = 0; k < CHANNELS; ++k) {
             if (k > last) break;

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, Workspace, dim_min, int32, known, where
+from pluginkit import Launch, TensorDesc, Workspace, dim_min, int32, int64, known, where
+from pluginkit.plugins._cuda.division import divisor_numbers
 from pluginkit.plugins.deform_conv.arranged import segment_for
 from pluginkit.plugins.deform_conv.few import TERMS_AT_ONCE, THREADS, few_launch
 from pluginkit.plugins.deform_conv.product import product_launches
@@ -67,16 +68,19 @@ def launches_of(
         count = next(fitting, 1)
         of_each = -(-part_depth // count)
         tiles = of_each * plugin.offset_group * pixel_tiles
+        by = (-(-out_height * out_width // THREADS), of_each, plugin.offset_group, out_width)
+        tiling = int64([number for each in by for number in divisor_numbers(each)])
     else:
         kernel, name = plugin.kernel, "MAPS"
         count = next((each for each in MAPS if _suits(each, of_group, pixel_tiles, plugin)), 1)
         of_each = -(-of_group // count)
         tiles = of_each * plugin.group * pixel_tiles
+        tiling = int32(of_each)
     launch = Launch(
         kernel,
         where(y.size > 0, known(dim_min(tiles, _MOST_BLOCKS)), 0),
         THREADS,
-        (y, x, w, offset, bias, mask, int32(sizes), int32(of_each), tiles),
+        (y, x, w, offset, bias, mask, int32(sizes), tiling, tiles),
         constants={name: count},
     )
     return (launch,)

@@ -52,54 +52,62 @@ __device__ __forceinline__ Moved moved_by(const T* offset, const T* mask, const 
             mask == nullptr ? 1.0f : static_cast<float>(mask[at * outputs + output])};
 }
 
-// One of the four pixels of a channel that are interpolated, or -1 if it is outside, and its weight.
-struct Place {
-    int at = -1;
-    float weight = 0.0f;
-};
-
 // Where a tap is moved to: the first of the four pixels around, and how far it is from there.
 struct Position {
     int row, column;
     float below, right;
 
+    Position() = default;
     // Move a tap that is at a pixel of the image, or outside.
     __device__ __forceinline__ Position(const Moved& moved, const Sizes& sizes, int from_row, int from_column) {
         const float y = static_cast<float>(from_row) + moved.y, x = static_cast<float>(from_column) + moved.x;
-        const float top = floorf(y), left = floorf(x);
         const bool is_near = y > -1.0f && y < sizes.height && x > -1.0f && x < sizes.width;  // not NaN
-        row = is_near ? static_cast<int>(top) : -2, column = static_cast<int>(left), below = y - top, right = x - left;
+        row = is_near ? __float2int_rd(y) : -2, column = is_near ? __float2int_rd(x) : 0;
+        below = is_near ? y - static_cast<float>(row) : 0.0f, right = is_near ? x - static_cast<float>(column) : 0.0f;
     }
 
-    __device__ __forceinline__ Place corner(const Sizes& sizes, int number) const {
-        const int at_row = row + number / 2, at_column = column + number % 2;
-        if (at_row < 0 || at_row >= sizes.height || at_column < 0 || at_column >= sizes.width) return {};
-        return {at_row * sizes.width + at_column, (number / 2 ? below : 1.0f - below) * (number % 2 ? right : 1.0f - right)};
+    __device__ __forceinline__ bool is_inside(const Sizes& sizes, int corner) const {
+        return static_cast<unsigned int>(row + corner / 2) < static_cast<unsigned int>(sizes.height) &&
+               static_cast<unsigned int>(column + corner % 2) < static_cast<unsigned int>(sizes.width);
+    }
+
+    __device__ __forceinline__ float weight(int corner) const {
+        return (corner / 2 ? below : 1.0f - below) * (corner % 2 ? right : 1.0f - right);
     }
 };
 
 // The sample of a tap for an output pixel.
 struct Sample {
-    Place corners[4];
-    float mask;
+    int at, width;  // the first of the four pixels, which may be outside, and how far it is to the next row
+    bool is_inside[4];
+    float weights[4], mask;
 
     Sample() = default;
-    __device__ __forceinline__ Sample(const Moved& moved, const Sizes& sizes, int from_row, int from_column) : mask(moved.mask) {
+    __device__ __forceinline__ Sample(const Moved& moved, const Sizes& sizes, int from_row, int from_column)
+        : width(sizes.width), mask(moved.mask) {
         const Position position(moved, sizes, from_row, from_column);
+        at = position.row * width + position.column;
 #pragma unroll
-        for (int i = 0; i < 4; ++i) corners[i] = position.corner(sizes, i);
+        for (int i = 0; i < 4; ++i) is_inside[i] = position.is_inside(sizes, i), weights[i] = position.weight(i);
+    }
+
+    // Read the pixels of a channel, 0 for those that are outside.
+    template <typename T> __device__ __forceinline__ void read(T (&pixels)[4], const T* channel) const {
+        const T *above = channel + at, *beneath = above + width;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) pixels[i] = is_inside[i] ? __ldg((i / 2 ? beneath : above) + i % 2) : static_cast<T>(0.0f);
+    }
+
+    template <typename T> __device__ __forceinline__ float interpolated(const T (&pixels)[4]) const {
+        float sum = 0.0f;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) sum = fmaf(weights[i], static_cast<float>(pixels[i]), sum);
+        return sum * mask;
     }
 };
 
 template <typename T> __device__ __forceinline__ float sampled(const T* channel, const Sample& sample) {
     T pixels[4];  // which are all loaded before one is needed
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        const int at = sample.corners[i].at;
-        pixels[i] = at >= 0 ? __ldg(channel + at) : static_cast<T>(0.0f);
-    }
-    float sum = 0.0f;
-#pragma unroll
-    for (int i = 0; i < 4; ++i) sum = fmaf(sample.corners[i].weight, static_cast<float>(pixels[i]), sum);
-    return sum * sample.mask;
+    sample.read(pixels, channel);
+    return sample.interpolated(pixels);
 }
