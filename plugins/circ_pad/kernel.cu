@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(MOST_THREADS)
     if (first >= size) return;
     Place<Offset, AXES> place(axes.axis, first);
     const Offset source = place.source(axes.axis);
-    Vector<T, COUNT> values;
+    Vector<T, COUNT> values = {};
     if (COUNT == 1 || (source % COUNT == 0 && place.template is_run<COUNT>(axes.axis[AXES - 1]))) {
         values = Vector<T, COUNT>::read(x + source);
     } else {

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pluginkit import Copy, float32, int8, offset_type
+from pluginkit import Case, Copy, float32, int8, offset_type
 from pluginkit.contract import calls
 from pluginkit.contract.dims import DimExpr, InputDim, evaluate
 from pluginkit.errors import AttributeValueError, TensorError
@@ -123,6 +123,7 @@ def test_vectors_cross_rows_and_wrap(dtype, monkeypatch):
     monkeypatch.setattr(launches, "_MANY", 1)
     for name in ("beyond_axis", "all_axes", "odd", "rank_eight", "vector"):
         assert_as_reference(CASES[name], dtype)
+    assert_as_reference(Case("tail", [np.ones(3, np.float32)], {"pads": (1, 1)}), dtype)
 
 
 @pytest.mark.slow

@@ -191,6 +191,27 @@ def test_every_way_to_compute_agrees(monkeypatch, name):
 
 
 @pytest.mark.usefixtures("much")
+@pytest.mark.parametrize("far", [np.nan, np.inf, -np.inf, 3e38, -1.0, 5.0])
+def test_groups_of_one_channel_count_only_taps_that_are_there(far):
+    x, offset = np.full((1, 2, 5, 5), np.inf, np.float32), np.zeros((1, 2, 5, 5), np.float32)
+    offset[0, 0, 0, 0] = far
+    for mask in (None, np.ones((1, 1, 5, 5), np.float32)):
+        given = [x, np.ones((2, 1, 1, 1), np.float32), offset, None, mask]
+        got = on_machine(given, group=2)
+        assert (got[0, :, 0, 0] == 0).all()
+        assert not np.isfinite(got[0, :, 1:]).any()
+    x, offset = x[..., :1, :1], offset[..., 1:2, 1:2]
+    assert (on_machine([x, given[1], offset, None, None], group=2) == np.inf).all()
+
+
+@pytest.mark.usefixtures("much")
+def test_groups_of_one_channel_may_have_no_mask():
+    *arrays, _ = (each.astype(np.float32) for each in arrays_for("depthwise of few channels"))
+    expected = reference([*arrays, None], group=6)
+    np.testing.assert_allclose(on_machine([*arrays, None], group=6), expected, 2e-5, 2e-5)
+
+
+@pytest.mark.usefixtures("much")
 @pytest.mark.parametrize(("maps", "group"), [(20, 1), (9, 1), (10, 2), (3, 1), (9, 9), (9, 3)])
 def test_a_thread_takes_several_outputs(monkeypatch, maps, group):
     monkeypatch.setattr(launches_module, "_FEW_BLOCKS", 0)
