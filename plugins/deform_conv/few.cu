@@ -1,5 +1,5 @@
 // DeformConv where there is little to do: a warp takes 32 / SHARES output pixels of MAPS output channels, and SHARES lanes
-// share the terms of each, a tap of a channel. A lane reads what several terms need before it uses any.
+// share the terms of each, a tap of a channel. A lane has read the offsets of several terms before it uses any.
 
 #include "../_cuda/division.cuh"
 #include "places.cuh"
@@ -34,37 +34,43 @@ __global__ void __launch_bounds__(THREADS)
     const T* planes = x + (1LL * image * sizes.channels + begin) * area;
     const T* weights = w + 1LL * map * terms;
     float sums[MAPS] = {};
+    const T* factors = mask == nullptr ? offset : mask;  // some that are not used, so that no load is behind a branch
+    T down[AT_ONCE], across[AT_ONCE], factor[AT_ONCE];
+    const auto read_moves = [&](int first) {
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            int part = min(first + i * SHARES, terms - 1);
+            const int tap = by.taps.split(part);
+            part += begin;
+            by.part_depth.split(part);
+            const long long at = (first_part + part) * taps + tap;
+            down[i] = offset[2 * at * outputs + output], across[i] = offset[(2 * at + 1) * outputs + output];
+            factor[i] = factors[at * outputs + output];
+        }
+    };
+    if (share < terms) read_moves(share);
     for (int first = share; first < terms; first += AT_ONCE * SHARES) {
-        int channel[AT_ONCE], tap[AT_ONCE];
-        T moved_y[AT_ONCE], moved_x[AT_ONCE], factor[AT_ONCE], weight[AT_ONCE][MAPS], pixels[AT_ONCE][4];
+        Sample samples[AT_ONCE];
+        const T* plane[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            int channel = min(first + i * SHARES, terms - 1), tap_y = by.taps.split(channel);
+            const int tap_x = by.taps_x.split(tap_y);
+            const Moved moved = {static_cast<float>(down[i]), static_cast<float>(across[i]),
+                                 mask == nullptr ? 1.0f : static_cast<float>(factor[i])};
+            samples[i] = Sample(moved, sizes, row + tap_y * sizes.dilation_y, column + tap_x * sizes.dilation_x);
+            plane[i] = planes + 1LL * channel * area;
+        }
+        if (first + AT_ONCE * SHARES < terms) read_moves(first + AT_ONCE * SHARES);  // which the next turn waits for
 #pragma unroll
         for (int i = 0; i < AT_ONCE; ++i) {
             const int term = min(first + i * SHARES, terms - 1);
-            int part = channel[i] = term;
-            tap[i] = by.taps.split(channel[i]);
-            part = begin + channel[i];
-            by.part_depth.split(part);
-            const long long at = (first_part + part) * taps + tap[i];
-            moved_y[i] = offset[2 * at * outputs + output], moved_x[i] = offset[(2 * at + 1) * outputs + output];
-            factor[i] = mask == nullptr ? static_cast<T>(1.0f) : mask[at * outputs + output];
+            const float value = sampled(plane[i], samples[i]);
 #pragma unroll
             for (int m = 0; m < MAPS; ++m) {
-                weight[i][m] = first + i * SHARES < terms ? __ldg(weights + min(m, last) * terms + term) : static_cast<T>(0.0f);
+                const float sum = fmaf(static_cast<float>(__ldg(weights + min(m, last) * terms + term)), value, sums[m]);
+                sums[m] = first + i * SHARES < terms ? sum : sums[m];
             }
-        }
-        Sample samples[AT_ONCE];
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i) {
-            const int across = by.taps_x.split(tap[i]);
-            const Moved moved = {static_cast<float>(moved_y[i]), static_cast<float>(moved_x[i]), static_cast<float>(factor[i])};
-            samples[i] = Sample(moved, sizes, row + tap[i] * sizes.dilation_y, column + across * sizes.dilation_x);
-            samples[i].read(pixels[i], planes + 1LL * channel[i] * area);
-        }
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; ++i) {
-            const float value = first + i * SHARES < terms ? samples[i].interpolated(pixels[i]) : 0.0f;
-#pragma unroll
-            for (int m = 0; m < MAPS; ++m) sums[m] = fmaf(static_cast<float>(weight[i][m]), value, sums[m]);
         }
     }
 #pragma unroll

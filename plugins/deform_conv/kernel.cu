@@ -79,13 +79,13 @@ __global__ void __launch_bounds__(THREADS, MAPS == 32 ? 6 : 10)
 }
 
 // What deform_separate divides by: the tiles of an image's output, those of the channels that share their offsets, these
-// parts of the channels, and the width of the output.
+// parts of the channels, the width of the output, and the taps of a row.
 struct Divisors {
-    Divisor pixel_tiles, channel_tiles, parts, out_width;
+    Divisor pixel_tiles, channel_tiles, parts, out_width, taps_x;
 };
 
 // For groups of one channel and one output: a thread takes an output pixel of several channels that share their offsets. It
-// reads the offsets of several taps before it uses any; those after the last tap count 0.
+// has read the offsets of several taps before it uses any.
 template <typename T, int CHANNELS>
 __global__ void __launch_bounds__(THREADS, CHANNELS == 4 ? 6 : 8)
     deform_separate(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ w, const T* __restrict__ offset,
@@ -100,33 +100,45 @@ __global__ void __launch_bounds__(THREADS, CHANNELS == 4 ? 6 : 8)
         if (output >= outputs) continue;
         const int first = part * part_depth + within, last = min(CHANNELS, part_depth - within) - 1;
         int row = output;
-        int column = by.out_width.split(row) * sizes.stride_x - sizes.pad_x, tap_x = 0;
-        const int first_column = column;
+        const int column = by.out_width.split(row) * sizes.stride_x - sizes.pad_x;
         row = row * sizes.stride_y - sizes.pad_y;
         const T* planes = x + (image * sizes.channels + first) * area;
         const T* weights = w + 1LL * first * taps;
         const long long first_tap = (image * sizes.offset_groups + part) * taps;
         const T* moves = offset + 2 * first_tap * outputs + output;
-        const T* factor = mask == nullptr ? moves : mask + first_tap * outputs + output;
+        // Without a mask some that are not used, so that no load is behind a branch.
+        const T* factors = mask == nullptr ? moves : mask + first_tap * outputs + output;
         float sums[CHANNELS] = {};
-        for (int tap = 0; tap < taps;) {
+        T down[AT_ONCE], across[AT_ONCE], factor[AT_ONCE];
+        const auto read_moves = [&](int begin) {
 #pragma unroll
             for (int i = 0; i < AT_ONCE; ++i) {
-                const bool is_there = tap < taps;
-                const float scale = *factor;
-                const Moved moved = {static_cast<float>(moves[0]), static_cast<float>(moves[outputs]), mask == nullptr ? 1.0f : scale};
-                const Sample sample(moved, sizes, row, column);
+                const int tap = min(begin + i, taps - 1);
+                const T* move = moves + 2LL * tap * outputs;
+                down[i] = move[0], across[i] = move[outputs], factor[i] = factors[1LL * tap * outputs];
+            }
+        };
+        read_moves(0);
+        for (int begin = 0; begin < taps; begin += AT_ONCE) {
+            Sample samples[AT_ONCE];
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; ++i) {
+                int tap_y = min(begin + i, taps - 1);
+                const int tap_x = by.taps_x.split(tap_y);
+                const Moved moved = {static_cast<float>(down[i]), static_cast<float>(across[i]),
+                                     mask == nullptr ? 1.0f : static_cast<float>(factor[i])};
+                samples[i] = Sample(moved, sizes, row + tap_y * sizes.dilation_y, column + tap_x * sizes.dilation_x);
+            }
+            if (begin + AT_ONCE < taps) read_moves(begin + AT_ONCE);  // which the next turn waits for
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; ++i) {
+                const T* weight = weights + min(begin + i, taps - 1);
 #pragma unroll
                 for (int k = 0; k < CHANNELS; ++k) {
-                    const float weight = __ldg(weights + min(k, last) * taps);
-                    const float value = sampled(planes + min(k, last) * area, sample);
-                    sums[k] = is_there ? fmaf(weight, value, sums[k]) : sums[k];
+                    const float value = sampled(planes + min(k, last) * area, samples[i]);
+                    const float sum = fmaf(static_cast<float>(__ldg(weight + min(k, last) * taps)), value, sums[k]);
+                    sums[k] = begin + i < taps ? sum : sums[k];  // no branch, which loads would be behind
                 }
-                ++tap;
-                if (tap >= taps) continue;
-                ++weights, moves += 2 * outputs, factor += outputs;
-                ++tap_x, column += sizes.dilation_x;
-                if (tap_x == sizes.taps_x) tap_x = 0, column = first_column, row += sizes.dilation_y;
             }
         }
 #pragma unroll

@@ -68,7 +68,8 @@ def launches_of(
         count = next(fitting, 1)
         of_each = -(-part_depth // count)
         tiles = of_each * plugin.offset_group * pixel_tiles
-        by = (-(-out_height * out_width // THREADS), of_each, plugin.offset_group, out_width)
+        pixels = -(-out_height * out_width // THREADS)
+        by = (pixels, of_each, plugin.offset_group, out_width, taps_x)
         tiling = int64([number for each in by for number in divisor_numbers(each)])
     else:
         kernel, name = plugin.kernel, "MAPS"
