@@ -67,6 +67,10 @@ _FEWEST_LOCATIONS = 128
 FEW_RUNS, _FEW_THREADS = (4, 3, 2, 1), 2**16
 #: So many threads more than there is work for take longer than to divide by sizes.
 _SPARE = 2**18
+#: Lanes of a warp that are for several channels read lines of the cache that lie apart, which a
+#: multiprocessor looks up one after the other. At most so many threads of that kind are in smaller
+#: blocks, for more multiprocessors.
+_LANES, _LINE_BYTES, _MOST_APART, _THREADS_APART = 32, 128, 2**14, 64
 #: CUDA's limit of blocks along the second and third dimension of a grid.
 MAX_BLOCKS = 65535
 
@@ -133,16 +137,19 @@ def _few(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> 
     wanted = (run for run in FEW_RUNS if 4 * run * -(-channels // run) <= 5 * channels)
     run = next((run for run in wanted if known(y.size) >= _FEW_THREADS * run), 1)
     offset, runs = offset_type(x.size, y.size), -(-channels // run)
-    columns = THREADS  # threads for locations, a power of two
+    adjacent = where(height * width * x.dtype.itemsize < _LINE_BYTES, _LANES, locations)
+    apart = where(adjacent < _LANES, locations * runs * items, _MOST_APART + 1)
+    threads = where(apart <= _MOST_APART, _THREADS_APART, THREADS)
+    columns = threads  # threads for locations, a power of two
     for power in range(THREADS.bit_length() - 2, -1, -1):
         columns = where(locations <= 2**power, 2**power, columns)
-    across, down = ceil_div(locations, columns), ceil_div(runs, THREADS // columns)
-    spare = known((across * down * THREADS - locations * runs) * items)
+    across, down = ceil_div(locations, columns), ceil_div(runs, threads // columns)
+    spare = known((across * down * threads - locations * runs) * items)
     is_flat = bool(known(dim_max(spare - _SPARE, items - MAX_BLOCKS, down - MAX_BLOCKS)) > 0)
     return Launch(
         plugin.sample_few,
         grid=ceil_div(locations * runs * items, THREADS) if is_flat else (across, down, items),
-        block=THREADS if is_flat else (columns, THREADS // columns),
+        block=THREADS if is_flat else (columns, threads // columns),
         args=(
             *(y, x, grid),
             *map(int32, (channels, height, width)),

@@ -303,8 +303,8 @@ def test_kernels_for_few_and_for_many_elements_on_a_cpu(monkeypatch, dtype, reac
 @pytest.mark.parametrize(
     ("locations", "channels", "block", "grid", "blocks"),
     [
-        ((1, 1), 599, (1, 256), (1, 3, 2), 5),
-        ((3, 3), 70, (16, 16), (1, 5, 2), 5),
+        ((1, 1), 599, (1, 64), (1, 10, 2), 5),
+        ((3, 3), 70, (16, 4), (1, 18, 2), 5),
         ((1, 65), 7, (128, 2), (1, 4, 2), 4),
         ((1, 129), 2, (256, 1), (1, 2, 2), 3),
     ],
@@ -321,6 +321,22 @@ def test_a_block_takes_many_channels_of_few_locations_or_items_too(
     assert (launch.kernel, launch.block, launch.grid) == (plugin.sample_few, *expected)
     got, expected = on_a_cpu(plugin, [x, points])
     np.testing.assert_allclose(got, expected, atol=GridSample.tolerance[float32])
+
+
+@pytest.mark.parametrize(
+    ("x", "locations", "block"),
+    [
+        ((64, 256, 8, 4), 1, (1, 64)),
+        ((64, 257, 8, 4), 1, (1, 256)),  # many threads
+        ((64, 256, 8, 3), 1, (1, 256)),  # planes of less than a line
+        ((1, 100, 8, 4), 31, (32, 2)),
+        ((1, 100, 8, 4), 32, (32, 8)),
+    ],
+)
+def test_loads_that_lie_apart_are_spread_over_more_blocks(x, locations, block):
+    plugin = GridSample()
+    (launch,) = calls.steps(plugin, *described(plugin, x, (x[0], 1, locations, 2), float32))
+    assert (launch.kernel, launch.block) == (plugin.sample_few, block)
 
 
 @pytest.mark.parametrize("x", [(2, 3, 70, 80), (3, 2**17, 1, 1), (2**17, 3, 1, 1)])
