@@ -45,6 +45,7 @@ HOSTILE: dict[str, Case] = {
     "small depthwise": ((1, 32, 14, 14), 32, 32, 1, 1, 2),
     "depthwise, 2^16 outputs": ((8, 32, 8, 32), 32, 32, 1, 1, 2),
     "an offset for each channel": ((2, 32, 40, 40), 32, 32, 32, 1, 2),
+    "one channel": ((1, 1, 23272, 15), 1, 1, 1, 1, 2),
     "three channels of few pixels": ((1, 3, 14, 14), 32, 1, 1, 1, 2),
     "few tiles are left": ((1, 64, 112, 80), 256, 1, 1, 1, 2),
 }
