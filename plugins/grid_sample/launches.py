@@ -28,6 +28,7 @@ from pluginkit import (
 from pluginkit.plugins._cuda.division import divisor_of
 from pluginkit.plugins.grid_sample.pixel_copy import (
     FEW_LOCATIONS,
+    LINE_BYTES,
     SECTOR_BYTES,
     THREADS,
     PixelCopy,
@@ -46,6 +47,7 @@ DEFINES = {
     "FAR_PIXELS": FAR,
     "THREADS": THREADS,
     "SECTOR_BYTES": SECTOR_BYTES,
+    "LINE_BYTES": LINE_BYTES,
 }
 
 #: The threads of a tile, along and across rows.
@@ -70,7 +72,7 @@ _SPARE = 2**18
 #: Lanes of a warp that are for several channels read lines of the cache that lie apart, which a
 #: multiprocessor looks up one after the other. At most so many threads of that kind are in smaller
 #: blocks, for more multiprocessors.
-_LANES, _LINE_BYTES, _MOST_APART, _THREADS_APART = 32, 128, 2**14, 64
+_LANES, _MOST_APART, _THREADS_APART = 32, 2**14, 64
 #: CUDA's limit of blocks along the second and third dimension of a grid.
 MAX_BLOCKS = 65535
 
@@ -137,7 +139,7 @@ def _few(plugin: GridSample, x: TensorDesc, grid: TensorDesc, y: TensorDesc) -> 
     wanted = (run for run in FEW_RUNS if 4 * run * -(-channels // run) <= 5 * channels)
     run = next((run for run in wanted if known(y.size) >= _FEW_THREADS * run), 1)
     offset, runs = offset_type(x.size, y.size), -(-channels // run)
-    adjacent = where(height * width * x.dtype.itemsize < _LINE_BYTES, _LANES, locations)
+    adjacent = where(height * width * x.dtype.itemsize < LINE_BYTES, _LANES, locations)
     apart = where(adjacent < _LANES, locations * runs * items, _MOST_APART + 1)
     threads = where(apart <= _MOST_APART, _THREADS_APART, THREADS)
     columns = threads  # threads for locations, a power of two

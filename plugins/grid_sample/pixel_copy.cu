@@ -8,9 +8,8 @@
 #include "../_cuda/overlap.cuh"
 #include "taps.cuh"
 
-using pluginkit::SECTOR_BYTES;  // from launches.py
+using pluginkit::LINE_BYTES, pluginkit::SECTOR_BYTES;  // from launches.py
 
-constexpr int LINE_BYTES = 128;
 constexpr int WARP = 32, WARPS = THREADS / WARP;
 constexpr int SAMPLES = 32;  // how many groups of WARP locations are sampled
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 #: The threads of a block, in every kernel.
 THREADS = 256
-#: The least that a load fetches from memory, in bytes.
-SECTOR_BYTES = 32
+#: The least that a load fetches from memory, and a line of the cache, in bytes.
+SECTOR_BYTES, LINE_BYTES = 32, 128
 #: From this many output elements, and bytes of a pixel's channels, on sampling the grid pays off;
 #: where items have few locations, whose pixels mostly are in the L1 cache, from the second number.
 ENOUGH_ELEMENTS, ENOUGH_OF_FEW, FEW_LOCATIONS = 2**21, 2**24, 1024
