@@ -18,7 +18,8 @@ FEW_MAPS = (4, 1)
 SHARES = (32, 8, 2, 1)
 #: How many terms a lane reads at once, and how often, at most.
 TERMS_AT_ONCE, _TURNS = 3, 6
-#: With more threads there is much to do.
+#: With more threads there is much to do. Groups of one channel and one output have a kernel whose
+#: threads take several of them, from half as many on.
 _MOST_THREADS = 2**16
 
 
@@ -35,9 +36,10 @@ def few_launch(
     terms, maps = depth * taps, known(w.shape[0]) // plugin.group
     tiles = -(-maps // FEW_MAPS[0])
     count = known(x.shape[0]) * plugin.group * tiles * outputs
+    most = where(depth * maps <= 1, _MOST_THREADS // 2, _MOST_THREADS)
     for shares in SHARES:
         has_turns = where(terms > TERMS_AT_ONCE * _TURNS * shares, 0, 2 * known(dim_max(terms, 1)))
-        if where(has_turns > shares, count * shares, _MOST_THREADS + 1) <= _MOST_THREADS:
+        if where(has_turns > shares, count * shares, most + 1) <= most:
             break
     else:
         return None

@@ -72,7 +72,7 @@ _SPARE = 2**18
 #: Lanes of a warp that are for several channels read lines of the cache that lie apart, which a
 #: multiprocessor looks up one after the other. At most so many threads of that kind are in smaller
 #: blocks, for more multiprocessors.
-_LANES, _MOST_APART, _THREADS_APART = 32, 2**14, 64
+_LANES, _MOST_APART, _THREADS_APART = 32, 2**13, 64
 #: CUDA's limit of blocks along the second and third dimension of a grid.
 MAX_BLOCKS = 65535
 

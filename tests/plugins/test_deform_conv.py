@@ -179,6 +179,16 @@ def test_as_many_lanes_share_terms_as_there_are_for(monkeypatch, name):
     assert found == {"depthwise of few channels": [2], "one map": [32], "many chunks": []}[name]
 
 
+@pytest.mark.parametrize(("images", "depth", "is_few"), [(4, 1, True), (8, 1, False), (8, 2, True)])
+def test_groups_of_one_channel_are_fewer_where_there_is_little_to_do(images, depth, is_few):
+    x, out = (images, 32 * depth, 8, 32), (8, 32)
+    shapes = [x, (32, depth, 1, 3), (images, 6, *out), None, None]
+    plugin = plugin_for(shapes, group=32, pads=(0, 1, 0, 1))
+    inputs = calls.describe_inputs(plugin, shapes[:3], [float32] * 3)
+    launches = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert (launches[0].kernel == plugin.few) == is_few
+
+
 @pytest.mark.usefixtures("much")
 @pytest.mark.parametrize("name", WAYS)
 def test_every_way_to_compute_agrees(monkeypatch, name):

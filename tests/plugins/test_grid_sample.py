@@ -326,9 +326,9 @@ def test_a_block_takes_many_channels_of_few_locations_or_items_too(
 @pytest.mark.parametrize(
     ("x", "locations", "block"),
     [
-        ((64, 256, 8, 4), 1, (1, 64)),
-        ((64, 257, 8, 4), 1, (1, 256)),  # many threads
-        ((64, 256, 8, 3), 1, (1, 256)),  # planes of less than a line
+        ((32, 256, 8, 4), 1, (1, 64)),
+        ((32, 257, 8, 4), 1, (1, 256)),  # many threads
+        ((32, 256, 8, 3), 1, (1, 256)),  # planes of less than a line
         ((1, 100, 8, 4), 31, (32, 2)),
         ((1, 100, 8, 4), 32, (32, 8)),
     ],
