@@ -107,7 +107,7 @@ class MaxRoiPool(Plugin):
     def launches(self, X: TensorDesc, rois: TensorDesc, Y: TensorDesc) -> Launch:  # noqa: N803
         """Return one launch in which a warp takes a run of rows of bins."""
         regions, rows = rois.shape[0], X.shape[1] * self.pooled_shape[0]
-        run = dim_max(dim_min(regions * rows // _WARPS, _ROWS), 1)
+        run = dim_max(dim_min(ceil_div(regions * rows, _WARPS), _ROWS), 1)
         sizes = int32((*X.shape, *self.pooled_shape))
         alone = int32(where(Y.size >= _MANY, _MEDIUM, _SMALL))
         lowest = float32(_LOWEST[X.dtype])

@@ -32,9 +32,12 @@ _THREADS = 256
 _COLUMNS = 4
 #: The most pixels of a map that a block keeps in shared memory; larger maps are read from global.
 _KEPT = 4096
+#: The pixels of the map that a thread reads at once.
+_AT_ONCE = 4
 _WARP = 32
 _DEFINES = {
     "THREADS": _THREADS,
+    "AT_ONCE": _AT_ONCE,
     "COLUMNS": _COLUMNS,
     "KEPT": _KEPT,
     "LARGEST": LARGEST,
@@ -112,7 +115,7 @@ class ResizedArgMax(Plugin):
         )
         if parts == 1:
             return (search,)
-        compared = (*found, workspace, widths, count, int32(parts))
+        compared = (*found, workspace, int32(parts))
         return search, Launch(self.compare, rows.size, _WARP, compared)
 
     def reference(

@@ -7,7 +7,9 @@
 #include "../_cuda/overlap.cuh"
 #include "../_cuda/warp_extremes.cuh"
 
-using pluginkit::COLUMNS, pluginkit::KEPT, pluginkit::LARGEST, pluginkit::THREADS, pluginkit::WARP;  // from __init__.py
+using pluginkit::AT_ONCE, pluginkit::COLUMNS, pluginkit::KEPT, pluginkit::LARGEST, pluginkit::THREADS, pluginkit::WARP;  // from __init__.py
+
+static_assert(LARGEST <= 1 << 16, "rows and columns have 16 bits");
 
 // The four pixels along an axis that a resized pixel reads, from `first` - 1 on, and their weights.
 struct Taps {
@@ -53,10 +55,10 @@ struct Column {
     }
 };
 
-// The largest pixel so far and its position; of equal pixels the first, and before any pixel the last position.
+// The largest pixel so far and its place; of equal pixels the first, and before any pixel the last one.
 struct alignas(8) Best {
     float value = -__int_as_float(0x7f800000);
-    unsigned place = ~0u;
+    unsigned place = ~0u;  // the row and the column, of 16 bits each
 
     __device__ __forceinline__ void take(float other, unsigned other_place) {
         const float seen = isnan(value) ? -__int_as_float(0x7f800000) : value;
@@ -83,9 +85,9 @@ struct Found {
     long long *rows, *columns;
     float* largest;
 
-    __device__ __forceinline__ void put(long long map, const Best& best, unsigned width) const {
-        rows[map] = best.place / width;
-        columns[map] = best.place % width;
+    __device__ __forceinline__ void put(long long map, const Best& best) const {
+        rows[map] = best.place >> 16;
+        columns[map] = best.place & 0xffff;
         largest[map] = best.value;
     }
 };
@@ -132,7 +134,7 @@ struct Strip {
             for (int c = 0; c < COUNT; ++c) {
                 const int x = left + c * across;
                 const float value = weighted(columns[c].row, taps.weight);
-                if (x < width && !(value < best.value)) best.take(value, static_cast<unsigned>(y) * width + x);
+                if (x < width && !(value < best.value)) best.take(value, static_cast<unsigned>(y) << 16 | x);
             }
         }
     }
@@ -151,20 +153,33 @@ __global__ void __launch_bounds__(THREADS)
     const int height = resized(heights[item]), width = resized(widths[item]);
     const float* map = maps + 1LL * blockIdx.x * pixels;
     const bool is_kept = pixels <= KEPT;
-    if (is_kept) {
-        for (int i = threadIdx.x; i < pixels; i += THREADS) kept[i] = map[i];
+    for (int begin = threadIdx.x; is_kept && begin < pixels; begin += AT_ONCE * THREADS) {
+        float values[AT_ONCE];  // whose reads wait for memory together
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            if (begin + i * THREADS < pixels) values[i] = map[begin + i * THREADS];
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; ++i) {
+            if (begin + i * THREADS < pixels) kept[begin + i * THREADS] = values[i];
+        }
     }
     const float scale_y = __fdiv_rn(static_cast<float>(height), static_cast<float>(map_height));
     const float scale_x = __fdiv_rn(static_cast<float>(width), static_cast<float>(map_width));
-    const bool are_few = height <= THREADS * gridDim.y / width;  // pixels, so that each has a thread
-    const int each = are_few ? 1 : COLUMNS, across = min((width - 1) / each + 1, THREADS);  // threads for a row
-    const int strips = THREADS / across, own = threadIdx.x / across, number = blockIdx.y * strips + own;
-    const int rows_of_strip = (height - 1) / (strips * gridDim.y) + 1, top = min(number * rows_of_strip, height);
-    const int bottom = own < strips ? min(top + rows_of_strip, height) : top;
+    const unsigned threads = THREADS * gridDim.y;
+    const bool are_few = 1LL * height * width <= threads;  // pixels, so that each has a thread
+    const unsigned across = are_few ? width : min((width - 1) / COLUMNS + 1, THREADS);  // threads for a row
+    const unsigned first = are_few ? blockIdx.y * THREADS + threadIdx.x : threadIdx.x, own = first / across;
+    int top = own, bottom = min(top + 1, height);
+    if (!are_few) {
+        const unsigned strips = THREADS / across, rows_of_strip = (height - 1) / (strips * gridDim.y) + 1;
+        top = (blockIdx.y * strips + own) * rows_of_strip;
+        bottom = own < strips ? min(top + static_cast<int>(rows_of_strip), height) : top;
+    }
     __syncthreads();
     const Strip strip = {is_kept ? kept : map, map_height, map_width, top, bottom, width, scale_y, scale_x, a};
     Best best;
-    for (int left = threadIdx.x % across; left < width && top < bottom; left += across * each) {
+    for (int left = first - own * across; left < width && top < bottom; left += across * COLUMNS) {
         if (are_few) strip.search<1>(best, left, across);
         else strip.search<COLUMNS>(best, left, across);
     }
@@ -178,15 +193,14 @@ __global__ void __launch_bounds__(THREADS)
     if (IN_PARTS) {
         parts[1LL * blockIdx.x * gridDim.y + blockIdx.y] = best;
     } else {
-        Found{rows, columns, largest}.put(blockIdx.x, best, width);
+        Found{rows, columns, largest}.put(blockIdx.x, best);
     }
 }
 
 // A warp compares the parts of a map.
 __global__ void __launch_bounds__(WARP)
     largest_of_parts(long long* __restrict__ rows, long long* __restrict__ columns, float* __restrict__ largest,
-                     const Best* parts, const long long* __restrict__ widths, int count, int number) {
-    const int width = resized(widths[blockIdx.x / count]);
+                     const Best* parts, int number) {
     wait_for_earlier_launches();
     Best best;
     for (int part = threadIdx.x; part < number; part += WARP) {
@@ -194,5 +208,5 @@ __global__ void __launch_bounds__(WARP)
         best.take(other.value, other.place);
     }
     best.take_of_warp();
-    if (threadIdx.x == 0) Found{rows, columns, largest}.put(blockIdx.x, best, width);
+    if (threadIdx.x == 0) Found{rows, columns, largest}.put(blockIdx.x, best);
 }

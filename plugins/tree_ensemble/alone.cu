@@ -1,6 +1,5 @@
-// Few trees of many samples need no team: a thread walks for a sample, and the caches keep the nodes. Or `share` threads do,
-// which is as many as there are targets where there are several trees whose leaves have several weights. Where threads are few,
-// each reads ahead.
+// Few trees of many samples need no team: a thread walks for a sample, and the caches keep the nodes. Where scores are few, a
+// thread walks for each, and reads ahead. Where a leaf of the only tree has several weights, a warp writes its scores together.
 
 #include "walk.cuh"
 
@@ -30,25 +29,52 @@ __device__ __forceinline__ Range range_ahead(const Node* __restrict__ nodes, int
     }
 }
 
+// Write the scores of the samples of a warp, each of which has reached a leaf of the only tree. Adjacent lanes write adjacent
+// scores.
+template <Aggregate AGGREGATE>
+__device__ __forceinline__ void write_together(float* __restrict__ scores, const float* __restrict__ weights, const Range& range,
+                                               long long samples, int target_count, float unscored) {
+    const int lane = threadIdx.x % 32, samples_at_once = 32 / target_count, targets_more = 32 % target_count;
+    const long long first = 1LL * blockIdx.x * blockDim.x + threadIdx.x - lane;
+    const int count = static_cast<int>(min(samples - first, 32LL)) * target_count;
+    int sample = lane / target_count, target = lane - sample * target_count;
+#pragma unroll 2
+    for (int i = lane; i - lane < count; i += 32) {
+        const Range own = {__shfl_sync(~0u, range.first, sample), __shfl_sync(~0u, range.last, sample)};
+        Score<AGGREGATE> score;
+        score.value = score.weight_of(weights, own, target);
+        if (i < count) scores[first * target_count + i] = score.is_there() ? score.value : unscored;
+        sample += samples_at_once, target += targets_more;
+        if (target >= target_count) target -= target_count, ++sample;
+    }
+}
+
 template <Aggregate AGGREGATE, LeafWeights LEAVES, bool LOOKS_AHEAD>
 __global__ void __launch_bounds__(MOST_WALKERS)
     walk_alone(float* __restrict__ scores, const float* __restrict__ x, const Node* __restrict__ nodes,
                const int* __restrict__ roots, const float* __restrict__ weights, long long samples, int features,
-               int node_count, int trees, int weight_count, int target_count, int share, float unscored) {
+               int node_count, int trees, int weight_count, int target_count, float unscored) {
+    constexpr bool IS_SINGLE = LEAVES == LeafWeights::SINGLE, HAS_SAMPLE = IS_SINGLE || !LOOKS_AHEAD;
     const long long own = 1LL * blockIdx.x * blockDim.x + threadIdx.x;
-    const long long sample = share == 1 ? own : static_cast<unsigned int>(own) / static_cast<unsigned int>(share);
+    const long long sample = HAS_SAMPLE ? own : static_cast<unsigned int>(own) / static_cast<unsigned int>(target_count);
     int root = trees > 0 ? roots[0] : -1;
     if (gridDim.x >= PREFETCHED) prefetch(nodes, node_count, weights, weight_count);  // fewer blocks lose time by it
-    if (sample >= samples) return;
     const Features<false> sample_features(x + sample * features, features, 0);
+    if constexpr (HAS_SAMPLE && !IS_SINGLE) {
+        Range range = {0, 0};
+        if (sample < samples) range = range_of(nodes, node_count, root, sample_features, weight_count);
+        write_together<AGGREGATE>(scores, weights, range, samples, target_count, unscored);
+        return;
+    }
+    if (sample >= samples) return;
     const float scale = AGGREGATE == Aggregate::AVERAGE ? static_cast<float>(trees) : 1.0f;
-    int target = static_cast<int>(own - sample * share);
+    const int target = HAS_SAMPLE ? 0 : static_cast<int>(own - sample * target_count);
     Score<AGGREGATE> score;
-    Range range = {0, 0};
     Node node = {};
     if constexpr (LOOKS_AHEAD) node = node_at(nodes, node_count, -1, root);
     for (int tree = 0; tree < trees; ++tree) {
         const int next_root = tree + 1 < trees ? roots[tree + 1] : -1;
+        Range range;
         if constexpr (LOOKS_AHEAD) {
             const Node next = node_at(nodes, node_count, -1, next_root);
             range = range_ahead(nodes, node_count, root, node, sample_features, weight_count);
@@ -59,12 +85,5 @@ __global__ void __launch_bounds__(MOST_WALKERS)
         root = next_root;
         score.take(score.weight_of(weights, range, target));
     }
-    float* const own_scores = scores + sample * target_count;
-    own_scores[target] = score.is_there() ? score.value / scale : unscored;
-    if (LEAVES == LeafWeights::SINGLE) return;
-#pragma unroll 4
-    for (target += share; target < target_count; target += share) {
-        score.value = score.weight_of(weights, range, target);
-        own_scores[target] = score.is_there() ? score.value / scale : unscored;
-    }
+    scores[own] = score.is_there() ? score.value / scale : unscored;
 }

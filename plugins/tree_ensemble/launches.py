@@ -93,7 +93,10 @@ def _block_samples(samples: int, copied: int, trees: int, most: int) -> int:
 
 
 def walkers_of(samples: Dim, nodes: Dim, trees: Dim, targets: int, leaves: str) -> Dim:
-    """Return how many threads walk for a sample, each through all trees; 0 where a team does."""
+    """Return how many threads walk for a sample, each through all trees; 0 where a team does.
+
+    It is 1, or that of the targets where scores are few.
+    """
     if targets > _FEW_TARGETS or leaves == "SPARSE":
         return 0
     are_few = known(nodes) <= _FEW_NODES
@@ -122,7 +125,7 @@ def launch_of(
     if walkers > 0:
         are_few = bool(samples * plugin.n_targets <= _FEW_SCORES)
         threads = where(known(nodes.shape[0]) <= _SHORT, _MOST_WALKERS, _WALKERS)
-        counts = features, nodes.shape[0], trees, weights.shape[0], plugin.n_targets, walkers
+        counts = features, nodes.shape[0], trees, weights.shape[0], plugin.n_targets
         return Launch(
             plugin.alone_kernel,
             ceil_div(samples * walkers, threads),
