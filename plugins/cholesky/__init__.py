@@ -27,6 +27,7 @@ from pluginkit.plugins.cholesky.launches import (
     LANES,
     PANEL_DEFINES,
     SHARED_TEAM,
+    STEPS,
     TEAM,
     launches_of,
     workspace_bound,
@@ -71,8 +72,8 @@ class Cholesky(Plugin):
     )
     panel_kernel = CudaKernel(
         "panel.cu",
-        "cholesky_of_panel<{T}, {upper}, {IS_FIRST}>",
-        {"IS_FIRST": (True, False)},
+        "cholesky_of_panel<{T}, {upper}, {STEP}>",
+        {"STEP": STEPS},
         defines=PANEL_DEFINES,
         overlaps=True,
     )

@@ -36,6 +36,8 @@ SHARED_TEAM, TEAM = 128, 512
 #: matrix of more rows than the last of these, the most for which so many panels are launched.
 _ROWS = (256, 1024, 4096)
 _PANEL, _PANEL_THREADS = 32, 256
+#: The first launch, the second one, and those later, which read from elsewhere.
+STEPS = (0, 1, 2)
 #: The rows and columns that a block updates after a panel.
 _EDGE = 64
 #: How many lanes take a matrix that has no more rows.
@@ -81,12 +83,14 @@ def _panel_launches(
     """Yield a launch for each panel."""
     count, size = known(product(x.shape[:-2])), known(x.shape[-1])
     rows = next(rows for rows in _ROWS if size <= rows)
-    for first in range(0, rows, _PANEL):
+    for step, first in enumerate(range(0, rows, _PANEL)):
         matrices = where(first < size, count, 0)
-        edges = ceil_div(where(first + _PANEL < size, size - first - _PANEL, 0), _EDGE)
-        tiles = dim_max(edges * (edges + 1) // 2, 1)
+        below = known(dim_max(size - first - _PANEL, 0))
+        panels = dim_max(ceil_div(below, _PANEL), 1)
+        edges = ceil_div(below, _EDGE) if step > 0 else 0
+        grid = matrices, panels + edges * (edges + 1) // 2
         args = (factor, info, x, workspace, int32(size), int32(first))
-        grid, constants = (matrices, tiles), {"IS_FIRST": first == 0}
+        constants = {"STEP": min(step, STEPS[-1])}
         yield Launch(plugin.panel_kernel, grid, _PANEL_THREADS, args, constants=constants)
 
 
