@@ -141,7 +141,7 @@ __global__ void __launch_bounds__(PANEL_THREADS, 2)
     }
     cells.for_all([&](int i, int j, float& cell) { columns[across + j][down + i] = cell; });
     __syncthreads();
-    if (own < PANEL) {
+    if (__shfl_sync(~0u, own / PANEL, 0) == 0) {  // so the compiler knows that the warp is whole
         float row[PANEL], x[PANEL];
 #pragma unroll
         for (int j = 0; j < PANEL; ++j) row[j] = columns[j][own], x[j] = columns[j][PANEL + own];
