@@ -23,6 +23,7 @@ from pluginkit import (
     int64,
     known,
 )
+from pluginkit.plugins._cuda.division import divisor_of
 from pluginkit.plugins.resized_arg_max.cases import resized_arg_max_cases
 from pluginkit.plugins.resized_arg_max.parts import PARTS_BYTES, parts_of
 from pluginkit.plugins.resized_arg_max.reference import LARGEST, resized_arg_max
@@ -102,7 +103,7 @@ class ResizedArgMax(Plugin):
     ) -> Sequence[Launch]:
         """Return one launch, with a block for each map; two with blocks for parts of few maps."""
         parts, found = parts_of(maps), (rows, columns, largest)
-        count, height, width = map(int32, maps.shape[1:])
+        count, height, width = divisor_of(maps.shape[1]), *map(int32, maps.shape[2:])
         search = Launch(
             self.kernel,
             (rows.size, parts),

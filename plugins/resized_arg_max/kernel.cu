@@ -3,6 +3,7 @@
 // down them: of the four rows of the map that a pixel reads, interpolated along the row, the next pixel below reads most
 // again. The largest pixels of parts are compared by a second kernel, which is ready when the first one ends.
 
+#include "../_cuda/division.cuh"
 #include "../_cuda/ordered_keys.cuh"
 #include "../_cuda/overlap.cuh"
 #include "../_cuda/warp_extremes.cuh"
@@ -145,12 +146,16 @@ template <bool IN_PARTS>
 __global__ void __launch_bounds__(THREADS)
     resized_arg_max(Best* __restrict__ parts, long long* __restrict__ rows, long long* __restrict__ columns,
                     float* __restrict__ largest, const float* __restrict__ maps, const long long* __restrict__ heights,
-                    const long long* __restrict__ widths, int count, int map_height, int map_width, float a) {
+                    const long long* __restrict__ widths, Divisor count, int map_height, int map_width, float a) {
     __shared__ float kept[KEPT];
     __shared__ Best bests[THREADS / WARP];
     if (IN_PARTS) let_next_launch_begin();
-    const int pixels = map_height * map_width, item = blockIdx.x / count;
-    const int height = resized(heights[item]), width = resized(widths[item]);
+    const int pixels = map_height * map_width;
+    unsigned item = blockIdx.x;
+    count.split(item);
+    // All loads wait for memory together: the compiler must neither put these off nor use them before it loads the map.
+    long long wanted_height = heights[item], wanted_width = widths[item];
+    asm volatile("" : "+l"(wanted_height), "+l"(wanted_width));
     const float* map = maps + 1LL * blockIdx.x * pixels;
     const bool is_kept = pixels <= KEPT;
     for (int begin = threadIdx.x; is_kept && begin < pixels; begin += AT_ONCE * THREADS) {
@@ -164,6 +169,8 @@ __global__ void __launch_bounds__(THREADS)
             if (begin + i * THREADS < pixels) kept[begin + i * THREADS] = values[i];
         }
     }
+    asm volatile("" : "+l"(wanted_height), "+l"(wanted_width));
+    const int height = resized(wanted_height), width = resized(wanted_width);
     const float scale_y = __fdiv_rn(static_cast<float>(height), static_cast<float>(map_height));
     const float scale_x = __fdiv_rn(static_cast<float>(width), static_cast<float>(map_width));
     const unsigned threads = THREADS * gridDim.y;

@@ -221,8 +221,9 @@ __device__ __forceinline__ void take_some(Bin<T, MODE, 1>& own, const Axis& rows
     const bool are_all = height == rows.samples && width == columns.samples;  // others count as 0
     if (MODE == Pooling::max && are_all && height * 1LL * width > 0) own.value[0] = -__int_as_float(0x7f800000);
     if (width <= 0) return;
+    const int down = static_cast<int>(__fdividef(first + 0.5f, static_cast<float>(width)));  // exact for so few threads
 #pragma unroll 2
-    for (int i = over_y.x + first / width, j = first % width; i < over_y.y;) {
+    for (int i = over_y.x + down, j = first - down * width; i < over_y.y;) {
         own.add(rows.sample(bin_y, i), columns.sample(bin_x, over_x.x + j), false);
         for (j += step; j >= width; j -= width) ++i;
     }
@@ -239,8 +240,10 @@ __global__ void __launch_bounds__(THREADS)
     const int item = (blockIdx.x * THREADS + threadIdx.x) >> POWER;
     int region = min(item, count - 1);
     const int bin_x = along_x.split(region), bin_y = along_y.split(region), channel = channels.split(region);
-    const long long image = batch_indices[region];
+    long long image = batch_indices[region];
     const Roi<T> roi = rois[region];
+    // Both loads wait for memory together: the compiler would put off the first one until after what needs the second.
+    asm volatile("" : "+l"(image) : "f"(static_cast<float>(roi.left)));
     const Axis rows = axis_of(static_cast<float>(roi.top), static_cast<float>(roi.bottom), scale, is_half_pixel, sizes.bins_y,
                               sizes.sampling_ratio, sizes.height, sizes.width);
     const Axis columns = axis_of(static_cast<float>(roi.left), static_cast<float>(roi.right), scale, is_half_pixel,
