@@ -57,6 +57,12 @@ __global__ void __launch_bounds__(MOST_WALKERS)
     constexpr bool IS_SINGLE = LEAVES == LeafWeights::SINGLE, HAS_SAMPLE = IS_SINGLE || !LOOKS_AHEAD;
     const long long own = 1LL * blockIdx.x * blockDim.x + threadIdx.x;
     const long long sample = HAS_SAMPLE ? own : static_cast<unsigned int>(own) / static_cast<unsigned int>(target_count);
+    // The first tree mostly begins at the first node, which is read while the root is; the compiler would put it off.
+    Node node = {};
+    if constexpr (LOOKS_AHEAD) {
+        node = node_at(nodes, node_count, -1, 0);
+        asm volatile("" : "+r"(node.code), "+f"(node.threshold), "+r"(node.first), "+r"(node.last));
+    }
     int root = trees > 0 ? roots[0] : -1;
     if (gridDim.x >= PREFETCHED) prefetch(nodes, node_count, weights, weight_count);  // fewer blocks lose time by it
     const Features<false> sample_features(x + sample * features, features, 0);
@@ -70,8 +76,7 @@ __global__ void __launch_bounds__(MOST_WALKERS)
     const float scale = AGGREGATE == Aggregate::AVERAGE ? static_cast<float>(trees) : 1.0f;
     const int target = HAS_SAMPLE ? 0 : static_cast<int>(own - sample * target_count);
     Score<AGGREGATE> score;
-    Node node = {};
-    if constexpr (LOOKS_AHEAD) node = node_at(nodes, node_count, -1, root);
+    if (LOOKS_AHEAD && root != 0) node = node_at(nodes, node_count, -1, root);
     for (int tree = 0; tree < trees; ++tree) {
         const int next_root = tree + 1 < trees ? roots[tree + 1] : -1;
         Range range;
