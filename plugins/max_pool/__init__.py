@@ -97,12 +97,13 @@ class MaxPool(Plugin):
 
     kernel = CudaKernel(
         "kernel.cu",
-        "max_pool<{T}, {OFFSET}, {ROWS}, {COLUMNS}, {APART}, {storage_order}, {geometry}>",
+        "max_pool<{T}, {OFFSET}, {ROWS}, {COLUMNS}, {APART}, {FEW}, {storage_order}, {geometry}>",
         {
             "OFFSET": OFFSETS,
             "ROWS": ROWS,
             "COLUMNS": COLUMNS,
             "APART": (False, True),
+            "FEW": (False, True),
         },
         options=KEEP_DENORMALS,
         defines=DEFINES,

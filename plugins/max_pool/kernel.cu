@@ -4,7 +4,7 @@
 
 #include "windows.cuh"
 
-using pluginkit::AT_ONCE, pluginkit::THREADS;  // from launches.py
+using pluginkit::AT_ONCE, pluginkit::FEW_BLOCKS, pluginkit::THREADS;  // from launches.py
 
 // Of a row of x, COUNT elements from `left` on, DX apart. With PACK > 1 those of a whole aligned pack are read at once; the
 // first one begins PHASE elements after `left`. Unless MAY_LEAVE, all of them are in x.
@@ -87,10 +87,10 @@ template <typename Place, int ROWS, int COLUMNS, bool IS_PADDED> struct Strip {
 // RANK axes have windows; K, S and D are a window's sizes, strides and dilations. With two COLUMNS, packs of
 // elements lie within the rows of x: one begins PHASE elements after the first window, and PACK divides SX. If
 // they are APART, they are two strips, beside each other in y, where the second may begin the next row.
-// Windows have no padding unless IS_PADDED.
-template <typename T, typename Offset, int ROWS, int COLUMNS, bool APART, int ORDER, int RANK, int KZ, int KY, int KX,
-          int SZ, int SY, int SX, int DZ, int DY, int DX, int PACK, int PHASE, bool IS_PADDED>
-__global__ void __launch_bounds__(THREADS)
+// Windows have no padding unless IS_PADDED. Where they ARE_FEW, a thread has registers for all that it reads.
+template <typename T, typename Offset, int ROWS, int COLUMNS, bool APART, bool ARE_FEW, int ORDER, int RANK, int KZ, int KY,
+          int KX, int SZ, int SY, int SX, int DZ, int DY, int DX, int PACK, int PHASE, bool IS_PADDED>
+__global__ void __launch_bounds__(THREADS, ARE_FEW ? FEW_BLOCKS : 0)
     max_pool(T* __restrict__ y, long long* __restrict__ indices, const T* __restrict__ x, Axes axes, Divisor strips,
              Divisor groups, Divisor layers, Offset items, Offset all) {
     constexpr int STRIPS = APART ? COLUMNS : 1, WIDTH = COLUMNS / STRIPS;

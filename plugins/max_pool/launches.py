@@ -28,8 +28,11 @@ _THREADS = 128
 _AT_ONCE = 4
 ROWS, _MANY_WINDOWS = (1, _AT_ONCE), 2**17
 _NARROW, _SECTOR = 16, 8
+#: The blocks of a multiprocessor whose threads have 128 registers each: a GPU has room for all
+#: of few windows then, which wait for memory once.
+_FEW_BLOCKS = 4
 #: What the kernels share with Python.
-DEFINES = {"THREADS": _THREADS, "AT_ONCE": _AT_ONCE}
+DEFINES = {"THREADS": _THREADS, "AT_ONCE": _AT_ONCE, "FEW_BLOCKS": _FEW_BLOCKS}
 #: The threads of a block that takes a tile of large windows; how many of these lie beside each
 #: other, at least and at most, for tiles as high as a plane; the fewest of a plane that are tiles.
 _TILE_THREADS, _TILE_COLUMNS, _FEWEST = 256, (4, 16), 32
@@ -188,5 +191,6 @@ def launch_of(plugin: MaxPool, x: TensorDesc, y: TensorDesc, indices: TensorDesc
             "ROWS": rows,
             "COLUMNS": columns + is_apart,
             "APART": is_apart,
+            "FEW": count < _FEW,
         },
     )

@@ -216,6 +216,7 @@ def test_windows_that_share_no_elements_are_strips_of_some(images, dtype, kernel
     inputs = calls.describe_inputs(plugin, [(images, 8, 128, 128)], [dtype])
     (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
     assert launch.constants["COLUMNS"] == columns
+    assert launch.constants["FEW"] == (images == 1)  # their threads have more registers
     assert launch.grid == images * 8 * 64 * 64 // columns // 128
 
 
