@@ -142,7 +142,7 @@ __global__ void __launch_bounds__(TEAM, SHARED ? 8 : 1)
                        float* __restrict__ workspace, int size, int padded, bool is_upper) {
     extern __shared__ float4 shared[];
     __shared__ float inverses[TILE];
-    const int pitch = padded + PITCH_GAP, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    const int pitch = padded + PITCH_GAP, warp = __shfl_sync(~0u, threadIdx.x / 32, 0), lane = threadIdx.x % 32;
     float* cells = SHARED ? reinterpret_cast<float*>(shared) : workspace + 1LL * blockIdx.x * padded * pitch;
     const Columns matrix = {cells, pitch};
     matrices += 1LL * blockIdx.x * size * size;
