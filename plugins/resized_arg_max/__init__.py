@@ -34,7 +34,7 @@ _COLUMNS = 4
 #: The most pixels of a map that a block keeps in shared memory; larger maps are read from global.
 _KEPT = 4096
 #: The pixels of the map that a thread reads at once.
-_AT_ONCE = 4
+_AT_ONCE = 8
 _WARP = 32
 _DEFINES = {
     "THREADS": _THREADS,

@@ -1,9 +1,10 @@
 // Few trees of many samples need no team: a thread walks for a sample, and the caches keep the nodes. Where scores are few, a
-// thread walks for each, and reads ahead. Where a leaf of the only tree has several weights, a warp writes its scores together.
+// thread walks for each, and reads ahead. Where leaves of up to TOGETHER trees have several weights, a warp writes its scores
+// together.
 
 #include "walk.cuh"
 
-using pluginkit::LeafWeights, pluginkit::MOST_WALKERS;  // from launches.py
+using pluginkit::LeafWeights, pluginkit::MOST_WALKERS, pluginkit::TOGETHER;  // from launches.py
 
 // Return a node that comes after another, or a leaf without weights.
 __device__ __forceinline__ Node node_at(const Node* __restrict__ nodes, int count, int before, int at) {
@@ -29,21 +30,27 @@ __device__ __forceinline__ Range range_ahead(const Node* __restrict__ nodes, int
     }
 }
 
-// Write the scores of the samples of a warp, each of which has reached a leaf of the only tree. Adjacent lanes write adjacent
-// scores.
+// Write the scores of the samples of a warp, each of which has reached a leaf of each of the few trees. Adjacent lanes write
+// adjacent scores.
 template <Aggregate AGGREGATE>
-__device__ __forceinline__ void write_together(float* __restrict__ scores, const float* __restrict__ weights, const Range& range,
-                                               long long samples, int target_count, float unscored) {
+__device__ __forceinline__ void write_together(float* __restrict__ scores, const float* __restrict__ weights,
+                                               const Range (&ranges)[TOGETHER], int trees, long long samples, int target_count,
+                                               float unscored) {
     const int lane = threadIdx.x % 32, samples_at_once = 32 / target_count, targets_more = 32 % target_count;
     const long long first = 1LL * blockIdx.x * blockDim.x + threadIdx.x - lane;
     const int count = static_cast<int>(min(samples - first, 32LL)) * target_count;
+    const float scale = AGGREGATE == Aggregate::AVERAGE ? static_cast<float>(trees) : 1.0f;
     int sample = lane / target_count, target = lane - sample * target_count;
 #pragma unroll 2
     for (int i = lane; i - lane < count; i += 32) {
-        const Range own = {__shfl_sync(~0u, range.first, sample), __shfl_sync(~0u, range.last, sample)};
         Score<AGGREGATE> score;
-        score.value = score.weight_of(weights, own, target);
-        if (i < count) scores[first * target_count + i] = score.is_there() ? score.value : unscored;
+#pragma unroll
+        for (int tree = 0; tree < TOGETHER; ++tree) {
+            if (tree >= trees) break;
+            const Range own = {__shfl_sync(~0u, ranges[tree].first, sample), __shfl_sync(~0u, ranges[tree].last, sample)};
+            score.take(score.weight_of(weights, own, target));
+        }
+        if (i < count) scores[first * target_count + i] = score.is_there() ? score.value / scale : unscored;
         sample += samples_at_once, target += targets_more;
         if (target >= target_count) target -= target_count, ++sample;
     }
@@ -67,9 +74,15 @@ __global__ void __launch_bounds__(MOST_WALKERS)
     if (gridDim.x >= PREFETCHED) prefetch(nodes, node_count, weights, weight_count);  // fewer blocks lose time by it
     const Features<false> sample_features(x + sample * features, features, 0);
     if constexpr (HAS_SAMPLE && !IS_SINGLE) {
-        Range range = {0, 0};
-        if (sample < samples) range = range_of(nodes, node_count, root, sample_features, weight_count);
-        write_together<AGGREGATE>(scores, weights, range, samples, target_count, unscored);
+        Range ranges[TOGETHER] = {};
+#pragma unroll
+        for (int tree = 0; tree < TOGETHER; ++tree) {
+            if (tree >= trees) break;
+            const int next_root = tree + 1 < trees ? roots[tree + 1] : -1;
+            if (sample < samples) ranges[tree] = range_of(nodes, node_count, root, sample_features, weight_count);
+            root = next_root;
+        }
+        write_together<AGGREGATE>(scores, weights, ranges, trees, samples, target_count, unscored);
         return;
     }
     if (sample >= samples) return;

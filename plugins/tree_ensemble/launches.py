@@ -61,6 +61,9 @@ _WALKERS, _MOST_WALKERS, _SHORT = 64, 256, 512
 #: A thread walks for a score where so few are those of one tree, or where trees have so few nodes
 #: together. It reads ahead where scores are few: more threads than that hide each other's waits.
 _FEW_SCORES, _FEW_NODES = 2**15, 8
+#: Of up to so many trees a warp writes the scores of its samples together, where samples are enough
+#: for a warp for each scheduler of a GPU. Those scores are counted in 32 bits.
+_TOGETHER, _MANY_WALKS, _MOST_TARGETS = 4, 2**14, 2**25
 #: The constants that the kernel shares with Python.
 DEFINES = {
     "Aggregate": Aggregate,
@@ -72,6 +75,7 @@ DEFINES = {
     "MOST_LINES": _MOST_LINES,
     "PREFETCHED": _PREFETCHED,
     "MOST_WALKERS": _MOST_WALKERS,
+    "TOGETHER": _TOGETHER,
     "TRACKS_NAN": TRACKS_NAN,
     "FEATURE_STRIDE": FEATURE_STRIDE,
 }
@@ -97,16 +101,18 @@ def walkers_of(samples: Dim, nodes: Dim, trees: Dim, targets: int, leaves: str) 
 
     It is 1, or that of the targets where scores are few.
     """
-    if targets > _FEW_TARGETS or leaves == "SPARSE":
+    if leaves == "SPARSE":
         return 0
-    are_few = known(nodes) <= _FEW_NODES
-    if (trees == 1 or are_few) and samples * targets <= _FEW_SCORES:
+    is_one, are_few = known(trees) == 1, known(nodes) <= _FEW_NODES
+    are_scores_few = samples * targets <= _FEW_SCORES
+    if targets <= _FEW_TARGETS and (is_one or are_few) and are_scores_few:
         return targets
-    if trees == 1 or (targets == 1 and are_few):
-        return 1
-    if targets == 1 and trees <= _FEW_TREES and samples >= _MANY_SAMPLES:
-        return 1
-    return 0
+    if targets == 1:
+        are_many = trees <= _FEW_TREES and samples >= _MANY_SAMPLES
+        return 1 if is_one or are_few or are_many else 0
+    is_small = is_one and targets <= _FEW_TARGETS
+    are_enough = trees <= _TOGETHER and samples >= _MANY_WALKS and targets <= _MOST_TARGETS
+    return 1 if not are_scores_few and (is_small or are_enough) else 0
 
 
 def launch_of(

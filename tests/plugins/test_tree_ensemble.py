@@ -156,7 +156,10 @@ def test_a_sample_of_one_tree_has_a_thread():
     assert launch.kernel is TreeEnsemble.alone_kernel
     assert launch.grid == -(-(10**6) // launch.block)
     assert launch_for(10**6, trees=1, targets=16).kernel is TreeEnsemble.alone_kernel
-    assert launch_for(10**6, trees=1, targets=17).kernel is TreeEnsemble.kernel
+    assert launch_for(10**6, trees=4, targets=17).kernel is TreeEnsemble.alone_kernel
+    assert launch_for(2**14 - 1, trees=1, targets=16).kernel is TreeEnsemble.alone_kernel
+    assert launch_for(2**14 - 1, trees=1, targets=17).kernel is TreeEnsemble.kernel
+    assert launch_for(10**6, trees=5, targets=2).kernel is TreeEnsemble.kernel
     assert launch_for(10**6, trees=16).kernel is TreeEnsemble.alone_kernel
     assert launch_for(10**5, trees=2).kernel is TreeEnsemble.kernel
 
@@ -183,6 +186,23 @@ def test_threads_share_the_scores_of_a_sample(trees, few, aggregate, monkeypatch
     inputs = [np.linspace(-1, 1, 70, dtype=np.float32).reshape(-1, 1)]
     inputs += arrays_of([*stump, *other], [0, 3][:trees], 3)
     given = {"n_targets": 3, "aggregate": aggregate}
+    np.testing.assert_array_equal(on_machine(inputs, **given), reference(inputs, **given))
+
+
+@pytest.mark.parametrize("aggregate", ["SUM", "AVERAGE", "MIN", "MAX"])
+@pytest.mark.parametrize(("trees", "targets"), [(0, 3), (2, 3), (3, 5), (4, 45)])
+def test_a_warp_writes_the_scores_of_few_trees(trees, targets, aggregate, monkeypatch):
+    monkeypatch.setattr(launches, "_FEW_SCORES", 0)
+    monkeypatch.setattr(launches, "_MANY_WALKS", 1)
+    nodes, rng = [], np.random.default_rng(targets)
+    for tree in range(trees):
+        nodes += [BranchNode("LT", 0, tree / 2 - 0.8, (len(nodes) + 1, len(nodes) + 2))]
+        nodes += [LeafNode(list(enumerate(rng.integers(-9, 9, targets) / 4))) for _ in range(2)]
+    inputs = [np.linspace(-1, 1, 70, dtype=np.float32).reshape(-1, 1)]
+    inputs += arrays_of(nodes, 3 * np.arange(trees), targets)
+    if trees > 1:
+        inputs[1][1, 3] -= 1  # the last target of a leaf has no weight
+    given = {"n_targets": targets, "aggregate": aggregate, "unscored": 7.0}
     np.testing.assert_array_equal(on_machine(inputs, **given), reference(inputs, **given))
 
 
