@@ -49,6 +49,10 @@ HOSTILE: dict[str, Case] = {
     "gaps": ((8, 64, 120, 120), {"kernel_shape": (2, 2), "strides": (3, 3)}),
     "1 x 4": ((8, 64, 128, 128), {"kernel_shape": (1, 4), "strides": (1, 4)}),
     "few of 7 x 9": ((11, 2, 13, 32), {"kernel_shape": (7, 9), "strides": (1, 2)}),
+    "few that overlap": (
+        (1, 1, 272, 64),
+        {"kernel_shape": (5, 9), "strides": (2, 1), "pads": (2, 0, 2, 0)},
+    ),
     "few of 9 x 3": (
         (8, 1, 32, 60),
         {"kernel_shape": (9, 3), "strides": (9, 1), "pads": (4, 0, 4, 0)},

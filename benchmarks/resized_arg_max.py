@@ -39,6 +39,7 @@ HOSTILE: dict[str, Case] = {
     "large": (1, 17, (56, 56), 1000, 1100),
     "long maps": (4, 5, (3, 900), 50, 100),
     "a few pixels": (4, 1, (16, 12), 3, 8),
+    "few maps, of 1128 pixels": (2, 4, (24, 47), 8, 46),
     "few maps, to few pixels": (20, 1, (11, 72), 3, 8),
 }
 #: Some items are enough for the reference.

@@ -61,6 +61,9 @@ HOSTILE = {
     "two stumps of 10 targets": Ensemble(samples=279, features=64, trees=2, depth=1, targets=10),
     "one small tree": Ensemble(samples=131_072, features=1, trees=1, depth=2),
     "two stumps": Ensemble(samples=73_206, features=16, trees=2, depth=1),
+    "one tree, two features": Ensemble(samples=131_072, features=2, trees=1, depth=7, targets=10),
+    "one tree of 17 classes": Ensemble(samples=50_000, features=4, trees=1, depth=4, targets=17),
+    "4 trees of 10 targets": Ensemble(samples=100_000, features=8, trees=4, depth=5, targets=10),
     "10 targets": Ensemble(samples=100_000, features=8, trees=200, depth=5, targets=10),
 }
 
