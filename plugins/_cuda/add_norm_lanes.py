@@ -24,7 +24,8 @@ def vector_bytes_of(inner: int, itemsize: int) -> int:
 def have_lanes(rows: int, inner: int, itemsize: int) -> bool:
     """Whether a lane can have each vector of a row, and the vectors are smaller than the largest.
 
-    The kernel counts elements in 32 bits. Lanes of the largest vectors were no faster than threads whose number a launch tells.
+    The kernel counts elements in 32 bits. Lanes of the largest vectors were no faster than threads
+    whose number a launch tells.
     """
     nbytes = vector_bytes_of(inner, itemsize)
     vectors = inner * itemsize // nbytes
