@@ -18,6 +18,8 @@ _MOST_NUMBERS = 20  # in the registers of a thread
 #: Those of a thread if that saves the fourth radix, or with a prime radix beyond the others.
 _MOST_OF_LONG = 32
 _LARGE = (23, 29, 31)
+#: Primes of which few butterflies would keep too few threads busy: at most one of so many.
+_PRIMES, _IDLE = (11, 13, 17, 19), 3
 _MOST_RADICES = 7
 _MOST_LANES = 512
 #: The threads of a block whose transforms have more than a warp, and of one in which they do not;
@@ -87,13 +89,14 @@ def shape_of(
 
     It has enough threads to read whole sectors of memory, if that can be; one thread, or two,
     suffices for few points. Then it has the fewest radices, then as many threads as divide the
-    points, then equally many last butterflies for each, because results that only some threads
-    write take long, then the fewest idle threads, then the smallest radices, then the fewest
-    threads, or the most with ``has_most_lanes``, then equally many first butterflies, then the
-    larger radices first, which leaves the fewest gaps in shared memory, but large primes last. With
-    ``is_symmetric`` the first radix is also the last one. A thread has at most ``most`` numbers, or
-    those of a large prime; with fewer than usual it is for few transforms, whose threads may be
-    uneven. Unless they are as usual, radices are compared by their sum.
+    points, if no large prime has few butterflies, then equally many last butterflies for each,
+    because results that only some threads write take long, then the fewest idle threads, then the
+    smallest radices, then the fewest threads, or the most with ``has_most_lanes``, then equally
+    many first butterflies, then the larger radices first, which leaves the fewest gaps in shared
+    memory, but large primes last. With ``is_symmetric`` the first radix is also the last one. A
+    thread has at most ``most`` numbers, or those of a large prime; with fewer than usual it is for
+    few transforms, whose threads may be uneven. Unless they are as usual, radices are compared by
+    their sum.
     """
     if points > SHORT:
         return None
@@ -102,7 +105,7 @@ def shape_of(
         found += [
             (
                 *(max(_least_lanes(radices) - lanes, 0), count),
-                max(radices) not in _LARGE and points % lanes != 0,
+                not _has_few_butterflies(radices) and points % lanes != 0,
                 lanes > STAGED and not are_few and _is_uneven(radices[-1], points, lanes),
                 *(_work(radices, lanes), max(radices) if is_usual else sum(radices)),
                 *(
@@ -144,9 +147,17 @@ def _radices(points: int, count: int, most: int) -> Iterator[tuple[int, ...]]:
 def _least_lanes(radices: tuple[int, ...]) -> int:
     """Return how many threads of a transform read neighbours as fast as many do."""
     points = prod(radices)
-    if max(radices) in _LARGE:
+    if _has_few_butterflies(radices):
         return min(8, points // max(radices))
-    return 1 if points <= _ALONE else 2 if points <= _BY_TWO else 7 if points <= _BY_SEVEN else 8
+    if points <= _BY_TWO:
+        return 1 if points <= _ALONE else 2
+    return 7 if points <= _BY_SEVEN else 8
+
+
+def _has_few_butterflies(radices: tuple[int, ...]) -> bool:
+    """Return whether a prime has so few butterflies that these decide how many threads work."""
+    most = max(radices)
+    return most in _LARGE or (most in _PRIMES and _IDLE * prod(radices) <= most**2)
 
 
 def _lanes(radices: tuple[int, ...], most: int) -> Iterator[int]:
