@@ -74,12 +74,14 @@ class Dft(Plugin):
     halves_kernel = kernel_of("halves")
     first_kernel = kernel_of("first")
     second_kernel = kernel_of("second")
+    prime_kernel = kernel_of("prime")
 
     whole = shape_arguments("whole")
     few = shape_arguments("few")
     halves = shape_arguments("halves")
     first = shape_arguments("first")
     second = shape_arguments("second")
+    prime = shape_arguments("prime")
     rows = property(lambda self: plan_of(self.length).rows)
 
     def check(self, x: TensorDesc) -> None:

@@ -96,7 +96,7 @@ __global__ void
     using StagedY = Staging<MAY_BE_STAGED && is_staged(STORE, LANES), typename ElementOf<Y_IS_REAL, T>::Type,
                             most_elements(STORE, FFT::POINTS), LANES, PER_BLOCK>;
     constexpr int STAGED = StagedX::FLOATS > StagedY::FLOATS ? StagedX::FLOATS : StagedY::FLOATS;
-    __shared__ alignas(8) float shared[FFT::SHARED_FLOATS > STAGED ? FFT::SHARED_FLOATS : STAGED];
+    __shared__ alignas(16) float shared[FFT::SHARED_FLOATS > STAGED ? FFT::SHARED_FLOATS : STAGED];
     float2 v[FFT::NUMBERS] = {}, spectrum[FFT::NUMBERS];
 
     const long long first = static_cast<long long>(blockIdx.x) * PER_BLOCK;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pluginkit import (
     CudaKernel,
@@ -23,6 +23,8 @@ from pluginkit.plugins.dft.shapes import MOST_SHARED, STAGED, Arrangement
 if TYPE_CHECKING:
     from pluginkit.plugins.dft import Dft
 
+Prime = Literal["prime"]
+
 #: A complex number of two float32.
 _ITEMSIZE = 8
 
@@ -39,6 +41,10 @@ _LAST: tuple[Store, ...] = (*_STORES, "MIRRORED")
 _FEW_THREADS, _LEAST_EACH, _MULTIPROCESSORS = 512, 32, 132
 #: The most points of real numbers for which the unfolding of pairs takes longer than a transform.
 _UNPAIRED = 4096
+#: Primes, and other numbers, among which are the lengths that primes.cu takes; with fewer points a
+#: thread has registers enough for both parts. The threads of its blocks, which are small, so that
+#: few wait for each other.
+_PRIMES, _PRIME_THREADS = range(7, 32, 2), 64
 #: The paths from what is read to what is written, and the layouts, of each kernel.
 _WHOLE = (
     *(path(load, store) for load, store in _ENDS),
@@ -66,10 +72,26 @@ _ARRANGEMENTS: dict[ShapeName, tuple[Arrangement, ...]] = {
     "first": ("COLUMNS",),
     "second": ("ROWS", "COLUMNS", "ROWS_TO_COLUMNS"),
 }
+_OPTIONS = ("-default-device",)  # for lambdas in templates
+_DEFINES = {
+    "MOST_SHARED": MOST_SHARED,
+    "STAGED": STAGED,
+    "Load": Load,
+    "Store": Store,
+    "Arrangement": Arrangement,
+}
 
 
-def kernel_of(name: ShapeName) -> CudaKernel:
-    """Return the kernel for one of a plan's shapes; of a single pass it knows the length."""
+def kernel_of(name: ShapeName | Prime) -> CudaKernel:
+    """Return the kernel for one of a plan's shapes; of a single pass it knows the length.
+
+    That for a prime number of points takes whole rows.
+    """
+    if name == "prime":
+        function = "transform_primes<{T}, {inverse}, {ENDS}, {onesided}, {prime}>"
+        ends = [f"Load::{load}, Store::{store}" for load, store in _ENDS]
+        defines = {"PRIME_THREADS": _PRIME_THREADS, **_DEFINES}
+        return CudaKernel("primes.cu", function, {"ENDS": ends}, options=_OPTIONS, defines=defines)
     is_few = str(name == "few").lower()
     length = {"whole": "{length}", "few": "{length}", "second": "{rows}"}.get(name, "0")
     return CudaKernel(
@@ -77,29 +99,31 @@ def kernel_of(name: ShapeName) -> CudaKernel:
         "transform<{T}, {inverse}, {PATH}, Arrangement::{ARRANGEMENT}, "
         f"{is_few}, {length}, {{{name}}}>",
         {"PATH": _PATHS[name], "ARRANGEMENT": _ARRANGEMENTS[name]},
-        options=("-default-device",),  # for lambdas in templates
-        defines={
-            "MOST_SHARED": MOST_SHARED,
-            "STAGED": STAGED,
-            "Load": Load,
-            "Store": Store,
-            "Arrangement": Arrangement,
-        },
+        options=_OPTIONS,
+        defines=_DEFINES,
         overlaps=name in ("first", "second"),
     )
 
 
-def shape_arguments(name: ShapeName) -> property:
+def shape_arguments(name: ShapeName | Prime) -> property:
     """Return a property of Dft: a kernel's last template arguments, which follow from the length.
 
-    They are those of one point where no pass has the shape.
+    They are those of one point where no pass has the shape, or of the least prime where the length
+    is none.
     """
 
     def arguments(plugin: Dft) -> tuple[int, ...]:
+        if name == "prime":
+            return (plugin.length if _has_kernel(plugin.length) else _PRIMES[0],)
         shape = plan_of(plugin.length).shape(name)
         return shape.arguments if shape else (1, 1, 1, 1)
 
     return property(arguments)
+
+
+def _has_kernel(length: int) -> bool:
+    """Return whether primes.cu has a kernel for the length."""
+    return length in _PRIMES and all(length % factor for factor in range(2, length))
 
 
 def _inner(plugin: Dft, x: TensorDesc) -> Dim:
@@ -126,7 +150,11 @@ def launches_of(
     """Yield a launch for each pass."""
     between = workspace.first(known(workspace_of(plugin, x)))
     are_few = _are_few(plugin, x)
-    for each in passes_of(plugin.length, *_ends(plugin, x, are_few), are_few):
+    load, store = _ends(plugin, x, are_few)
+    if not are_few and _is_of_a_prime(plugin, x, load):
+        yield _launch_of_a_prime(plugin, x, y, load, store)
+        return
+    for each in passes_of(plugin.length, load, store, are_few):
         yield _launch(plugin, each, x, y, between)
 
 
@@ -135,6 +163,29 @@ def _are_few(plugin: Dft, x: TensorDesc) -> bool:
     few, each = plan_of(plugin.length).few, ceil_div(known(_batch(plugin, x)), _MULTIPROCESSORS)
     least = min(_LEAST_EACH, 2 * plugin.length)
     return few is not None and each * max(few.lanes, least) <= _FEW_THREADS
+
+
+def _is_of_a_prime(plugin: Dft, x: TensorDesc, load: Load) -> bool:
+    """Return whether the kernel for a prime number of points takes x: none cut off or padded."""
+    if not _has_kernel(plugin.length) or (plugin.onesided and load == "COMPLEX"):
+        return False
+    size = plugin.length // 2 + 1 if load == "MIRRORED" else plugin.length
+    rows = known(x.shape[x.axis(plugin.axis)]), known(_inner(plugin, x)), known(x.shape[-1])
+    return rows == (size, 1, 1 if load == "REAL" else 2)
+
+
+def _launch_of_a_prime(
+    plugin: Dft, x: TensorDesc, y: TensorDesc, load: Load, store: Store
+) -> Launch:
+    transforms = known(_batch(plugin, x))
+    each = _PRIME_THREADS // 2 if load == "COMPLEX" else _PRIME_THREADS
+    return Launch(
+        plugin.prime_kernel,
+        ceil_div(transforms, each),
+        _PRIME_THREADS,
+        (y, x, int64(transforms), 1 / plugin.length),
+        constants={"ENDS": f"Load::{load}, Store::{store}"},
+    )
 
 
 def _ends(plugin: Dft, x: TensorDesc, are_few: bool) -> tuple[Load, Store]:

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include "../_cuda/async_copies.cuh"
 #include "elements.cuh"
 #include "stockham.cuh"
 
@@ -57,10 +58,19 @@ template <bool IS_USED_, typename Element, int MOST, int LANES, int PER_BLOCK> s
         return reinterpret_cast<T*>(shared + number * (elements == MOST ? PITCH : elements));
     }
 
-    // Read `rows` rows, of which x has the first one in row `first`, and write them to y.
+    // Read `rows` rows, of which x has the first one in row `first`, and write them to y. Those of a whole block are copied by
+    // vectors, which pass through no registers.
     template <typename T> __device__ __forceinline__ void read(const T* x, long long first, int rows) const {
         const Element* const from = reinterpret_cast<const Element*>(x) + first * elements;
-        copy(rows, [&](int i) { return from[i]; }, [&](int i, Element element) { shared[place(i)] = element; });
+        if (IS_DENSE && elements == MOST && rows == PER_BLOCK) {
+            for (int i = threadIdx.x; i < BYTES / 16; i += THREADS) {
+                const int to = static_cast<int>(__cvta_generic_to_shared(shared)) + i * 16;
+                copy_to_shared(to, reinterpret_cast<const uint4*>(from) + i);
+            }
+            wait_for_copies();
+        } else {
+            copy(rows, [&](int i) { return from[i]; }, [&](int i, Element element) { shared[place(i)] = element; });
+        }
         __syncthreads();
     }
     template <typename T> __device__ __forceinline__ void write(T* y, long long first, int rows) const {
@@ -69,7 +79,19 @@ template <bool IS_USED_, typename Element, int MOST, int LANES, int PER_BLOCK> s
         copy(rows, [&](int i) { return shared[place(i)]; }, [&](int i, Element element) { to[i] = element; });
     }
 
+    // Do so with few registers.
+    template <typename T> __device__ __forceinline__ void write_some(T* y, long long first, int rows) const {
+        Element* const to = reinterpret_cast<Element*>(y) + first * elements;
+        __syncthreads();
+#pragma unroll 4
+        for (int i = threadIdx.x; i < rows * elements; i += THREADS) to[i] = shared[place(i)];
+    }
+
   private:
+    static constexpr int BYTES = PER_BLOCK * MOST * static_cast<int>(sizeof(Element)), THREADS = LANES * PER_BLOCK;
+    // Whether all rows lie in shared memory as they do in memory, in whole vectors, and whole warps read whole lines of them.
+    static constexpr bool IS_DENSE = PITCH == MOST && BYTES % 16 == 0 && THREADS % 32 == 0;
+
     // Return where element i of all rows is in shared memory.
     __device__ __forceinline__ int place(int i) const { return elements == MOST ? i + i / MOST * (PITCH - MOST) : i; }
 
@@ -79,12 +101,12 @@ template <bool IS_USED_, typename Element, int MOST, int LANES, int PER_BLOCK> s
         Element held[EACH];
 #pragma unroll
         for (int k = 0; k < EACH; ++k) {
-            const int i = threadIdx.x + k * LANES * PER_BLOCK;
+            const int i = threadIdx.x + k * THREADS;
             if (i < rows * elements) held[k] = get(i);
         }
 #pragma unroll
         for (int k = 0; k < EACH; ++k) {
-            const int i = threadIdx.x + k * LANES * PER_BLOCK;
+            const int i = threadIdx.x + k * THREADS;
             if (i < rows * elements) put(i, held[k]);
         }
     }

@@ -39,3 +39,20 @@ def test_complex_numbers(lean, length, inverse):
     expected = (np.fft.ifft if inverse else np.fft.fft)(complex_of(x))
     got = complex_of(transform(lean, x, length, inverse=inverse))
     assert np.abs(got - expected).max() <= 5e-7 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("length", [7, 11, 13, 17, 19, 23, 29, 31])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_many_rows_of_a_prime(lean, length, parts):
+    x = np.random.default_rng(length).normal(size=(5003, length, parts)).astype(np.float32)
+    numbers = complex_of(x) if parts == 2 else x[..., 0].astype(np.float64)
+    for inverse, function in ((False, np.fft.fft), (True, np.fft.ifft)):
+        expected = function(numbers)
+        got = complex_of(transform(lean, x, length, inverse=inverse))
+        assert np.abs(got - expected).max() <= 5e-7 * np.abs(expected).max()
+    if parts == 1:
+        half = transform(lean, x, length, onesided=True)
+        expected = np.fft.rfft(numbers)
+        assert np.abs(complex_of(half) - expected).max() <= 5e-7 * np.abs(expected).max()
+        again = transform(lean, half, length, onesided=True, inverse=True)
+        assert np.abs(again - x).max() <= 1e-6 * np.abs(x).max()

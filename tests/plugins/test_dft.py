@@ -4,7 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pluginkit import float32
+from pluginkit import Workspace, float32
 from pluginkit.contract import calls
 from pluginkit.errors import AttributeValueError, PluginkitError
 from pluginkit.kernels.compile import compile_launches
@@ -74,7 +74,7 @@ def test_definition_by_hand():
 
 @pytest.mark.parametrize("onesided", [False, True])
 @pytest.mark.parametrize("parts", [1, 2])
-@pytest.mark.parametrize("length", [7, 18, 46])  # whose x goes through shared memory, or not
+@pytest.mark.parametrize("length", [7, 15, 18, 46])  # with vectors in shared memory, or not
 @pytest.mark.parametrize("more", [-3, 0, 4])  # padded, as it is, and cut off
 def test_short_rows_of_more_than_a_block(more, length, parts, onesided, many):
     x = np.random.default_rng(1).normal(size=(70, length + more, parts)).astype(np.float32)
@@ -165,6 +165,77 @@ def test_a_number_that_is_not_finite_takes_its_transform_along(length, lost):
     )
 
 
+def launched(plugin, shape):
+    inputs = calls.describe_inputs(plugin, [shape], [float32])
+    outputs = calls.describe_outputs(plugin, inputs)
+    return [each.kernel for each in plugin.launches(*inputs, *outputs, Workspace(0))]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("rows", [70, 64])  # of which some are a part of a block, or none
+@pytest.mark.parametrize(
+    ("parts", "inverse", "onesided"),
+    [(2, False, False), (2, True, False), (1, False, False), (1, True, False), (1, False, True)],
+)
+@pytest.mark.parametrize("length", [7, 13, 23])
+def test_primes_of_every_kind(length, parts, inverse, onesided, rows, dtype, many):
+    x = np.random.default_rng(1).normal(size=(rows, length, parts)).astype(dtype)
+    plugin = Dft(length=length, inverse=inverse, onesided=onesided)
+    assert launched(plugin, x.shape) == [plugin.prime_kernel]
+    run = run_kernels(plugin, [x])
+    assert not run.findings
+    expected = complex_of(calls.run_reference(plugin, [x.astype(np.float32)])[0])
+    error = np.abs(complex_of(run.outputs[0]) - expected).max()
+    assert error <= {np.float32: 5e-7, np.float16: 1e-3}[dtype] * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("length", [11, 31])
+@pytest.mark.parametrize("rows", [70, 64])
+def test_half_a_spectrum_of_a_prime(rows, length, many):
+    x = np.random.default_rng(1).normal(size=(rows, length // 2 + 1, 2)).astype(np.float32)
+    plugin = Dft(length=length, inverse=True, onesided=True)
+    assert launched(plugin, x.shape) == [plugin.prime_kernel]
+    run = run_kernels(plugin, [x])
+    assert not run.findings
+    np.testing.assert_allclose(
+        run.outputs[0][..., 0], np.fft.irfft(complex_of(x), length), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "attributes"),
+    [
+        ((70, 22, 2), {}),  # padded
+        ((70, 24, 1), {}),  # cut off
+        ((70, 23, 2), {"onesided": True}),
+        ((70, 12, 1), {"inverse": True, "onesided": True}),
+        ((35, 23, 2, 2), {"axis": 1}),
+    ],
+)
+def test_other_calls_of_a_prime_take_a_thread_for_each_transform(shape, attributes, many):
+    plugin = Dft(length=23, **attributes)
+    x = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    assert launched(plugin, shape) == [plugin.whole_kernel]
+    run = run_kernels(plugin, [x])
+    assert not run.findings
+    expected = calls.run_reference(plugin, [x])[0]
+    assert np.abs(run.outputs[0] - expected).max() <= 5e-7 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("parts", "inverse", "onesided"), [(2, False, False), (1, True, False), (2, True, True)]
+)
+@pytest.mark.parametrize("place", [0, 4, 8])
+@pytest.mark.parametrize("lost", [np.nan, np.inf])
+def test_a_prime_is_lost_with_either_part_of_a_number(lost, place, parts, inverse, onesided, many):
+    for part in range(parts):
+        x = np.ones((3, 9 if onesided else 17, parts), np.float32)
+        x[1, place, part] = lost
+        run = run_kernels(Dft(length=17, inverse=inverse, onesided=onesided), [x])
+        assert np.isfinite(run.outputs[0][[0, 2]]).all()
+        assert np.isnan(run.outputs[0][1]).all()
+
+
 def test_every_length_has_passes_of_short_transforms():
     for length in (*range(1, 300), *range(8100, 8300, 3), 2**20 - 1, LONGEST - 1, LONGEST, 3**13):
         plan = plan_of(length)
@@ -210,6 +281,8 @@ def test_shapes_read_whole_sectors_with_few_radices():
     assert shape_of(64).lanes == 8
     assert shape_of(23).radices == (23,)
     assert shape_of(184).radices == (8, 23)
+    assert shape_of(57).lanes == 4  # for three butterflies of 19 points; 19 would idle
+    assert shape_of(65).lanes == 13
     assert shape_of(37) is None
     assert shape_of(2 * SHORT) is None
 
@@ -269,5 +342,3 @@ def test_some_of_each_kernel_compile():
 @every_architecture
 def test_every_kernel_compiles(arch):
     assert_all_compile(specialisations_of([Dft(length=4)]), arch)
-    assert shape_of(57).lanes == 4  # for three butterflies of 19 points; 19 would idle
-    assert shape_of(65).lanes == 13
