@@ -19,6 +19,11 @@ template <bool FEW, Store STORE, int THREADS, int LANES, int... RADICES> __devic
     return 65536 / (4 * 32 * 4 * numbers) * 4 / warps;  // four warps at once take registers
 }
 
+// Return whether no staged row is read any more when a transform begins, so that its results may be staged at once: the compiler
+// then takes fewer registers. With 20 numbers it does not, and blocks would wait for all of their numbers in vain.
+template <typename FFT, Store STORE> constexpr bool IS_READ_FIRST =
+    FFT::STAGES == 1 && FFT::NUMBERS < 20 && STORE != Store::UNFOLDED;
+
 // Return the R numbers from number `first`.
 template <int R, int NUMBERS> __device__ __forceinline__ float2 (&part_of(float2 (&v)[NUMBERS], int first))[R] {
     return *reinterpret_cast<float2(*)[R]>(v + first);
@@ -64,7 +69,7 @@ __device__ __forceinline__ void write(float2 (&v)[FFT::NUMBERS], float* shared, 
     constexpr int R = FFT::LAST, APART = FFT::POINTS / R;
     float2 mirrored[FFT::NUMBERS];
     if constexpr (STORE == Store::UNFOLDED) FFT::mirror(v, mirrored, shared);
-    if constexpr (STAGED) __syncthreads();
+    if constexpr (STAGED && !IS_READ_FIRST<FFT, STORE>) __syncthreads();
     if (!is_there) return;
     FFT::template each_butterfly<R>(FFT::after().lane, [&](int i, int butterfly) {
         if constexpr (STORE == Store::UNFOLDED) {
@@ -111,7 +116,7 @@ __global__ void
         if (read_one < transforms) {
             read<FFT>(v, From(pass, staged_x.template row<T>(FFT::before().transform), between, 0, asked));
         }
-        if constexpr (FFT::STAGES > 1) __syncthreads();
+        if constexpr (FFT::STAGES > 1 || IS_READ_FIRST<FFT, STORE>) __syncthreads();
     } else if (read_one < transforms) {
         const From one(pass, x, between, read_one, asked);
         read<FFT>(v, one);
