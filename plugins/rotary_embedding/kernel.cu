@@ -14,8 +14,8 @@ using pluginkit::FEW_THREADS, pluginkit::THREADS;  // from launches.py
 // there are groups. REST: whether some elements do not turn. FEW: whether the tensor is small.
 template <typename T, typename Offset, bool FEW, int BYTES, int PARTS, int UNITS, int HEADS, bool REST, bool INTERLEAVED, bool WHOLE>
 __global__ void __launch_bounds__(FEW ? FEW_THREADS : THREADS)
-    rotate(T* __restrict__ y, const T* __restrict__ x, const T* __restrict__ cosines, const T* __restrict__ sines, Offset threads,
-           Divisor of_row, Divisor of_group, Divisor of_item, int rotated, int length, int heads, int groups, Offset next_head) {
+    rotate(const T* __restrict__ x, const T* __restrict__ cosines, const T* __restrict__ sines, Offset threads, int vectors,
+           Divisors divisors, int rotated, int length, int heads, T* __restrict__ y) {
     constexpr int N = BYTES > static_cast<int>(sizeof(T)) ? BYTES / sizeof(T) : 1, P = PARTS < N ? N / PARTS : 1;
     constexpr int BLOCK = FEW ? FEW_THREADS : THREADS;
     // Adjacent elements are in one part, unless it has only one; others are in two.
@@ -26,7 +26,8 @@ __global__ void __launch_bounds__(FEW ? FEW_THREADS : THREADS)
 
     const Offset begin = static_cast<Offset>(blockIdx.x) * (UNITS * BLOCK) + threadIdx.x;
     if (begin >= threads) return;
-    const Offset next = groups * next_head;
+    const int groups = (heads + HEADS - 1) / HEADS;
+    const Offset of_group = static_cast<Offset>(length) * vectors, of_item = of_group * groups, next = of_item * N;
     const int half = rotated / 2;
     Offset first[UNITS], group[UNITS];
     int at[UNITS];
@@ -42,12 +43,12 @@ __global__ void __launch_bounds__(FEW ? FEW_THREADS : THREADS)
         const Offset index = begin + u * BLOCK;
         if (!is_within(u)) break;
         // All divide the same number, so that none waits for another: by the vectors of a row, of a group, and of an item.
-        Offset row = index, all_groups = index, item = index;
-        at[u] = of_row.split(row) * N;
-        of_group.split(all_groups), of_item.split(item);
+        const Offset row = divisors.quotient<Offset>(index, 0, vectors);
+        const Offset all_groups = divisors.quotient(index, 1, of_group), item = divisors.quotient(index, 2, of_item);
+        at[u] = (index - row * vectors) * N;
         group[u] = all_groups - item * groups;
         // Vectors are counted as they lie, but for the heads that others of their item take.
-        first[u] = index * N + (HEADS > 1 ? item * (heads - groups) * next_head : 0);
+        first[u] = index * N + (HEADS > 1 ? item * (heads - groups) * of_group * N : 0);
         const Offset factors = (row - (all_groups - item) * length) * (WHOLE ? rotated : half);
 #pragma unroll
         for (int h = 0; h < HEADS; ++h) {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit import Launch, TensorDesc, ceil_div, int32, known, offset_type
-from pluginkit.plugins._cuda.division import divisor_of
+from pluginkit.plugins._cuda.division import divisors_of
 
 if TYPE_CHECKING:
     from pluginkit.plugins.rotary_embedding import RotaryEmbedding
@@ -65,11 +65,9 @@ def launch_of(
         grid=ceil_div(threads, block * units),
         block=block,
         args=(
-            *(y, x, cos, sin),
-            offset(threads),
-            *map(divisor_of, (row, group, groups * group)),
-            *map(int32, (rotated, length, heads, groups)),
-            offset(length * size),
+            *(x, cos, sin, offset(threads), int32(row), divisors_of(row, group, groups * group)),
+            *map(int32, (rotated, length, heads)),
+            y,
         ),
         constants={
             "OFFSET": offset.cpp,
