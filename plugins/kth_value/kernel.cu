@@ -80,6 +80,7 @@ __global__ void __launch_bounds__(SHORT_THREADS)
     const long long row = static_cast<long long>(blockIdx.x) * (SHORT_THREADS / LANES) + threadIdx.x / LANES;
     const int lane = threadIdx.x % LANES;
     if (row >= rows) return;
+    int above = layout.above(positions, row, 0);  // is read while keys are
     const Source<T> source(x, layout, row, 0);
     const Key first = source.key(0);
     Key keys[ITEMS], varying = 0;
@@ -92,7 +93,8 @@ __global__ void __launch_bounds__(SHORT_THREADS)
     varying = over_lanes<LANES>(varying, [](Key a, Key b) { return static_cast<Key>(a | b); });
     for (int rank = 0; rank < layout.ranks; ++rank) {
         // Up to `wanted` keys are below `known`, the bits that are known so far; it is one of `high - low` keys.
-        const int wanted = source.size - 1 - layout.above(positions, row, rank);
+        const int wanted = source.size - 1 - above;
+        if (rank + 1 < layout.ranks) above = layout.above(positions, row, rank + 1);
         Key known = static_cast<Key>(first & ~varying);
         int low = 0, high = source.size;
         for (int bit = 8 * sizeof(Key) - 1; bit >= 0 && high - low > 1; --bit) {
