@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(THREADS)
     Pack<float, STATES> decay = {}, state = {};
     if constexpr (!IS_SCALAR) decay = load_pack<STATES>(a + 1LL * head * sizes.decays + first_state, count, IS_COMPACT);
     if (initial_state != nullptr) state = load_pack<STATES>(initial_state + own_states, count, IS_COMPACT);
-    const float decay_of_head = IS_SCALAR ? a[head] * LOG2_E : 0.0f;
+    const float decay_of_head = IS_SCALAR ? a[head] : 0.0f;
     const float bias = delta_bias == nullptr ? 0.0f : delta_bias[head], skip = d == nullptr ? 0.0f : d[head];
 
     const long long of_channel = 1LL * row * sizes.length, of_head = (1LL * item * sizes.heads + head) * sizes.length;
@@ -61,10 +61,11 @@ __global__ void __launch_bounds__(THREADS)
             step[i] += bias;
             if (has_softplus) step[i] = softplus(step[i]);
             if (STEPS > 1 && i >= left) step[i] = 0.0f;  // which keeps the state
+            const float exponent = step[i] * LOG2_E;  // the decay is not waited for before all else is read
             float sum = 0.0f;
 #pragma unroll
             for (int s = 0; s < STATES; ++s) {
-                const float kept = exp2_of(step[i] * (IS_SCALAR ? decay_of_head : decay.value[s] * LOG2_E));
+                const float kept = exp2_of(exponent * (IS_SCALAR ? decay_of_head : decay.value[s]));
                 state.value[s] = kept * state.value[s] + step[i] * x[i] * in[i][s];
                 if (IS_COMPACT || s < count) sum += state.value[s] * read[i][s];
             }

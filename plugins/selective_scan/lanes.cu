@@ -7,7 +7,8 @@
 
 using pluginkit::LANE_WARPS, pluginkit::QUAD;  // from launches.py
 
-// Some steps in time: the state at their end from a state of 0, and the sum of what they are.
+// Some steps in time: the state at their end from a state of 0, and the sum of what they are, times log2(e). Steps are
+// multiplied by it, not decays: these would be waited for before all else is read.
 template <int STATES> struct Span {
     float state[STATES], steps;
 
@@ -51,7 +52,7 @@ __global__ void __launch_bounds__(32 * LANE_WARPS, STATES <= 4 ? 3 : 1)
 #pragma unroll
     for (int s = 0; s < STATES; ++s) {
         const int state = min(first_state + s, sizes.states - 1);
-        decay[s] = a[1LL * head * sizes.decays + min(state, sizes.decays - 1)] * LOG2_E;
+        decay[s] = a[1LL * head * sizes.decays + min(state, sizes.decays - 1)];
         carried[s] = initial_state == nullptr ? 0.0f : initial_state[row * sizes.states + state];
     }
     int buffer = 0;
@@ -85,7 +86,7 @@ __global__ void __launch_bounds__(32 * LANE_WARPS, STATES <= 4 ? 3 : 1)
         for (int i = 0; i < QUAD; ++i) {
             const int from = group * LANES + i / OWN;  // the lane that has this step
             const float own_input = step[i % OWN] * static_cast<float>(x.value[i % OWN]);
-            const float now = LANES == 1 ? step[i] : __shfl_sync(~0u, step[i % OWN], from);
+            const float now = LOG2_E * (LANES == 1 ? step[i] : __shfl_sync(~0u, step[i % OWN], from));
             const float input = LANES == 1 ? own_input : __shfl_sync(~0u, own_input, from);
             span.steps += now;
             float kept = 1.0f;
@@ -144,7 +145,7 @@ __global__ void __launch_bounds__(32 * LANE_WARPS, STATES <= 4 ? 3 : 1)
 #pragma unroll
             for (int i = 0; i < QUAD; ++i) {
                 const int from = group * LANES + i / OWN;
-                const float now = __shfl_sync(~0u, step[i % OWN], from);
+                const float now = LOG2_E * __shfl_sync(~0u, step[i % OWN], from);
                 const float input = __shfl_sync(~0u, step[i % OWN] * static_cast<float>(x.value[i % OWN]), from);
                 sums[i] = 0.0f;
 #pragma unroll
