@@ -28,6 +28,7 @@ from pluginkit import (
 from pluginkit.plugins.multi_scale_deformable_attention.cases import deformable_attention_cases
 from pluginkit.plugins.multi_scale_deformable_attention.launches import (
     DEFINES,
+    KINDS,
     LANES,
     MOST_HEADS,
     MOST_LEVELS,
@@ -80,8 +81,8 @@ class MultiScaleDeformableAttention(Plugin):
     )
     few = CudaKernel(
         "few.cu",
-        "attention_of_few<{T}, {S}, {IS_WIDE}>",
-        {"IS_WIDE": (True, False)},
+        "attention_of_few<{T}, {S}, {KIND}>",
+        {"KIND": KINDS},
         defines=DEFINES,
     )
 

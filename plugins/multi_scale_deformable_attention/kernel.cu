@@ -29,6 +29,7 @@ __global__ void __launch_bounds__(THREADS, 4)
     constexpr int ROWS = LANES > 0 ? UNITS / LANES : 0, KEPT = ROWS > 0 ? SAMPLES * SHARES : 0;
     constexpr int SLOTS = ROWS > 0 ? ROWS * (KEPT + 1) : 96;
     __shared__ Sample kept[WARPS][SLOTS];
+    __shared__ int kept_counts[WARPS][32];  // of the rows of a warp
     __shared__ Level levels[SHARES > 1 ? 1 : MOST_LEVELS];
     const int samples = sizes.levels * sizes.points, queries = static_cast<int>(divisors.queries.count);
     // Where each lane finds one sample or few, it reads levels together with locations, and waits for memory once.
@@ -60,6 +61,7 @@ __global__ void __launch_bounds__(THREADS, 4)
     long long item = row;
     int query = static_cast<int>(divisors.queries.split(item)), left = samples;
     const T* source = value + item * sizes.pixels * stride + 1LL * head * sizes.channels + channel;
+    asm volatile("" : "+l"(source));  // or the compiler adds up offsets anew for each load
     float sum[N] = {};
     const auto write = [&]() {
         Pack<T, N> result;
@@ -71,37 +73,52 @@ __global__ void __launch_bounds__(THREADS, 4)
         const int count = turns > 1 ? at_a_time : min(at_a_time, samples - begin);
         const float of_a_count = __fdividef(1.0f, static_cast<float>(count));
         __syncwarp();
-        for (int i = lane; i < warp_rows * count; i += 32) {
+        int before = 0;  // the samples of the first lane's row that are kept already
+        for (int i = lane; i - lane < warp_rows * count; i += 32) {
             const int at = ROWS == 1 ? 0 : static_cast<int>((i + 0.5f) * of_a_count), within = i - at * count;
             const int turn = turns > 1 ? within / samples : 0;
             const int number = begin + within - turn * samples;
             const long long at_row = first_row + turn * warp_rows + at;
-            if (at_row >= rows) continue;
-            int level = number;
-            divisors.points.split(level);
-            const long long place = (at_row * sizes.heads + head) * samples + number;
-            const Pack<T, 2> location = reinterpret_cast<const Pack<T, 2>*>(sampling_loc)[place];
-            kept[warp][at * kept_of_row + within] = sample_at(
-                static_cast<float>(location.value[0]), static_cast<float>(location.value[1]),
-                static_cast<float>(attn_weight[place]),
-                reads_levels ? level_at(spatial_shapes, level_start_index, level, sizes.pixels) : levels[level], stride);
+            Sample sample = NOWHERE;
+            if (i < warp_rows * count && at_row < rows) {
+                int level = number;
+                divisors.points.split(level);
+                const long long place = (at_row * sizes.heads + head) * samples + number;
+                const Pack<T, 2> location = reinterpret_cast<const Pack<T, 2>*>(sampling_loc)[place];
+                sample = sample_at(
+                    static_cast<float>(location.value[0]), static_cast<float>(location.value[1]),
+                    static_cast<float>(attn_weight[place]),
+                    reads_levels ? level_at(spatial_shapes, level_start_index, level, sizes.pixels) : levels[level], stride);
+            }
+            if (turns > 1) {
+                if (i < warp_rows * count) kept[warp][at * kept_of_row + within] = sample;
+                continue;
+            }
+            // Those outside are left out, and the others of a row follow each other.
+            const bool is_kept = max(max(sample.place.x, sample.place.y), max(sample.place.z, sample.place.w)) >= 0;
+            const unsigned earlier = __ballot_sync(~0u, is_kept) & ((1u << lane) - 1);
+            const int own = __popc(earlier >> max(lane - within, 0)) + (within > lane ? before : 0);
+            if (is_kept) kept[warp][at * kept_of_row + own] = sample;
+            if (within == count - 1) kept_counts[warp][at] = own + is_kept;
+            before = __shfl_sync(~0u, own + is_kept, 31);
         }
         __syncwarp();
         if (row >= rows) continue;
         const Sample* own = kept[warp] + row_of_warp * kept_of_row;
+        const int own_count = turns > 1 ? count : kept_counts[warp][row_of_warp];
         if constexpr (IS_BATCHED) {
-            for (int first = share; first < count; first += AT_ONCE * SHARES) {
+            for (int first = share; first < own_count; first += AT_ONCE * SHARES) {
                 Sample some[AT_ONCE];
 #pragma unroll
                 for (int i = 0; i < AT_ONCE; ++i) {
                     const int number = first + i * SHARES;
-                    some[i] = number < count ? own[number] : NOWHERE;
+                    some[i] = number < own_count ? own[number] : NOWHERE;
                 }
                 add_samples<false>(sum, source, some);
             }
         } else {
 #pragma unroll 2
-            for (int i = 0; i < count; ++i) {
+            for (int i = 0; i < own_count; ++i) {
                 const Sample one[1] = {own[i]};
                 // Mostly no pixel is outside, and then the loads need no conditions.
                 const bool is_inside = (one[0].place.x | one[0].place.y | one[0].place.z | one[0].place.w) >= 0;

@@ -33,6 +33,10 @@ _FEW_READS, _FEW_SHARES = 144, 2
 #: where a warp would take no further rows.
 _LONE_PACKS = {4: 1, 2: 4}
 
+#: Whether packs are wide, and how many of them such a thread takes at once: two, if they are of one
+#: sample and threads are many.
+KINDS = _NARROW, _SINGLE, _PAIRS = "false, 1", "true, 1", "true, 2"
+
 #: The most heads of a launch, which are blocks along y.
 MOST_HEADS = 65535
 
@@ -97,12 +101,15 @@ def launch_of(
         reads = where(where(is_lone, samples, 0) == 1, 0, where(packs == 1, 0, _FEW_READS + 1))
     if shares <= _FEW_SHARES and where(threads < 2**31, reads, _FEW_READS + 1) <= _FEW_READS:
         divisors = [n for count in (packs, heads, queries) for n in divisor_numbers(count)]
+        kind, each = _SINGLE if is_wide else _NARROW, 1
+        if is_wide and where(samples == 1, threads, 0) >= _MANY_THREADS:
+            kind, each = _PAIRS, 2
         return Launch(
             plugin.few,
-            ceil_div(threads, _THREADS) if output.size else 0,
+            ceil_div(threads, each * _THREADS) if output.size else 0,
             _THREADS,
             (*arguments, int32(threads), numbers, int64(divisors)),
-            constants={"IS_WIDE": is_wide},
+            constants={"KIND": kind},
         )
     return Launch(
         plugin.kernel,

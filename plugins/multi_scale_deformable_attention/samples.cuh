@@ -6,6 +6,7 @@
 #include <cuda_fp16.h>
 
 #include "../_cuda/division.cuh"
+#include "../_cuda/vectors.cuh"
 
 constexpr int OUTSIDE = -1;
 
@@ -61,8 +62,11 @@ __device__ __forceinline__ Sample sample_at(float x, float y, float attention, c
 // Load a pack of a pixel's channels, or zeros.
 template <typename T, int N, bool IS_INSIDE>
 __device__ __forceinline__ Pack<T, N> load_pack(const T* __restrict__ channels, int place) {
+    using Word = typename WordOf<sizeof(T) * N>::type;
     Pack<T, N> pack = {};
-    if (IS_INSIDE || place != OUTSIDE) pack = *reinterpret_cast<const Pack<T, N>*>(channels + place);
+    if (IS_INSIDE || place != OUTSIDE) {
+        *reinterpret_cast<Word*>(&pack) = __ldg(reinterpret_cast<const Word*>(channels + place));
+    }
     return pack;
 }
 
@@ -92,3 +96,40 @@ __device__ __forceinline__ void add_samples(float (&sum)[N], const T* __restrict
         add_pack(sum, packs[i][3], samples[i].weight.w);
     }
 }
+
+// The pixels around a location, of which those outside are not read.
+template <typename T, int N> struct Corners {
+    using Word = typename WordOf<sizeof(T) * N>::type;
+    Word words[4] = {};
+    bool is_near = false, is_read[4];
+    float right_share, bottom_share;
+
+    Corners() = default;
+    __device__ __forceinline__ Corners(const T* source, float x, float y, const Level& level, int stride) {
+        const float width = static_cast<float>(level.width), height = static_cast<float>(level.height);
+        const float column = __fadd_rn(__fmul_rn(x, width), -0.5f), row = __fadd_rn(__fmul_rn(y, height), -0.5f);
+        is_near = column > -1.0f && column < width && row > -1.0f && row < height;
+        if (!is_near) return;
+        const int c = __float2int_rd(column), r = __float2int_rd(row);
+        const bool has_bottom = r + 1 < level.height, has_right = c + 1 < level.width;
+        is_read[0] = (r | c) >= 0, is_read[1] = r >= 0 && has_right;
+        is_read[2] = c >= 0 && has_bottom, is_read[3] = has_right && has_bottom;
+        const int first = (level.start + r * level.width + c) * stride, below = first + level.width * stride;
+        const int places[] = {first, first + stride, below, below + stride};
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            if (is_read[i]) words[i] = __ldg(reinterpret_cast<const Word*>(source + places[i]));
+        }
+        right_share = column - static_cast<float>(c), bottom_share = row - static_cast<float>(r);
+    }
+
+    __device__ __forceinline__ void add_to(float (&sum)[N], float attention) const {
+        if (!is_near) return;
+        const auto packs = reinterpret_cast<const Pack<T, N>*>(words);
+        const float top_weight = (1.0f - bottom_share) * attention, bottom_weight = bottom_share * attention;
+        if (is_read[0]) add_pack(sum, packs[0], top_weight * (1.0f - right_share));
+        if (is_read[1]) add_pack(sum, packs[1], top_weight * right_share);
+        if (is_read[2]) add_pack(sum, packs[2], bottom_weight * (1.0f - right_share));
+        if (is_read[3]) add_pack(sum, packs[3], bottom_weight * right_share);
+    }
+};

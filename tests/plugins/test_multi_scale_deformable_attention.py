@@ -175,21 +175,22 @@ def test_threads_find_few_samples_themselves(monkeypatch, channels, samples, ker
     ("dtype", "channels", "kernel"),
     [("float16", 32, "few"), ("float16", 64, "kernel"), ("float32", 16, "kernel")],
 )
-def test_a_warp_takes_one_row_after_the_other_where_packs_are_many(
+def test_lanes_take_further_rows_where_packs_are_many(
     monkeypatch, dtype, channels, kernel
 ):
     monkeypatch.setattr(launches, "_FEW_THREADS", 1)
     monkeypatch.setattr(launches, "_MANY_THREADS", 1)
     rng = np.random.default_rng(0)
     value = rng.integers(-9, 10, (2, 4, 3, channels)).astype(dtype)
-    locations = (rng.integers(-16, 81, (2, 5, 3, 1, 1, 2)) / 64).astype(dtype)
-    weights = (rng.integers(0, 5, (2, 5, 3, 1, 1)) / 4).astype(dtype)
+    locations = (rng.integers(-16, 81, (2, 40, 3, 1, 1, 2)) / 64).astype(dtype)
+    weights = (rng.integers(0, 5, (2, 40, 3, 1, 1)) / 4).astype(dtype)
     arrays = value, np.array([[2, 2]]), np.array([0]), locations, weights
     np.testing.assert_allclose(on_machine(*arrays), reference(*arrays), atol=0.01)
     plugin = MultiScaleDeformableAttention()
     inputs = calls.describe_arrays(plugin, arrays)
     (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
     assert launch.kernel is getattr(plugin, kernel)
+    assert kernel == "kernel" or dict(launch.constants)["KIND"] == "true, 2"
 
 
 @pytest.mark.parametrize(
