@@ -29,7 +29,7 @@ _THREADS, _LOADS, _DIGIT_BITS = 512, 8, 11
 #: How many keys a block keeps in shared memory.
 _CAPACITY = 4096
 #: So many lanes take rows of up to so many elements each, in blocks of so many threads.
-_SHORT, _SHORT_THREADS = ((8, 8), (32, 8), (32, 16), (32, 32)), 128
+_SHORT, _SHORT_THREADS = ((4, 4), (8, 8), (32, 8), (32, 16), (32, 32)), 128
 #: With so many blocks a large GPU is busy; fewer results share rows, in parts of so many elements.
 _BLOCKS, _SEGMENT = 264, 8192
 #: The bytes of what is known of a result, and of its histogram.

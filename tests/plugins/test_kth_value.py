@@ -24,7 +24,7 @@ def drawn(*shape):
     return np.random.default_rng(sum(shape)).normal(size=shape).astype(np.float32)
 
 
-@pytest.mark.parametrize("size", [1, 40, 200, 1000])
+@pytest.mark.parametrize("size", [1, 16, 40, 200, 1000])
 def test_short_rows_have_the_values_that_numpy_sorts_there(size):
     x, positions = drawn(3, size), [0, size // 2, size - 1]
     np.testing.assert_array_equal(on_machine(x, positions), np.sort(x)[:, positions])
@@ -53,7 +53,7 @@ def test_each_row_may_have_positions_of_its_own_along_any_axis():
     np.testing.assert_array_equal(on_machine(x, positions, axis=1), expected)
 
 
-@pytest.mark.parametrize("size", [9, 5000])
+@pytest.mark.parametrize("size", [9, 17, 5000])
 def test_nan_comes_last_and_positions_beyond_a_row_are_its_ends(size):
     x = np.arange(size, dtype=np.float32)
     x[[1, 2]] = np.nan

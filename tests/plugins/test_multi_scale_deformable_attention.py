@@ -175,9 +175,7 @@ def test_threads_find_few_samples_themselves(monkeypatch, channels, samples, ker
     ("dtype", "channels", "kernel"),
     [("float16", 32, "few"), ("float16", 64, "kernel"), ("float32", 16, "kernel")],
 )
-def test_lanes_take_further_rows_where_packs_are_many(
-    monkeypatch, dtype, channels, kernel
-):
+def test_lanes_take_further_rows_where_packs_are_many(monkeypatch, dtype, channels, kernel):
     monkeypatch.setattr(launches, "_FEW_THREADS", 1)
     monkeypatch.setattr(launches, "_MANY_THREADS", 1)
     rng = np.random.default_rng(0)
