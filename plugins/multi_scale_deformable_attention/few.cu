@@ -11,10 +11,11 @@ struct Divisors {
 };
 
 template <typename T, typename S, bool IS_WIDE, int ROWS>
-__global__ void __launch_bounds__(THREADS, ROWS > 1 ? 4 : IS_WIDE ? 5 : 8)
+__global__ void __launch_bounds__(THREADS, ROWS > 1 ? 4 : !IS_WIDE ? 8 : sizeof(T) == 4 ? 6 : 5)
     attention_of_few(T* __restrict__ output, const T* __restrict__ value, const S* __restrict__ spatial_shapes,
                      const S* __restrict__ level_start_index, const T* __restrict__ sampling_loc,
                      const T* __restrict__ attn_weight, int count, Sizes sizes, Divisors by) {
+    constexpr bool IS_SINGLE = IS_WIDE && ROWS == 1;  // takes fewer registers as a whole, which matters more
     constexpr int N = IS_WIDE ? 16 / sizeof(T) : 1;
     const int first = blockIdx.x * (THREADS * ROWS) + threadIdx.x;
     const int samples = ROWS > 1 ? 1 : sizes.levels * sizes.points;
@@ -30,7 +31,7 @@ __global__ void __launch_bounds__(THREADS, ROWS > 1 ? 4 : IS_WIDE ? 5 : 8)
         const int head = by.heads.split(item);
         by.queries.split(item);
         sources[i] = value + 1LL * item * sizes.pixels * stride + head * sizes.channels + pack * N;
-        asm volatile("" : "+l"(sources[i]));  // or the compiler adds up offsets anew for each load
+        if constexpr (!IS_SINGLE) asm volatile("" : "+l"(sources[i]));  // or the compiler adds up offsets anew for each load
         locations[i] = reinterpret_cast<const Pack<T, 2>*>(sampling_loc) + 1LL * row * samples;
         attentions[i] = attn_weight + 1LL * row * samples;
     }
@@ -47,6 +48,12 @@ __global__ void __launch_bounds__(THREADS, ROWS > 1 ? 4 : IS_WIDE ? 5 : 8)
         // Locations are read first: no load waits for a level.
         if (left == 0) level = level_at(spatial_shapes, level_start_index, number++, sizes.pixels), left = sizes.points;
         --left;
+        if constexpr (IS_SINGLE) {
+            const float x = static_cast<float>(location[0].value[0]), y = static_cast<float>(location[0].value[1]);
+            const Sample one[] = {sample_at(x, y, attention[0], level, stride)};
+            add_samples<false>(sums[0], sources[0], one);
+            continue;
+        }
         Corners<T, N> corners[ROWS];
 #pragma unroll
         for (int i = 0; i < ROWS; ++i) {

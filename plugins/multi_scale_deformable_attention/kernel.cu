@@ -23,13 +23,13 @@ __global__ void __launch_bounds__(THREADS, 4)
                          const T* __restrict__ attn_weight, long long rows, Sizes sizes, Divisors divisors,
                          int row_turns) {
     constexpr int N = IS_WIDE ? 16 / sizeof(T) : 1, UNITS = 32 / SHARES;
-    constexpr bool IS_BATCHED = SHARES > 1 || !IS_WIDE;
+    constexpr bool IS_BATCHED = SHARES > 1 || !IS_WIDE, IS_PACKED = !IS_WIDE;
     constexpr int AT_ONCE = IS_WIDE ? 2 : 4;
     // The rows of a warp, if that is known, and how many samples of them are in shared memory at a time.
     constexpr int ROWS = LANES > 0 ? UNITS / LANES : 0, KEPT = ROWS > 0 ? SAMPLES * SHARES : 0;
     constexpr int SLOTS = ROWS > 0 ? ROWS * (KEPT + 1) : 96;
     __shared__ Sample kept[WARPS][SLOTS];
-    __shared__ int kept_counts[WARPS][32];  // of the rows of a warp
+    __shared__ int kept_counts[WARPS][IS_PACKED ? 32 : 1];  // of the rows of a warp
     __shared__ Level levels[SHARES > 1 ? 1 : MOST_LEVELS];
     const int samples = sizes.levels * sizes.points, queries = static_cast<int>(divisors.queries.count);
     // Where each lane finds one sample or few, it reads levels together with locations, and waits for memory once.
@@ -62,6 +62,7 @@ __global__ void __launch_bounds__(THREADS, 4)
     int query = static_cast<int>(divisors.queries.split(item)), left = samples;
     const T* source = value + item * sizes.pixels * stride + 1LL * head * sizes.channels + channel;
     asm volatile("" : "+l"(source));  // or the compiler adds up offsets anew for each load
+    __builtin_assume(__isGlobal(source));
     float sum[N] = {};
     const auto write = [&]() {
         Pack<T, N> result;
@@ -90,11 +91,12 @@ __global__ void __launch_bounds__(THREADS, 4)
                     static_cast<float>(attn_weight[place]),
                     reads_levels ? level_at(spatial_shapes, level_start_index, level, sizes.pixels) : levels[level], stride);
             }
-            if (turns > 1) {
+            if (!IS_PACKED) {
                 if (i < warp_rows * count) kept[warp][at * kept_of_row + within] = sample;
                 continue;
             }
-            // Those outside are left out, and the others of a row follow each other.
+            // Those outside are left out, and the others of a row follow each other: lanes of wide packs would gain less
+            // than their loops of different lengths cost.
             const bool is_kept = max(max(sample.place.x, sample.place.y), max(sample.place.z, sample.place.w)) >= 0;
             const unsigned earlier = __ballot_sync(~0u, is_kept) & ((1u << lane) - 1);
             const int own = __popc(earlier >> max(lane - within, 0)) + (within > lane ? before : 0);
@@ -105,7 +107,7 @@ __global__ void __launch_bounds__(THREADS, 4)
         __syncwarp();
         if (row >= rows) continue;
         const Sample* own = kept[warp] + row_of_warp * kept_of_row;
-        const int own_count = turns > 1 ? count : kept_counts[warp][row_of_warp];
+        const int own_count = IS_PACKED ? kept_counts[warp][row_of_warp] : count;
         if constexpr (IS_BATCHED) {
             for (int first = share; first < own_count; first += AT_ONCE * SHARES) {
                 Sample some[AT_ONCE];

@@ -29,9 +29,9 @@ _WIDE_BYTES = 16
 #: the samples themselves; where more lanes than so many would share them, that is faster.
 _FEW_READS, _FEW_SHARES = 144, 2
 
-#: So do the lanes of rows of one sample in up to so many wide packs, by the bytes of an element, or
-#: where a warp would take no further rows.
-_LONE_PACKS = {4: 1, 2: 4}
+#: So do the lanes of rows of one sample in up to so many wide packs, or where a warp would take no
+#: further rows.
+_LONE_PACKS = 8
 
 #: Whether packs are wide, and how many of them such a thread takes at once: two, if they are of one
 #: sample and threads are many.
@@ -97,7 +97,7 @@ def launch_of(
         turns = where(lanes > 0, more, where(packs == 16, more, 1))
     reads = packs * samples
     if is_wide:
-        is_lone = where(packs <= _LONE_PACKS[value.dtype.itemsize], 1, turns) == 1
+        is_lone = where(packs <= _LONE_PACKS, 1, turns) == 1
         reads = where(where(is_lone, samples, 0) == 1, 0, where(packs == 1, 0, _FEW_READS + 1))
     if shares <= _FEW_SHARES and where(threads < 2**31, reads, _FEW_READS + 1) <= _FEW_READS:
         divisors = [n for count in (packs, heads, queries) for n in divisor_numbers(count)]

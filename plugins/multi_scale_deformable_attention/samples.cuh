@@ -62,11 +62,8 @@ __device__ __forceinline__ Sample sample_at(float x, float y, float attention, c
 // Load a pack of a pixel's channels, or zeros.
 template <typename T, int N, bool IS_INSIDE>
 __device__ __forceinline__ Pack<T, N> load_pack(const T* __restrict__ channels, int place) {
-    using Word = typename WordOf<sizeof(T) * N>::type;
     Pack<T, N> pack = {};
-    if (IS_INSIDE || place != OUTSIDE) {
-        *reinterpret_cast<Word*>(&pack) = __ldg(reinterpret_cast<const Word*>(channels + place));
-    }
+    if (IS_INSIDE || place != OUTSIDE) pack = *reinterpret_cast<const Pack<T, N>*>(channels + place);
     return pack;
 }
 
@@ -127,9 +124,11 @@ template <typename T, int N> struct Corners {
         if (!is_near) return;
         const auto packs = reinterpret_cast<const Pack<T, N>*>(words);
         const float top_weight = (1.0f - bottom_share) * attention, bottom_weight = bottom_share * attention;
-        if (is_read[0]) add_pack(sum, packs[0], top_weight * (1.0f - right_share));
-        if (is_read[1]) add_pack(sum, packs[1], top_weight * right_share);
-        if (is_read[2]) add_pack(sum, packs[2], bottom_weight * (1.0f - right_share));
-        if (is_read[3]) add_pack(sum, packs[3], bottom_weight * right_share);
+        const float weights[] = {top_weight * (1.0f - right_share), top_weight * right_share,
+                                 bottom_weight * (1.0f - right_share), bottom_weight * right_share};
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {  // an instruction of a pack has a condition, more of them would have a branch
+            if (N > 1 || is_read[i]) add_pack(sum, packs[i], is_read[i] ? weights[i] : 0.0f);
+        }
     }
 };

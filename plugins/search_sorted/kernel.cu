@@ -14,7 +14,7 @@
 #include "../_cuda/division.cuh"
 
 // From launches.py.
-using pluginkit::FINE, pluginkit::FIRST_BLOCKS, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::TREE_ITEMS, pluginkit::TREE_THREADS,
+using pluginkit::FINE, pluginkit::LEVELS, pluginkit::THREADS, pluginkit::TREE_ITEMS, pluginkit::TREE_THREADS,
     pluginkit::WARP_LEVELS;
 
 // Floats of 16 bits are compared as float32.
@@ -142,20 +142,11 @@ __global__ void __launch_bounds__(TREE_THREADS, 2048 / TREE_THREADS)
     }
 }
 
-// Bring the elements that are asked first into the L1 cache, each by a thread of its own, while values come.
-template <typename T> __device__ __forceinline__ void load_upper_levels(const T* sequence, int size) {
-    Range range = {0, size};
-    range.descend(threadIdx.x + 1);
-    unsigned unused;
-    if (range.is_open()) asm volatile("ld.global.nc.u8 %0, [%1];" : "=r"(unused) : "l"(sequence + range.middle()));
-}
-
 template <typename T, typename Index, bool RIGHT, int ITEMS>
 __global__ void __launch_bounds__(THREADS)
     search_in_rows(Index* __restrict__ y, const T* __restrict__ sequences, const T* __restrict__ values, Shapes shapes) {
     using C = typename Compared<T>::type;
     const long long first = static_cast<long long>(blockIdx.x) * THREADS * ITEMS + threadIdx.x;
-    if (shapes.stride == 0 && blockIdx.x < FIRST_BLOCKS) load_upper_levels(sequences, static_cast<int>(shapes.size));
     C value[ITEMS];
     Range range[ITEMS];
     const T* sequence[ITEMS];

@@ -10,11 +10,9 @@ from pluginkit.plugins._cuda.division import divisor_numbers
 if TYPE_CHECKING:
     from pluginkit.plugins.search_sorted import SearchSorted
 
-_THREADS = 512
+_THREADS = 256
 #: How many values a thread looks up at once, and from how many values on more than one.
 ITEMS, _PLENTY = (1, 2), 2**20
-#: So many blocks begin at once on a large GPU: the first to ask, they find no element in a cache.
-_FIRST_BLOCKS = 528
 #: The same where a block keeps a tree.
 _TREE_THREADS, _TREE_ITEMS = 1024, 4
 #: The levels of the tree that a block keeps in shared memory, at most, those of them below where
@@ -32,7 +30,6 @@ _FEW, _LONG = 2048, 32
 #: The constants that the kernels share with Python.
 DEFINES = {
     "FINE": _FINE,
-    "FIRST_BLOCKS": _FIRST_BLOCKS,
     "LEVELS": _LEVELS,
     "THREADS": _THREADS,
     "TREE_ITEMS": _TREE_ITEMS,

@@ -173,7 +173,7 @@ def test_threads_find_few_samples_themselves(monkeypatch, channels, samples, ker
 
 @pytest.mark.parametrize(
     ("dtype", "channels", "kernel"),
-    [("float16", 32, "few"), ("float16", 64, "kernel"), ("float32", 16, "kernel")],
+    [("float16", 32, "few"), ("float32", 32, "few"), ("float32", 64, "kernel")],
 )
 def test_lanes_take_further_rows_where_packs_are_many(monkeypatch, dtype, channels, kernel):
     monkeypatch.setattr(launches, "_FEW_THREADS", 1)
