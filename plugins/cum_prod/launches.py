@@ -47,7 +47,8 @@ _BUSY_BLOCKS = 792
 _FEW = 48
 #: With more than so many small tiles, tiles are large.
 _MANY = 1056
-#: The bytes of a thread of a large tile.
+#: The bytes of a thread's elements of a large tile; those of 16 bits are multiplied as float32, and
+#: count as such.
 _LARGE_BYTES = 128
 #: The bytes of one product in the workspace.
 _PRODUCT_BYTES = 8
@@ -84,7 +85,7 @@ def _tiles(x: TensorDesc, rows: int, size: int, inner: int) -> tuple[bool, int]:
     if inner > 1 or rows > _BUSY_BLOCKS // 2 or size < 2 * tile:
         return False, 0
     is_large = rows * ceil_div(size, tile) > _MANY
-    of_tile = _THREADS * _LARGE_BYTES // x.dtype.itemsize if is_large else tile
+    of_tile = _THREADS * _LARGE_BYTES // max(x.dtype.itemsize, 4) if is_large else tile
     # Tiles begin at whole vectors; a row that does not may need one more.
     return is_large, known(ceil_div(size if size % _ITEMS == 0 else size + _ITEMS, of_tile))
 

@@ -11,7 +11,7 @@
 using pluginkit::FEW_TILES, pluginkit::LARGE_BYTES;  // from launches.py
 
 // The packs of elements of a thread, which follow each other.
-template <typename T, bool LARGE> constexpr int RUNS = LARGE ? LARGE_BYTES / ITEMS / sizeof(T) : 1;
+template <typename T, bool LARGE> constexpr int RUNS = LARGE ? LARGE_BYTES / ITEMS / (sizeof(T) < 4 ? 4 : sizeof(T)) : 1;
 
 // How many blocks a multiprocessor has at once: as many as its shared memory and threads allow.
 template <bool LARGE> constexpr int RESIDENT = LARGE ? 6 : 8;
