@@ -46,6 +46,7 @@ HOSTILE: dict[str, Case] = {
     "5000": ((2000, 5000), -1, (0.5,)),
     "columns of few": ((9, 1_000_000), 0, (0.5,)),
     "columns of one": ((1, 496, 960), 0, (0.5,)),
+    "few rows of 392": ((27, 392), 1, (0.5,)),
 }
 #: What is made of normally drawn numbers.
 DRAWN: dict[str, Callable[[Any, Any], Any]] = {

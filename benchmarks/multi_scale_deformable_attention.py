@@ -74,6 +74,7 @@ HOSTILE = {
     "15 heads of 17": Setting("near", 1, None, heads=15, channels=17),
     "16 heads of 13, one point": Setting("outside", 1, 4000, ((90, 90),), 16, 13, 1),
     "8 channels of few": Setting("outside", 4, 512, ((64, 64), (32, 32)), 5, 8, 3),
+    "lines, mostly outside": Setting("near", 2, None, ((1, 4), (1602, 1)), 6, 22, 8),
 }
 #: The types of a case that is measured in others than float32.
 TYPES = {
