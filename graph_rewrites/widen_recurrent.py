@@ -8,16 +8,18 @@ from pluginkit.onnx import Match, NodeInput, Op, Replacement, Rewrite
 
 _LAYERS = ("LSTM", "GRU", "RNN")
 _HALVES = ("float16", "bfloat16")
+#: What TensorRT-RTX moves into the loop over the steps, and from which types.
+_NARROW = {"Cast": _HALVES, "DequantizeLinear": ("int8",)}
 _LENGTHS = 4
-#: What TensorRT-RTX moves a Cast through.
+#: What it moves these through.
 _MOVES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 
 class WidenRecurrent(Rewrite):
-    """LSTM(x, ..., sequence_lens) of halves -> Cast(LSTM(-(-Cast(x)), ..., sequence_lens)).
+    """LSTM(x, ..., sequence_lens) of halves -> Cast(LSTM(Cast(x), ..., sequence_lens)).
 
     Also GRU and RNN. TensorRT masks the steps beyond a length with float32, which it does not
-    select together with halves. IsolateRecurrent says what the signs are for.
+    select together with halves. It reads Cast(x) as IsolateRecurrent has it.
     """
 
     pattern = Op(_LAYERS)
@@ -42,10 +44,11 @@ class WidenRecurrent(Rewrite):
 
 
 class IsolateRecurrent(Rewrite):
-    """LSTM(Cast(x)) of halves x -> LSTM(-(-Cast(x))), which are the same numbers.
+    """LSTM(Cast(x)) of halves x -> LSTM(Sign(Cast(x)) * |Cast(x)|), which are the same numbers.
 
-    Also GRU and RNN. Of a fixed number of steps, TensorRT-RTX 1.7 moves the Cast into the loop over
-    them, where it counts the elements of all steps: "Mismatched number of elements in reshape op".
+    Also GRU and RNN, and DequantizeLinear of int8. TensorRT-RTX 1.7 moves such a node into the loop
+    over the steps, where it counts the elements of all steps: "Mismatched number of elements in
+    reshape op" if their number is fixed, "Expected ... to be equal" if it varies.
     """
 
     pattern = Op(_LAYERS)
@@ -54,9 +57,10 @@ class IsolateRecurrent(Rewrite):
         name = match.inputs[0].name
         while (node := match.producer(name)) is not None and node.op_type in _MOVES:
             name = node.input[0]
-        if node is None or node.op_type != "Cast":
-            return "TensorRT takes it: it reads no Cast"
-        return match.dtype_problem(_HALVES, gs.Variable(node.input[0]))
+        narrow = None if node is None else _NARROW.get(node.op_type)
+        if node is None or narrow is None:
+            return "TensorRT takes it: it reads neither a Cast nor a DequantizeLinear"
+        return match.dtype_problem(narrow, gs.Variable(node.input[0]))
 
     def rewrite(self, match: Match) -> list[gs.Node]:
         new = Replacement(match)
@@ -66,4 +70,5 @@ class IsolateRecurrent(Rewrite):
 
 
 def _isolated(new: Replacement, value: NodeInput) -> gs.Variable:
-    return new.add("Neg", new.add("Neg", value))
+    """Return the same numbers, by nodes of which none may change places with a scale or a Cast."""
+    return new.add("Mul", new.add("Sign", value), new.add("Abs", value))

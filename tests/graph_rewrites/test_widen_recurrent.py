@@ -80,7 +80,10 @@ def test_a_layer_behind_a_cast_reads_the_same_numbers(between):
 
 @pytest.mark.parametrize(
     ("between", "source", "reason"),
-    [("Tanh(c)", "float16", "it reads no Cast"), ("Identity(c)", "double", "'x' is float64")],
+    [
+        ("Tanh(c)", "float16", "it reads neither a Cast"),
+        ("Identity(c)", "double", "'x' is float64"),
+    ],
 )
 def test_a_layer_behind_something_else_is_left(between, source, reason):
     assert reason in reason_against(IsolateRecurrent, converted(between, source))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -12,7 +12,12 @@ from pluginkit.engine import build_engine
 from pluginkit.onnx.rewriting.rewrite import Rewrite
 
 
-def size_of_plan(model: onnx.ModelProto, rewrites: Sequence[type[Rewrite]], folder: Path) -> int:
+def size_of_plan(
+    model: onnx.ModelProto,
+    rewrites: Sequence[type[Rewrite]],
+    folder: Path,
+    shapes: Mapping[str, str] | None = None,
+) -> int:
     """The bytes of the plan that TensorRT-RTX builds of the model, rewritten, without plugins."""
     path = folder / "model.onnx"
     onnx.save(model, path)
@@ -21,5 +26,6 @@ def size_of_plan(model: onnx.ModelProto, rewrites: Sequence[type[Rewrite]], fold
         options=BuildOptions(compute_capabilities=[(8, 9)], flavour="tensorrt_rtx"),
         plugins={},
         rewrites=rewrites,
+        shapes=shapes,
     )
     return result.plan_path.stat().st_size

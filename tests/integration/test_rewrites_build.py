@@ -11,6 +11,7 @@ import pytest
 from pluginkit import BuildOptions
 from pluginkit.engine import build_engine
 from pluginkit.errors import BuildError, ModelError, ParseError
+from pluginkit.graph_rewrites.carry_integers import CarryIntegers
 from pluginkit.graph_rewrites.expand_quantization import ExpandQuantizeLinear
 from pluginkit.graph_rewrites.widen_recurrent import IsolateRecurrent
 from pluginkit.trt.flavour import Flavour
@@ -62,3 +63,25 @@ def test_a_recurrent_layer_behind_a_cast_of_halves_builds(op_type: str, tmp_path
     with pytest.raises(BuildError, match="PK521"):
         size_of_plan(model, [], tmp_path)
     assert size_of_plan(model, [IsolateRecurrent], tmp_path) > 0
+
+
+@pytest.mark.usefixtures("rtx")
+def test_a_recurrent_layer_of_any_length_behind_quantized_rows_builds(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]> g (int64[b, n] at) => (float[n, 1, b, 5] y)
+        { rows = Gather(table, at) t = Transpose<perm = [1, 0, 2]>(rows)
+        c = DequantizeLinear(t, scale, zero) y = GRU<hidden_size = 5>(c, w, r) }"""
+    )
+    stored = {
+        "table": np.ones((7, 3), np.int8),
+        "scale": np.float32(0.1),
+        "zero": np.int8(0),
+        "w": np.full((1, 15, 3), 0.1, np.float32),
+        "r": np.full((1, 15, 5), 0.1, np.float32),
+    }
+    for name, array in stored.items():
+        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+    shapes = {"at": "1x5,2x6,3x9"}
+    with pytest.raises(BuildError, match="PK521"):
+        size_of_plan(model, [CarryIntegers], tmp_path, shapes)
+    assert size_of_plan(model, [CarryIntegers, IsolateRecurrent], tmp_path, shapes) > 0
