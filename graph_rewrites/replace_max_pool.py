@@ -1,4 +1,4 @@
-"""Replace MaxPool with indices, which TensorRT lacks, by a plugin."""
+"""Replace MaxPool with indices or dilations, which TensorRT lacks, by a plugin."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 class ReplaceMaxPool(Rewrite):
-    """MaxPool(x) whose indices are used -> MaxPool_PK(x).
+    """MaxPool(x) whose indices are used, or with dilations -> MaxPool_PK(x).
 
-    If this is skipped, ExpandMaxPoolIndices gathers the windows of an x whose shape is known.
+    ExpandPool spells out dilations where the spatial sizes of x are known. If this is skipped,
+    ExpandMaxPoolIndices gathers the windows of an x whose shape is known.
     """
 
     plugin = MaxPool
@@ -25,7 +26,10 @@ class ReplaceMaxPool(Rewrite):
 
     def check(self, match: Match, x: gs.Tensor) -> str | None:
         if not any(map(match.is_used, match.outputs[1:])):
-            return "its indices are not used"
+            if set(match.attribute("dilations", [1])) == {1}:
+                return "its indices are not used"
+            if None not in (match.shape(x) or [None])[2:]:
+                return "its indices are not used, and its spatial sizes are known"
         problem = match.dtype_problem((*FLOATS, "int8"), x)
         if problem is not None:
             return problem

@@ -41,6 +41,18 @@ def test_values_and_places_are_those_of_onnxruntime(options, tmp_path):
         np.testing.assert_array_equal(got[name], expected)
 
 
+def dilated(dims):
+    options = {"kernel_shape": [3, 2], "dilations": [2, 1], "pads": [1, 0, 1, 0]}
+    return node_model("MaxPool", {"x": normal(2, 3, 9, 10)}, dims={"x": dims}, **options)
+
+
+def test_dilated_windows_of_unknown_sizes_are_the_plugins(tmp_path):
+    model, x = dilated(["n", 3, "h", "w"]), normal(1, 3, 7, 4)
+    result = rewritten(model, ReplaceMaxPool, "MaxPool_PK")
+    (got,) = run_model(result.model, {"x": x}, result.plugins, base_dir=tmp_path).values()
+    np.testing.assert_array_equal(got, run_onnxruntime(model, {"x": x})["y"])
+
+
 @pytest.mark.parametrize("larger", [False, True])
 def test_unpooling_puts_the_greatest_back(larger, tmp_path):
     x = normal(2, 3, 6, 8)
@@ -62,6 +74,8 @@ def test_unpooling_puts_the_greatest_back(larger, tmp_path):
 def test_what_the_plugins_do_not_take_is_left():
     model = node_model("MaxPool", {"x": normal(1, 1, 4, 4)}, kernel_shape=[2, 2])
     assert reason_against(ReplaceMaxPool, model) == "its indices are not used"
+    reason = "its indices are not used, and its spatial sizes are known"
+    assert reason_against(ReplaceMaxPool, dilated(["n", 3, 9, 10])) == reason
     inputs = {"x": normal(1, 1, 2, 2), "places": np.zeros((1, 1, 2, 2), np.int64)}
     given = {**inputs, "shape": i64(1, 1, 4, 4)}
     model = node_model("MaxUnpool", given, ranks={"y": 4}, **HALVES)
