@@ -57,7 +57,8 @@ class SequenceNodes:
     def split(self, node: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list[str]] | None:
         """Return the nodes that produce the elements of a SplitToSequence, and the elements.
 
-        None if their number is unknown.
+        None if their number is unknown. keepdims counts with the length 1 too, as in PyTorch's
+        export of unbind and in ONNX Runtime; ONNX says that any length overrides it.
         """
         attributes = {each.name: each.i for each in node.attribute}
         axis, source = attributes.get("axis", 0), node.input[0]
@@ -66,8 +67,9 @@ class SequenceNodes:
             return None
         parts = [self._graphs.names.new_value(f"{node.output[0]}_{at}") for at in range(len(sizes))]
         nodes = self._split_nodes(source, sizes, axis, parts, node.name)
-        is_squeezed = len(node.input) < 2 and not attributes.get("keepdims", 1)
-        if not is_squeezed:
+        lengths = self._lengths(node)
+        is_of_ones = lengths is not None and lengths.ndim == 0 and set(sizes) == {1}
+        if attributes.get("keepdims", 1) or not is_of_ones:
             return nodes, parts
         rows = []
         for part in parts:
@@ -77,13 +79,9 @@ class SequenceNodes:
         return nodes, rows
 
     def _sizes(self, node: onnx.NodeProto, axis: int) -> list[int] | None:
-        given: npt.NDArray[Any] | None = np.array(1)
-        if len(node.input) > 1 and node.input[1]:
-            given = self._find(node.input[1])
-            if given is None:
-                return None
-            if given.ndim == 1:
-                return [int(each) for each in given]
+        given = self._lengths(node)
+        if given is not None and given.ndim == 1:
+            return [int(each) for each in given]
         sizes = known_sizes(self._graphs.types.find(self._scope, node.input[0]))
         if not sizes or not -len(sizes) <= axis < len(sizes) or given is None or given.size != 1:
             return None
@@ -91,6 +89,11 @@ class SequenceNodes:
         if length is None or size < 1:
             return None
         return [min(size, length - start) for start in range(0, length, size)]
+
+    def _lengths(self, node: onnx.NodeProto) -> npt.NDArray[Any] | None:
+        """Return the lengths of the parts, one number if they are equal; None if unknown."""
+        is_given = len(node.input) > 1 and node.input[1]
+        return self._find(node.input[1]) if is_given else np.array(1)
 
     def _split_nodes(
         self, source: str, sizes: list[int], axis: int, parts: list[str], name: str

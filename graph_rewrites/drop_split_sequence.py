@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import onnx
 import onnx.helper
@@ -20,9 +21,12 @@ from pluginkit.onnx import (
     Replacement,
     Rewrite,
     Scope,
+    defined_names,
     is_op,
+    main_and_bodies,
     place_of,
     replace_nodes,
+    unread_positions,
 )
 
 
@@ -39,7 +43,9 @@ class DropSplitSequence(Rewrite):
         axes = match.attribute("axis"), split.attrs.get("axis", 0)
         if any(axis < 0 for axis in axes) and rank is not None:
             axes = axes[0] % rank, axes[1] % rank
-        is_removed = len(split.inputs) < 2 and not split.attrs.get("keepdims", 1)
+        lengths = split.inputs[1] if len(split.inputs) > 1 and split.inputs[1].name else None
+        rank_of_lengths = 0 if lengths is None else match.rank(lengths)
+        is_removed = rank_of_lengths == 0 and not split.attrs.get("keepdims", 1)
         if axes[0] != axes[1] or bool(match.attribute("new_axis", 0)) != is_removed:
             return "it does not join the tensor as it was split"
         return None
@@ -51,44 +57,90 @@ class DropSplitSequence(Rewrite):
 class GatherSplitElement(GraphRewrite):
     """SequenceAt(SplitToSequence(x), k) -> Gather(x, k), and with a split of 1.
 
-    For any number of elements: torch.export's exporter writes ``for image in batch`` so, also with
-    a batch of any size.
+    For any number of elements, also in a Loop over them, which runs SequenceLength times, the size
+    of the axis: torch.export's exporter writes ``for image in batch`` so, and torch.jit.script
+    ``for row in torch.unbind(x)``, also with a batch of any size.
     """
 
-    pattern = Op("SequenceAt")
+    pattern = Op("SplitToSequence")
+
+    def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
+        inner_first = reversed(list(main_and_bodies(graphs.model)))
+        return [change for scope in inner_first for change in self.rewrite_scope(scope, graphs)]
 
     def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
         index = GraphIndex(scope)
         new: dict[int, list[onnx.NodeProto]] = {}
-        for position in index.positions.get("SequenceAt", ()):
-            node = index.nodes[position]
-            made = index.producers.get(node.input[0]) if is_op(node, "SequenceAt") else None
-            split = None if made is None else index.nodes[made]
-            keeps = None if split is None else _keeps_axis(index, split)
-            if split is None or keeps is None:
-                continue
-            shape = store_numbers(graphs, scope.graph, f"{node.output[0]}_shape", [1] * keeps)
-            at = graphs.names.new_value(f"{node.output[0]}_at")
-            name = graphs.names.new_node(node.name or at)
-            axis = attribute_of(split, "axis", 0)
-            new[position] = [
-                onnx.helper.make_node("Reshape", [node.input[1], shape], [at], name),
-                onnx.helper.make_node(
-                    "Gather", [split.input[0], at], node.output, node.name, axis=axis
-                ),
-            ]
-            yield place_of(scope, node), ("Reshape", "Gather")
+        for op_type, make in (("SequenceAt", _element), ("SequenceLength", _length)):
+            for position in index.positions.get(op_type, ()):
+                node = index.nodes[position]
+                split = _split_of(index, node.input[0]) if is_op(node, op_type) else None
+                if split is not None:
+                    new[position] = make(node, split, scope, graphs)
+                    yield place_of(scope, node), tuple(each.op_type for each in new[position])
+        unread = unread_positions(scope, lambda node: is_op(node, "SplitToSequence"))
+        for position in unread:  # which only bodies read, and they are changed before
+            new[position] = []
+            yield place_of(scope, index.nodes[position]), ()
         if new:
             replace_nodes(index, new)
 
 
-def _keeps_axis(index: GraphIndex, split: onnx.NodeProto) -> bool | None:
-    """Whether elements keep the axis along which a node takes each of them; None of others."""
-    if not is_op(split, "SplitToSequence"):
+@dataclass(frozen=True)
+class _Split:
+    """A SplitToSequence that takes each element of an axis.
+
+    Attributes:
+        source: the tensor.
+        axis: the axis.
+        keeps_axis: whether the elements have the axis.
+    """
+
+    source: str
+    axis: int
+    keeps_axis: bool
+
+
+def _element(
+    node: onnx.NodeProto, split: _Split, scope: Scope, graphs: Graphs
+) -> list[onnx.NodeProto]:
+    sizes = [1] * split.keeps_axis
+    shape = store_numbers(graphs, scope.graph, f"{node.output[0]}_shape", sizes)
+    at = graphs.names.new_value(f"{node.output[0]}_at")
+    name = graphs.names.new_node(node.name or at)
+    read = [split.source, at]
+    return [
+        onnx.helper.make_node("Reshape", [node.input[1], shape], [at], name),
+        onnx.helper.make_node("Gather", read, node.output, node.name, axis=split.axis),
+    ]
+
+
+def _length(
+    node: onnx.NodeProto, split: _Split, scope: Scope, graphs: Graphs
+) -> list[onnx.NodeProto]:
+    shape = graphs.names.new_value(f"{node.output[0]}_shape")
+    axis = store_numbers(graphs, scope.graph, f"{node.output[0]}_axis", split.axis)
+    name = graphs.names.new_node(node.name or shape)
+    return [
+        onnx.helper.make_node("Shape", [split.source], [shape], name),
+        onnx.helper.make_node("Gather", [shape, axis], node.output, node.name),
+    ]
+
+
+def _split_of(index: GraphIndex, name: str) -> _Split | None:
+    """Return how a sequence of this or an outer scope takes the elements of a tensor, or None."""
+    hidden: set[str] = set()
+    while index.is_outer(name) and index.scope.outer is not None:
+        hidden |= defined_names(index.scope.graph)
+        index = GraphIndex(index.scope.outer)
+    made = index.producers.get(name)
+    split = None if made is None else index.nodes[made]
+    if split is None or not is_op(split, "SplitToSequence") or split.input[0] in hidden:
         return None
-    if len(split.input) < 2 or not split.input[1]:
-        return bool(attribute_of(split, "keepdims", 1))
-    stored = index.constant(split.input[1])
-    lengths = None if stored is None else onnx.numpy_helper.to_array(stored)
-    is_one = lengths is not None and lengths.ndim == 0 and lengths.item() == 1
-    return True if is_one else None
+    if len(split.input) > 1 and split.input[1]:
+        stored = index.constant(split.input[1])
+        lengths = None if stored is None else onnx.numpy_helper.to_array(stored)
+        if lengths is None or lengths.ndim > 0 or lengths.item() != 1:
+            return None
+    keeps_axis = bool(attribute_of(split, "keepdims", 1))
+    return _Split(split.input[0], attribute_of(split, "axis", 0), keeps_axis)

@@ -237,21 +237,28 @@ def _read(match: Match, body: onnx.GraphProto, producers: Mapping[str, onnx.Node
 
 def _source(match: Match, name: str) -> _RowSource:
     split = match.producer(name)
-    if split is None or not is_op(split, "SplitToSequence") or not _takes_rows(match, split):
+    if split is None or not is_op(split, "SplitToSequence"):
         return _RowSource(name, name)
-    has_axis = all(each.i for each in split.attribute if each.name == "keepdims")
+    lengths = _lengths(match, split)
+    if lengths is None or not _takes_rows(split, lengths):
+        return _RowSource(name, name)
+    keeps_axis = all(each.i for each in split.attribute if each.name == "keepdims")
     return _RowSource(
-        name, split.input[0], is_sequence=True, has_axis=len(split.input) > 1 or has_axis
+        name, split.input[0], is_sequence=True, has_axis=lengths.ndim > 0 or keeps_axis
     )
 
 
-def _takes_rows(match: Match, split: onnx.NodeProto) -> bool:
+def _takes_rows(split: onnx.NodeProto, lengths: npt.NDArray[Any]) -> bool:
     """Whether a SplitToSequence makes a sequence of the rows of a tensor."""
-    if any(each.i for each in split.attribute if each.name == "axis"):
-        return False
+    is_first = not any(each.i for each in split.attribute if each.name == "axis")
+    return is_first and bool((lengths == 1).all())
+
+
+def _lengths(match: Match, split: onnx.NodeProto) -> npt.NDArray[Any] | None:
+    """Return the lengths that a SplitToSequence gives its elements; None if they are unknown."""
     if len(split.input) < 2 or not split.input[1]:
-        return True
+        return np.array(1)
     lengths, made = stored_value(match, split.input[1]), match.producer(split.input[1])
     if lengths is None and made is not None and is_op(made, "ConstantOfShape") and made.attribute:
         lengths = onnx.numpy_helper.to_array(made.attribute[0].t)
-    return lengths is not None and bool((lengths == 1).all())
+    return lengths

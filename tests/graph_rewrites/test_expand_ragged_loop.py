@@ -5,6 +5,7 @@ import pytest
 
 from pluginkit.graph_rewrites.drop_split_sequence import DropSplitSequence, GatherSplitElement
 from pluginkit.graph_rewrites.expand_ragged_loop import ExpandRaggedLoop, ExpandRaggedSequence
+from pluginkit.graph_rewrites.fold_known import FoldKnown
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.rewriting import run
 from tests.graph_rewrites.test_fold_known import model_of, op_types
@@ -55,6 +56,16 @@ def test_rows_are_repeated(text, counts):
     assert_same(model_of(text), feeds(*counts))
 
 
+def test_rows_that_are_unbound_are_repeated():
+    text = SEQUENCE.replace("axis = 0>(x", "axis = 0, keepdims = 0>(x")
+    text = text.replace("Expand(part", "Expand(row").replace(
+        "sizes =", "row = Unsqueeze(part, first) sizes ="
+    )
+    assert_same(
+        model_of(text.replace("{1}, int64[1] first", "{1}, int64[1] first")), feeds(2, 0, 1, 3)
+    )
+
+
 def test_a_loop_may_end_before_the_rows_do():
     assert_same(model_of(TENSOR.replace("PIECE", REPEATED)), feeds(2, 3, 1, 1, runs=2))
 
@@ -97,6 +108,16 @@ def test_a_tensor_that_is_split_and_joined_is_itself():
     np.testing.assert_array_equal(run(result.model, {"x": X})[0], X)
 
 
+def test_one_that_is_unbound_and_stacked_is_itself():
+    text = SPLIT.replace("AXIS", "0, new_axis = 1").replace(
+        "axis = 0>(x", "axis = 0, keepdims = 0>(x"
+    )
+    model = model_of(text.replace("int64[2] lengths = {1, 3}", "int64 lengths = {1}"))
+    result = rewrite_model(model, REWRITES)
+    assert op_types(result.model) == ["Identity"]
+    np.testing.assert_array_equal(run(model, {"x": X})[0], X)
+
+
 @pytest.mark.parametrize("axis", ["1", "0, new_axis = 1"])
 def test_one_that_is_joined_otherwise_is_left(axis):
     text = (
@@ -116,7 +137,13 @@ READ = """ g (float[N, 3] x, int64 at) => (float[A] y, float[A] z)
 
 
 @pytest.mark.parametrize(
-    ("kept", "lengths", "rank"), [(", keepdims = 0", "", 1), ("", "", 2), ("", ", one", 2)]
+    ("kept", "lengths", "rank"),
+    [
+        (", keepdims = 0", "", 1),
+        ("", "", 2),
+        ("", ", one", 2),
+        (", keepdims = 0", ", one", 1),  # as PyTorch's exporter writes unbind
+    ],
 )
 def test_elements_of_a_batch_of_any_size_are_gathered(kept, lengths, rank):
     text = READ.replace("KEPT", kept).replace("LENGTHS", lengths)
@@ -135,3 +162,37 @@ def test_elements_of_parts_are_left():
     text = READ.replace("KEPT", "").replace("LENGTHS", ", two").replace("float[A]", "float[A, B]")
     model = model_of(text.replace("= {-1}", "= {-1}, int64 two = {2}"))
     assert rewrite_model(model, [GatherSplitElement]).applied == []
+
+
+UNBOUND = """ g (float[N, M] x) => (float[M] y, int64[1] size)
+<int64 one = {1}, int64 zero = {0}, bool go = {1}, int64[1] first = {0}> {
+  parts = SplitToSequence<axis = 0, keepdims = 0>(x, one) count = SequenceLength(parts)
+  start = ReduceSum<keepdims = 0>(x, first) row = SequenceAt(parts, zero) size = Shape(row)
+  y = Loop (count, go, start) <
+    body = b (int64 i, bool c, float[M] r) => (bool d, float[M] e)
+    { d = Identity(c) part = SequenceAt(parts, i) e = Add(r, part) }> }"""
+
+
+def test_a_loop_over_the_rows_of_a_batch_of_any_size_gathers_them():
+    model = model_of(UNBOUND)
+    result = rewrite_model(model, [GatherSplitElement])
+    assert not {"SequenceAt", "SequenceLength", "SplitToSequence"} & set(op_types(result.model))
+    for rows in (X, X[:1]):
+        for got, expected in zip(
+            run(result.model, {"x": rows}), run(model, {"x": rows}), strict=True
+        ):
+            np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(result.model, [GatherSplitElement]).applied == []
+
+
+def test_a_loop_that_hides_the_tensor_is_left():
+    text = UNBOUND.replace("float[M] r)", "float[M] x)").replace("Add(r, part)", "Add(x, part)")
+    result = rewrite_model(model_of(text), [GatherSplitElement])
+    assert "SplitToSequence" in op_types(result.model)
+
+
+def test_the_size_of_an_unbound_row_is_known():
+    model = model_of(UNBOUND.replace("float[N, M] x", "float[4, 3] x"))
+    result = rewrite_model(model, [FoldKnown])
+    for got, expected in zip(run(result.model, {"x": X}), run(model, {"x": X}), strict=True):
+        np.testing.assert_array_equal(got, expected)

@@ -32,6 +32,9 @@ MODELS = {
         s = SplitToSequence<axis = -1>(x) y = SequenceAt(s, i) }""",
     "split without the axis": """t (float[6, 4] x) => (float[6] y) <int64 i = {-1}> {
         s = SplitToSequence<axis = 1, keepdims = 0>(x) y = SequenceAt(s, i) }""",
+    "split into ones without the axis": """t (float[6, 4] x) => (float[6] y)
+        <int64 i = {-1}, int64 one = {1}> {
+        s = SplitToSequence<axis = 1, keepdims = 0>(x, one) y = SequenceAt(s, i) }""",
     "split into parts": """t (float[6, 4] x) => (float[2, 4] y) <int64 k = {4}, int64 i = {1}> {
         s = SplitToSequence<axis = 0>(x, k) y = SequenceAt(s, i) }""",
     "split into given parts": """t (float[n, 4] x) => (float[n, 3] y)

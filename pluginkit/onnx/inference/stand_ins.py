@@ -123,6 +123,8 @@ def _replace(
 def _stand_ins(node: onnx.NodeProto, opset: int) -> Iterator[onnx.NodeProto] | None:
     """Return the nodes that stand in for a node; None if it has none, or onnx knows it."""
     if node.domain in ("", "ai.onnx"):
+        if node.op_type == "SplitToSequence":
+            return _elements(node)
         if opset >= _UNTIMELY.get(node.op_type, 0):
             return None
         return _like_inputs(node, {0: 0})
@@ -170,6 +172,12 @@ def _renamed(
     known |= {"transA", "transB", "ceil_mode", "count_include_pad"}
     made.attribute.extend(each for each in node.attribute if each.name in known)
     yield made
+
+
+def _elements(node: onnx.NodeProto) -> Iterator[onnx.NodeProto] | None:
+    """SplitToSequence: onnx forgets that PyTorch's unbind has both the length 1 and keepdims=0."""
+    has_lengths = len(node.input) > 1 and node.input[1]
+    return iter(()) if has_lengths and _Attributes(node).get("keepdims") == 0 else None
 
 
 def _matrix_product(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.NodeProto]:
