@@ -6,6 +6,7 @@ import pytest
 from pluginkit.graph_rewrites.drop_split_sequence import DropSplitSequence, GatherSplitElement
 from pluginkit.graph_rewrites.expand_ragged_loop import ExpandRaggedLoop, ExpandRaggedSequence
 from pluginkit.graph_rewrites.fold_known import FoldKnown
+from pluginkit.graph_rewrites.scan_sequences import ScanSequences
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.rewriting import run
 from tests.graph_rewrites.test_fold_known import model_of, op_types
@@ -196,3 +197,24 @@ def test_the_size_of_an_unbound_row_is_known():
     result = rewrite_model(model, [FoldKnown])
     for got, expected in zip(run(result.model, {"x": X}), run(model, {"x": X}), strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+def test_a_vector_of_lengths_overrides_keepdims():
+    model = model_of(SPLIT.replace("axis = 0>(x", "axis = 0, keepdims = 0>(x").replace("AXIS", "0"))
+    result = rewrite_model(model, REWRITES)
+    np.testing.assert_array_equal(run(result.model, {"x": X})[0], run(model, {"x": X})[0])
+
+
+def test_the_type_of_an_unbound_row_corrects_what_pytorch_declares():
+    body = "body = b (int64 i, bool c, seq(float[A, B, C]) r) => (bool d, seq(float[A, B, C]) e)"
+    model = model_of(
+        f""" g (float[N, M] x) => (float[N, M] y) <int64 one = {{1}}, bool go = {{1}}> {{
+        parts = SplitToSequence<axis = 0, keepdims = 0>(x, one) count = SequenceLength(parts)
+        start = SequenceEmpty() all = Loop (count, go, start) < {body}
+        <float[A, B, C] p> {{ d = Identity(c)
+        part = SequenceAt(parts, i) p = Neg(part) e = SequenceInsert(r, p) }}>
+        y = ConcatFromSequence<axis = 0, new_axis = 1>(all) }}"""
+    )
+    result = rewrite_model(model, [GatherSplitElement, ScanSequences])
+    assert "SequenceInsert" not in op_types(result.model)
+    np.testing.assert_array_equal(run(result.model, {"x": X})[0], -X)

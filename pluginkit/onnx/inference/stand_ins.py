@@ -14,25 +14,21 @@ from typing import Any
 import onnx
 import onnx.helper
 
-from pluginkit.onnx.model.graphs import is_in_function, scopes
+from pluginkit.onnx.model.graphs import Scope, defined_names, is_in_function, scopes
+from pluginkit.onnx.model.stored_tensors import stored_tensors
 
 _DOMAIN = "com.microsoft"
 
+#: Operators whose first output has the type and shape of the first input.
+_LIKE_FIRST = (
+    *("BiasAdd", "BiasGelu", "FastGelu", "Gelu", "GroupNorm", "QLinearLeakyRelu"),
+    *("QLinearSigmoid", "QLinearSoftmax", "QuickGelu"),
+    *("RotaryEmbedding", "SimplifiedLayerNormalization"),
+)
 #: Operators whose outputs have the type and shape of an input: the input of each output.
 _LIKE_INPUTS: Mapping[str, Mapping[int, int]] = {
-    "BiasAdd": {0: 0},
-    "BiasGelu": {0: 0},
-    "FastGelu": {0: 0},
-    "Gelu": {0: 0},
-    "GroupNorm": {0: 0},
-    "GroupQueryAttention": {},
-    "MultiHeadAttention": {},
-    "QLinearLeakyRelu": {0: 0},
-    "QLinearSigmoid": {0: 0},
-    "QLinearSoftmax": {0: 0},
-    "QuickGelu": {0: 0},
-    "RotaryEmbedding": {0: 0},
-    "SimplifiedLayerNormalization": {0: 0},
+    **{name: {0: 0} for name in _LIKE_FIRST},
+    **{name: {} for name in ("GroupQueryAttention", "MultiHeadAttention")},
     "SkipGroupNorm": {0: 0, 1: 0},
     "SkipLayerNormalization": {0: 0, 3: 0},
     "SkipSimplifiedLayerNormalization": {0: 0, 3: 0},
@@ -91,18 +87,19 @@ def put_stand_ins(light: onnx.ModelProto) -> None:
     """Replace the nodes that onnx does not know and that have stand-ins, in place."""
     import_onnx(light)
     opset = next((each.version for each in light.opset_import if not each.domain), 1)
-    _replace(light, lambda node: _stand_ins(node, opset))
+    _replace(light, lambda node, scope: _stand_ins(node, opset, scope))
     kept_from_crashes(light)
 
 
 def kept_from_crashes(light: onnx.ModelProto) -> onnx.ModelProto:
     """Replace the nodes on which onnx's inference may end the process, in place; return it."""
-    _replace(light, _harmless)
+    _replace(light, lambda node, _: _harmless(node))
     return light
 
 
 def _replace(
-    light: onnx.ModelProto, make: Callable[[onnx.NodeProto], Iterator[onnx.NodeProto] | None]
+    light: onnx.ModelProto,
+    make: Callable[[onnx.NodeProto, Scope], Iterator[onnx.NodeProto] | None],
 ) -> None:
     for scope in scopes(light):
         if is_in_function(scope):
@@ -110,7 +107,7 @@ def _replace(
         found = {
             at: list(made)
             for at, node in enumerate(scope.graph.node)
-            if (made := make(node)) is not None
+            if (made := make(node, scope)) is not None
         }
         if not found:
             continue
@@ -120,11 +117,11 @@ def _replace(
         scope.graph.node.extend(copies)
 
 
-def _stand_ins(node: onnx.NodeProto, opset: int) -> Iterator[onnx.NodeProto] | None:
+def _stand_ins(node: onnx.NodeProto, opset: int, scope: Scope) -> Iterator[onnx.NodeProto] | None:
     """Return the nodes that stand in for a node; None if it has none, or onnx knows it."""
     if node.domain in ("", "ai.onnx"):
         if node.op_type == "SplitToSequence":
-            return _elements(node)
+            return _elements(node, scope)
         if opset >= _UNTIMELY.get(node.op_type, 0):
             return None
         return _like_inputs(node, {0: 0})
@@ -174,10 +171,23 @@ def _renamed(
     yield made
 
 
-def _elements(node: onnx.NodeProto) -> Iterator[onnx.NodeProto] | None:
-    """SplitToSequence: onnx forgets that PyTorch's unbind has both the length 1 and keepdims=0."""
-    has_lengths = len(node.input) > 1 and node.input[1]
-    return iter(()) if has_lengths and _Attributes(node).get("keepdims") == 0 else None
+def _elements(node: onnx.NodeProto, scope: Scope) -> Iterator[onnx.NodeProto] | None:
+    """SplitToSequence with keepdims=0: onnx keeps the axis with the length 1 of unbind too."""
+    attributes = _Attributes(node)
+    if len(node.input) < 2 or not node.input[1] or attributes.get("keepdims", 1):
+        return None
+    lengths = _stored(scope, node.input[1])
+    if lengths is None:
+        return iter(())
+    same = _node("SplitToSequence", node.input[:1], node.output, **attributes)
+    return None if lengths.dims else iter([same])
+
+
+def _stored(scope: Scope | None, name: str) -> onnx.TensorProto | None:
+    """Return a stored value of this scope or the next one around it that has the name."""
+    while scope is not None and name not in defined_names(scope.graph):
+        scope = scope.outer
+    return None if scope is None else stored_tensors(scope.graph).get(name)
 
 
 def _matrix_product(node: onnx.NodeProto, attributes: _Attributes) -> Iterator[onnx.NodeProto]:
