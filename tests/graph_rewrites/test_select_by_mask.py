@@ -73,6 +73,18 @@ EXPANDED_ROWS = (
     WRITE,
 )
 
+#: The same for a mask of one axis of three, to which torch adds the others one by one.
+DEEP_ROWS = (
+    node("ReduceMin", ["x", "inner"], ["least"], keepdims=0),
+    ROWS[1],
+    node("Unsqueeze", ["small", "flat"], ["first"]),
+    node("Unsqueeze", ["first", "flat"], ["column"]),
+    *EXPANDED_ROWS[3:12],
+    *EXPANDED_ROWS[12:14],
+    node("Slice", ["size", "one", "four", "zero"], ["width"]),
+    *EXPANDED_ROWS[15:],
+)
+
 
 def model_of(nodes, shape=("n", 4)):
     stored = {
@@ -84,6 +96,7 @@ def model_of(nodes, shape=("n", 4)):
         "zero": np.array([0]),
         "four": np.array([4]),
         "last": np.array(1),
+        "inner": np.array([1, 2]),
     }
     graph = helper.make_graph(
         nodes,
@@ -134,8 +147,8 @@ def test_other_assignments_stay(nodes):
 @pytest.mark.parametrize("share", [0, 0.3, 1])
 @pytest.mark.parametrize(
     ("nodes", "shape"),
-    [(CHANGED_ROWS, ("n", 4)), (EXPANDED_ROWS, ("n", "m"))],
-    ids=["known sizes", "expanded"],
+    [(CHANGED_ROWS, ("n", 4)), (EXPANDED_ROWS, ("n", "m")), (DEEP_ROWS, ("n", "m", 4))],
+    ids=["known sizes", "expanded", "of matrices"],
 )
 def test_changed_rows_are_written_as_rows(nodes, shape, share, tmp_path):
     model = model_of(nodes, shape)
@@ -143,11 +156,31 @@ def test_changed_rows_are_written_as_rows(nodes, shape, share, tmp_path):
     (applied,) = result.applied
     assert applied.made == ("NonZero", "Transpose", "ScatterND")
     assert "column" not in {name for each in result.model.graph.node for name in each.output}
-    x = (np.random.default_rng(1).random((9, 4)) + 0.3 - share).astype(np.float32)
+    sizes = {"n": 9, "m": 4 if len(shape) == 2 else 1}
+    drawn = np.random.default_rng(1).random([sizes.get(each, each) for each in shape])
+    x = (drawn + 0.3 - share).astype(np.float32)
     expected = run_onnxruntime(model, {"x": x})["y"]
     got = run_model(result.model, {"x": x}, result.plugins, base_dir=tmp_path)["y"]
     np.testing.assert_array_equal(got, expected)
     assert rewrite_model(result.model, [SelectByMask]).applied == []
+
+
+@pytest.mark.parametrize("rows", [5, 1])
+def test_a_matrix_that_is_written_in_the_place_of_others_is_selected(rows, tmp_path):
+    nodes = [each for each in DEEP_ROWS if "changed" not in each.output]
+    read = next(each for each in nodes if "changed" in each.input)
+    at = nodes.index(read)
+    nodes[at] = node("Expand", ["given", *read.input[1:]], read.output)
+    model = model_of(nodes, ("n", "m", 4))
+    model.graph.input.append(value("given", FLOAT, ["k", 4]))
+    result = rewrite_model(model, [SelectByMask])
+    assert [each.made for each in result.applied] == [("Where",)]
+    random = np.random.default_rng(1)
+    drawn = {"x": random.random((9, 5, 4)), "given": random.random((rows, 4))}
+    feeds = {name: array.astype(np.float32) for name, array in drawn.items()}
+    feeds["x"][::2] += 0.4
+    got = run_model(result.model, feeds, result.plugins, base_dir=tmp_path)["y"]
+    np.testing.assert_array_equal(got, run_onnxruntime(model, feeds)["y"])
 
 
 @pytest.mark.parametrize(

@@ -77,22 +77,22 @@ class _Assignment:
         The places of the rows are those of the mask before it was expanded along the rows.
         """
         reshape, expand = self._made_by(updates, "Reshape"), self._made_by(mask, "Expand")
-        inner = None if expand is None else self._made_by(expand.input[0], "Unsqueeze")
         shape, repeated = self._dims(data) or [], self._repeated_axes(mask)
-        if reshape is None or inner is None or not repeated or None in shape:
+        if reshape is None or expand is None or not repeated or None in shape:
             return []
+        rows_mask = self._before_unsqueezes(expand.input[0])
         leading, row = shape[:-repeated], shape[-repeated:]
         rows = self._dims(reshape.input[0]) or []
         has_rows = len(rows) == repeated + 1 and rows[1:] == row
         has_rows = has_rows or self._is_expanded_to_rows(reshape.input[0], data, repeated)
-        if self._dims(inner.input[0]) != leading or not has_rows:
+        if self._dims(rows_mask) != leading or not has_rows:
             return []
         found, places = (self._names.new_value(f"{mask}_{each}") for each in ("found", "places"))
         write = onnx.helper.make_node(
             "ScatterND", [data, places, reshape.input[0]], self._node.output
         )
         nodes = [
-            onnx.helper.make_node("NonZero", [inner.input[0]], [found]),
+            onnx.helper.make_node("NonZero", [rows_mask], [found]),
             onnx.helper.make_node("Transpose", [found], [places], perm=[1, 0]),
         ]
         return self._named([*nodes, write])
@@ -140,25 +140,43 @@ class _Assignment:
             return None
         if all(size == 1 for size in sizes):
             return value
-        rows = [size for size in shape[len(shape) - len(sizes) :] if isinstance(size, int)]
-        if sizes != rows or len(sizes) > self._repeated_axes(mask):
+        repeated = self._repeated_axes(mask)
+        if expand is None or len(sizes) > repeated:
             return None
-        return value if expand is not None else None
+        is_row = None not in sizes and sizes == shape[len(shape) - len(sizes) :]
+        return value if is_row or self._is_expanded_to_rows(updates, data, repeated) else None
 
     def _repeated_axes(self, mask: str) -> int:
         """Return along how many of the last axes a mask was expanded."""
         expand = self._made_by(mask, "Expand")
-        unsqueeze = None if expand is None else self._made_by(expand.input[0], "Unsqueeze")
-        rank = len(self._dims(mask) or ())
-        if unsqueeze is None:
+        if expand is None:
             return 0
-        if len(unsqueeze.input) > 1:
-            stored = self._index.constant(unsqueeze.input[1])
-            axes = [] if stored is None else np.ravel(onnx.numpy_helper.to_array(stored)).tolist()
-        else:
-            axes = [axis for each in unsqueeze.attribute for axis in each.ints]
-        added = {axis % rank for axis in axes}
-        return next(count for count in range(rank + 1) if rank - 1 - count not in added)
+        dims = self._dims(self._before_unsqueezes(expand.input[0]))
+        is_added = [False] * len(dims or ())
+        for node in reversed(self._unsqueezes(expand.input[0]) if dims is not None else []):
+            axes = self._axes(node)
+            rank = len(is_added) + len(axes)
+            for axis in sorted(axis % rank for axis in axes):
+                is_added.insert(axis, True)
+        return next((at for at, each in enumerate(reversed(is_added)) if not each), len(is_added))
+
+    def _axes(self, unsqueeze: onnx.NodeProto) -> list[int]:
+        if len(unsqueeze.input) < 2:
+            return [axis for each in unsqueeze.attribute for axis in each.ints]
+        stored = self._index.constant(unsqueeze.input[1])
+        return [] if stored is None else np.ravel(onnx.numpy_helper.to_array(stored)).tolist()
+
+    def _unsqueezes(self, name: str) -> list[onnx.NodeProto]:
+        """Return the Unsqueezes that end in a value, the last one first."""
+        found = []
+        while (node := self._made_by(name, "Unsqueeze")) is not None:
+            found.append(node)
+            name = node.input[0]
+        return found
+
+    def _before_unsqueezes(self, name: str) -> str:
+        nodes = self._unsqueezes(name)
+        return nodes[-1].input[0] if nodes else name
 
     def _has_shape_of(self, name: str, other: str) -> bool:
         """Whether two values have the same shape, by their types or since one is expanded."""
