@@ -50,7 +50,7 @@ _PRODUCTS: dict[tuple[str, str], Sequence[_Product]] = {
 
 def without_known_faults(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return the model, or a copy that ONNX Runtime computes right; its values keep their names."""
-    if any(map(_crashes, scopes(model))):
+    if any(map(_must_go, scopes(model))):
         model = inline_functions(model)
     if not any(map(_needs_change, scopes(model))):
         return model
@@ -80,10 +80,17 @@ def depends_on_threads(model: onnx.ModelProto) -> bool:
     return any(is_op(node, "DynamicQuantizeLSTM", "com.microsoft") for node in nodes)
 
 
-def _crashes(scope: Scope) -> bool:
-    """Whether a local function has a node of ONNX's domain that ONNX does not define."""
+def _must_go(scope: Scope) -> bool:
+    """Whether a local function must be inlined.
+
+    It crashes on a node of ONNX's domain that ONNX does not define, and products of integers may
+    saturate, which depends on types that its inputs do not have.
+    """
     return is_in_function(scope) and any(
-        is_op(node, node.op_type) and find_schema(node.op_type, scope.opsets.get("", 1)) is None
+        (node.domain, node.op_type) in _PRODUCTS
+        or (
+            is_op(node, node.op_type) and find_schema(node.op_type, scope.opsets.get("", 1)) is None
+        )
         for node in scope.graph.node
     )
 
@@ -155,7 +162,7 @@ def _widen_transforms(scope: Scope, names: Iterator[str]) -> None:
 
 def _raise_weights(scope: Scope, names: Iterator[str]) -> None:
     """Give int8 weights that multiply uint8 as uint8, 128 higher, and so their zero points."""
-    if is_in_function(scope):  # whose inputs have no types
+    if is_in_function(scope):  # those with such a product are inlined
         return
     types = _known_types(scope)
     for at in reversed(range(len(scope.graph.node))):

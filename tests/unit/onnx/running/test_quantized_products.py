@@ -5,7 +5,7 @@ They saturate on x86-64 without VNNI instructions only, where these tests can fa
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, parser
 
 from pluginkit.onnx.running.run_model import run_onnxruntime
 
@@ -96,3 +96,14 @@ def test_signed_data_stay():
     inputs = {"x": np.full((2, 16), -120, np.int8), "w": WEIGHTS}
     got = output_of("MatMulInteger", inputs, TensorProto.INT32)
     assert (got == -120 * 127 * 16).all()
+
+
+def test_integers_in_a_function():
+    model = parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17, "local" : 1]>
+        g (uint8[2, 16] x, int8[16, 8] w) => (int32[2, 8] y) { y = local.F (x, w) }
+        <domain: "local", opset_import: ["" : 17]>
+        F (x, w) => (y) { y = MatMulInteger (x, w) }
+    """)
+    (got,) = run_onnxruntime(model, {"x": DATA, "w": WEIGHTS}).values()
+    assert (got == EXACT).all()
