@@ -76,6 +76,7 @@ def test_every_rewrite_without_a_plugin_has_samples():
             "InlinePreviewFunction",
             "StoreTopK",
             "WidenConv",
+            "RoundUpInIntegers",
             "WidenResize",
             "ExpandDynamicCol2Im",
             "ExpandRepeatMask",

@@ -163,6 +163,13 @@ _COMPLAINTS = (
         "train it with another activation, such as Tanh; or export it with its steps unrolled.",
     ),
     _KnownComplaint(
+        r"was not a shape value",
+        lambda node, _: node.op_type == "Ceil",
+        "TensorRT fails on a size that is divided and rounded up in floating point.",
+        "build with --with RoundUpInIntegers.",
+        "RoundUpInIntegers",
+    ),
+    _KnownComplaint(
         r"(?i)out of memory|outofmemory|insufficient (workspace|memory)",
         lambda *_: False,
         "the build needs more memory than it may have.",

@@ -105,6 +105,8 @@ SIGNAL = """<ir_version: 9, opset_import: ["" : 20]>
 SAMPLED = """<ir_version: 9, opset_import: ["" : 20]>
     t (float[1, 2, 5, 5] x, float[1, 3, 3, 2] g) => (float[1, 2, 3, 3] y)
     { y = GridSample(x, g) }"""
+ROUNDED = """<ir_version: 9, opset_import: ["" : 20]>
+    t (float x) => (float y) { y = Ceil(x) }"""
 SCATTERED = """<ir_version: 9, opset_import: ["" : 20]>
     t (float[n] x, int64[m] at, float[m] u) => (float[n] y) { y = ScatterElements(x, at, u) }"""
 
@@ -112,6 +114,10 @@ SCATTERED = """<ir_version: 9, opset_import: ["" : 20]>
 @pytest.mark.parametrize(
     ("text", "words", "rewrite", "cause"),
     [
+        (
+            *(ROUNDED, "MyelinCheckException: value.h:245: value 2 was not a shape value"),
+            *("RoundUpInIntegers", "divided and rounded up"),
+        ),
         (SIGNAL, "CHECK(nbdims_bias == 4) failed", "WidenConv", "a convolution of a signal"),
         (
             *(SAMPLED, "CHECK(bb->owner()->ssa_validation()) failed", "ReplaceEveryGridSample"),
