@@ -43,6 +43,7 @@ HOSTILE: dict[str, Case] = {
     "many into short rows": ((128, 24, 2), (128, 1024, 2), 1, ()),
     "one row into one": ((1, 3_488_456), (1, 3_488_456), 0, ()),
     "few into one long": ((10_806,), (32,), 0, ()),
+    "many into few columns": ((8, 208), (4035, 208), 0, ()),
     "many into few": ((16, 64), (2**18, 64), 0, (slice(None), slice(2))),
 }
 REDUCTIONS = ("none", "add", "mul", "max", "min")

@@ -67,6 +67,7 @@ HOSTILE = {
     "one feature, sorted": Graph(500_000, 2_000_000, 1, "sorted"),
     "one feature, hub": Graph(500_000, 2_000_000, 1, "hub"),
     "one feature, hub of few": Graph(20_772, 2**21, 1, "hub"),
+    "one feature, power law": Graph(500_000, 2_000_000, 1, "power"),
     "one feature, few rows": Graph(2000, 2**18, 1, "power"),
     "10 edges": Graph(10, 10, 64),
     "65 edges of one row": Graph(1, 65, 296),
