@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pluginkit.errors import KernelError
-from pluginkit.ptx.code.basic_blocks import END, BasicBlock, basic_blocks, endless_blocks
+from pluginkit.ptx.code.basic_blocks import BasicBlock, basic_blocks, endless_blocks
 from pluginkit.ptx.code.decode import decode
 from pluginkit.ptx.code.frame import Operation, Read
 from pluginkit.ptx.code.inline import expand
-from pluginkit.ptx.code.liveness import live_registers, registers_of
+from pluginkit.ptx.code.liveness import live_registers
 from pluginkit.ptx.code.reserved_memory import declare_reserved_memory
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import UNIFORM
@@ -141,12 +141,12 @@ class Program:
         read: set[str] = set()
         written: set[str] = set()
         for instruction in basic.instructions:
-            registers = registers_of(instruction)
+            registers = instruction.registers
             read |= registers.read - written
             written |= registers.written
-        live = set().union(*(self._live.before(to) for to in basic.successors if to != END))
         block.reads = tuple(sorted(slots.of(name) for name in read if name not in UNIFORM))
-        block.writes = tuple(sorted(slots.of(name) for name in written & live))
+        live = self._live.among(written, basic.successors)
+        block.writes = tuple(sorted(map(slots.of, live)))
         return block
 
     def _condition(self, branch: Instruction) -> Read:
@@ -159,7 +159,7 @@ class Program:
         if instruction.opcode == "mbarrier":
             return instruction.has("test_wait", "try_wait")
         if instruction.opcode == "atom":
-            return bool(registers_of(instruction).written & self.slots.read_registers)
+            return bool(instruction.registers.written & self.slots.read_registers)
         return instruction.opcode == "ld" and instruction.has(
             "volatile", "relaxed", "acquire", "mmio"
         )

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from pluginkit.ptx.code.frame import Destination, Read, reader, writer
-from pluginkit.ptx.code.liveness import named_registers, registers_of
 from pluginkit.ptx.code.special_registers import SPECIAL
 from pluginkit.ptx.text.immediates import number
 from pluginkit.ptx.text.parse import ParsedModule
@@ -23,6 +22,7 @@ from pluginkit.ptx.text.syntax import (
     Register,
     Symbol,
     Vector,
+    named_registers,
 )
 from pluginkit.ptx.types import DTYPES, PRED, U64, UNSIGNED, storage
 from pluginkit.ptx.unsupported import PtxUnsupported, unsupported
@@ -150,7 +150,7 @@ class Slots:
     @cached_property
     def read_registers(self) -> frozenset[str]:
         """Return the registers that some instruction reads."""
-        return frozenset(name for each in self.function.code for name in registers_of(each).read)
+        return frozenset(name for each in self.function.code for name in each.registers.read)
 
     @cached_property
     def expected_by_cas(self) -> frozenset[str]:
@@ -169,8 +169,8 @@ class Slots:
             more = {
                 name
                 for each in code
-                if each.opcode in ("mov", "cvt") and registers_of(each).written & found
-                for name in registers_of(each).read
+                if each.opcode in ("mov", "cvt") and each.registers.written & found
+                for name in each.registers.read
             }
             if more <= found:
                 return frozenset(found)

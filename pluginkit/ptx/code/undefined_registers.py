@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from pluginkit.ptx.code.basic_blocks import BasicBlock, rewrite
-from pluginkit.ptx.code.liveness import named_registers, registers_of
 from pluginkit.ptx.code.special_registers import UNREPEATABLE
 from pluginkit.ptx.text.syntax import (
     CARRY,
@@ -31,6 +30,7 @@ from pluginkit.ptx.text.syntax import (
     Symbol,
     Vector,
     items_of,
+    named_registers,
 )
 
 #: The instructions whose results are defined whatever their operands are.
@@ -136,7 +136,7 @@ def _predicate_of(register: str) -> Register:
 
 def _step(instruction: Instruction, function: Function) -> _Step:
     opcode, operands, none = instruction.opcode, instruction.operands, frozenset[str]()
-    results, memory = registers_of(instruction).written, frozenset((_MEMORY,))
+    results, memory = instruction.registers.written, frozenset((_MEMORY,))
     if opcode in ("ld", "ldu"):
         sources = memory if _is_private(instruction, operands[1], function) else none
         return _Step(instruction, sources, results, none)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pluginkit.ptx.code.liveness import registers_of
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.memory.memory_access import MemoryAccess
 from pluginkit.ptx.operations.registry import type_of
@@ -26,7 +25,7 @@ def access_of(slots: Slots, instruction: Instruction, space: str) -> MemoryAcces
     dtype = DTYPES[type_of(instruction)]
     vector = instruction.one_of(("v2", "v4", "v8"), "v1")
     is_compared = instruction.opcode == "ld" and bool(
-        registers_of(instruction).written & slots.expected_by_cas
+        instruction.registers.written & slots.expected_by_cas
     )
     return MemoryAccess(
         instruction,

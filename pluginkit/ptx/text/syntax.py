@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,23 @@ def items_of(operand: Operand) -> tuple[Operand, ...]:
     return operand.items if isinstance(operand, Vector) else (operand,)
 
 
+def named_registers(operand: Operand) -> Iterator[str]:
+    """Yield the registers that an operand names."""
+    if isinstance(operand, Register):
+        yield operand.name
+    elif isinstance(operand, Negated):
+        yield operand.operand.name
+    elif isinstance(operand, Address):
+        if isinstance(operand.base, Register):
+            yield operand.base.name
+    elif isinstance(operand, Vector):
+        for item in operand.items:
+            yield from named_registers(item)
+    elif isinstance(operand, Pair):
+        yield from named_registers(operand.first)
+        yield from named_registers(operand.second)
+
+
 @dataclass(frozen=True)
 class SourceLocation:
     """A line of the source, and the call that it was inlined at, if any."""
@@ -91,6 +109,22 @@ class SourceLocation:
 #: The register that stands for the carry flag of a thread.
 CARRY = "%cc"
 _CARRYING = ("addc", "subc", "madc")
+
+#: Instructions that read their first operand instead of writing it.
+_WITHOUT_RESULT = {
+    "st", "stu", "red", "bra", "brx", "call", "ret", "exit", "trap", "membar",
+    "fence", "prefetch", "prefetchu", "cp", "discard", "applypriority", "nanosleep", "brkpt",
+    "pmevent", "griddepcontrol", "undefined_use",
+    "undefined_store", "undefined_operands",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RegisterUse:
+    """The registers that an instruction reads and writes."""
+
+    read: frozenset[str]
+    written: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -124,6 +158,39 @@ class Instruction:
     def gives_carry(self) -> bool:
         """Whether it writes the carry flag."""
         return "cc" in self.modifiers
+
+    @cached_property
+    def registers(self) -> RegisterUse:
+        """The registers that it reads and writes.
+
+        A guarded instruction also reads what it writes, since other threads keep their values.
+        """
+        operands = list(self.operands)
+        written: set[str] = set()
+        if operands and self._has_result:
+            written.update(named_registers(operands.pop(0)))
+        read: set[str] = set()
+        for operand in operands:
+            read.update(named_registers(operand))
+        if self.takes_carry:
+            read.add(CARRY)
+        if self.gives_carry:
+            written.add(CARRY)
+        if self.guard is not None:
+            read.update(named_registers(self.guard), written)
+        return RegisterUse(frozenset(read - {"_"}), frozenset(written - {"_"}))
+
+    @property
+    def _has_result(self) -> bool:
+        if self.opcode in ("bar", "barrier"):
+            return self.has("red")
+        if self.opcode == "mbarrier":
+            if self.has("arrive", "arrive_drop"):
+                return True
+            return not self.has("init", "inval", "expect_tx", "complete_tx")
+        if self.opcode == "wmma":
+            return not self.has("store")
+        return self.opcode not in _WITHOUT_RESULT
 
     def has(self, *names: str) -> bool:
         """Whether the instruction has one of the modifiers."""

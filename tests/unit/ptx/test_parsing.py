@@ -6,7 +6,7 @@ from pluginkit import ptx
 from pluginkit.errors import KernelError
 from pluginkit.ptx.code.basic_blocks import END, basic_blocks
 from pluginkit.ptx.code.inline import expand
-from pluginkit.ptx.code.liveness import live_registers, registers_of
+from pluginkit.ptx.code.liveness import live_registers
 from pluginkit.ptx.demangle import demangled
 from pluginkit.ptx.text.operands import operands
 from pluginkit.ptx.text.parse import ParsedModule
@@ -251,9 +251,9 @@ def test_a_guarded_instruction_reads_what_it_writes():
         ".version 8.5\n.entry k() { .reg .b32 %r<3>; .reg .pred %p<2>;"
         "@%p1 add.u32 %r1, %r2, 1; st.global.u32 [%r1], %r2; }"
     ).function("k").code  # fmt: skip
-    assert registers_of(code[0]).read == {"%p1", "%r1", "%r2"}
-    assert registers_of(code[0]).written == {"%r1"}
-    assert registers_of(code[1]).written == set()
+    assert code[0].registers.read == {"%p1", "%r1", "%r2"}
+    assert code[0].registers.written == {"%r1"}
+    assert code[1].registers.written == set()
 
 
 @pytest.mark.parametrize(
