@@ -72,7 +72,7 @@ class _Expansion:
         def rename(operand: Operand) -> Operand:
             return _renamed(operand, names, registers, suffix)
 
-        end = f"return{suffix}" if suffix else ""
+        end = f"return{suffix}" if suffix else ""  # the kernel itself, which keeps its names
         at: dict[int, list[str]] = {}
         for label, index in function.labels.items():
             at.setdefault(index, []).append(label + suffix)
@@ -90,13 +90,14 @@ class _Expansion:
         end: str,
         path: tuple[str, ...],
     ) -> None:
-        guard = instruction.guard
-        if guard is not None:
-            renamed = rename(guard)
-            guard = renamed if isinstance(renamed, (Register, Negated)) else guard
-        placed = replace(
-            instruction, guard=guard, operands=tuple(map(rename, instruction.operands))
-        )
+        placed = instruction
+        if end:
+            guard = instruction.guard
+            if guard is not None:
+                renamed = rename(guard)
+                guard = renamed if isinstance(renamed, (Register, Negated)) else guard
+            operands = tuple(map(rename, instruction.operands))
+            placed = replace(instruction, guard=guard, operands=operands)
         if placed.opcode == "call":
             self._call(placed, path)
         elif placed.opcode == "ret" and end:

@@ -22,6 +22,7 @@ from pluginkit.ptx.text.syntax import (
     Register,
     SourceLocation,
     Symbol,
+    UnparsedOperands,
     Variable,
     Vector,
 )
@@ -30,6 +31,8 @@ _STATEMENT = re.compile(
     r"\s*(?:(?P<loc>\.loc\s[^\n]*)|(?P<brace>[{}])|(?P<label>[\w$]+)\s*:(?!:)"
     r"|(?P<text>[^;]*);)"
 )
+_REGISTER = re.compile(r"%[\w$.]+")
+_BRACKETS = re.compile(r"[{}()]")
 _LOC = re.compile(r"\.loc\s+(\d+)\s+(\d+)(?:[^\n]*inlined_at\s+(\d+)\s+(\d+))?")
 _INSTRUCTION = re.compile(r"(?:@(!?)([\w$%]+)\s+)?([a-z][\w]*)((?:[.:]+\w+)*)\s*(.*)", re.DOTALL)
 _DECLARED = re.compile(r"\.reg\s*\.(\w+)\s+(.+)", re.DOTALL)
@@ -47,6 +50,8 @@ class _Scope:
         self.prefixes: dict[str, int] = {}
         self.names: set[str] = set()
         self.labels: set[str] = set()
+        #: The operands that have been read, by their texts; valid until a name is declared.
+        self.operands: dict[str, Operand] = {}
 
     def declares(self, name: str) -> bool:
         """Whether the scope declares a register of that name."""
@@ -152,6 +157,7 @@ class BodyReader:
         if match is None:
             raise _unreadable(text)
         kind, names = match.groups()
+        scope.operands.clear()
         for name, count in _REGISTERS.findall(names):
             if count:
                 scope.prefixes[name] = int(count)
@@ -166,6 +172,7 @@ class BodyReader:
             return  # .maxntid and the like
         variable = self._variable_from(match)
         scope.names.add(variable.name)
+        scope.operands.clear()
         name = variable.name + scope.suffix
         self._function.variables[name] = replace(variable, name=name)
 
@@ -178,7 +185,7 @@ class BodyReader:
         if guard:
             predicate = self._register(guard, scope)
             predicate = Negated(predicate) if negated else predicate
-        found = tuple(self._named(operand, scope) for operand in operands(rest))
+        found = self._operands(rest, scope)
         parts = tuple(part for part in modifiers.split(".") if part)
         self._function.code.append(
             Instruction(
@@ -187,6 +194,23 @@ class BodyReader:
             )
         )  # fmt: skip
         self._used_bytes = None
+
+    def _operands(self, text: str, scope: _Scope) -> tuple[Operand, ...]:
+        """Return the operands in a text; most stand in other instructions of the scope, too."""
+        known, found = scope.operands, []
+        for part in map(str.strip, text.split(",")):
+            operand = known.get(part)
+            if operand is None:
+                if _REGISTER.fullmatch(part):
+                    operand = self._register(part, scope)
+                else:
+                    read = operands(part) if not _BRACKETS.search(part) else ()
+                    if len(read) != 1 or isinstance(read[0], UnparsedOperands):
+                        return tuple(self._named(each, scope) for each in operands(text))
+                    operand = self._named(read[0], scope)
+                known[part] = operand
+            found.append(operand)
+        return tuple(found)
 
     def _named(self, operand: Operand, scope: _Scope) -> Operand:
         """Return an operand with names that are unique in the function."""
