@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class WaveRegisters:
         self.frame.machine = machine
         self.frame.ids, self.frame.size = self.all_ids, threads.count
         self._values: list[Array | None] = []
+        #: How many constants and names have their slots.
+        self._known = (0, 0)
         self._special: dict[int, str] = {}
         self._filled: set[int] = set()
         self._unsaved: set[int] = set()
@@ -65,7 +68,8 @@ class WaveRegisters:
             self._lanes = None
         for slot in block.reads:
             if slot not in self._filled:
-                frame[slot] = self._array(slot)[ids]
+                whole = self._array(slot)
+                frame[slot] = whole.copy() if ids is self.all_ids else whole[ids]
                 self._filled.add(slot)
         return frame
 
@@ -105,18 +109,23 @@ class WaveRegisters:
         return self._lanes
 
     def _save(self) -> None:
+        ids = self.frame.ids
+        places = slice(None) if ids is self.all_ids else ids
         for slot in self._unsaved:
-            self._array(slot)[self.frame.ids] = self.frame[slot]
+            self._array(slot)[places] = self.frame[slot]
         self._unsaved.clear()
 
     def _grow(self) -> None:
         """Add the slots of basic blocks that have been decoded since."""
-        missing = len(self._slots.stored) - len(self.frame)
+        slots = self._slots
+        missing = len(slots.stored) - len(self.frame)
         self.frame.extend([None] * missing)
         self._values.extend([None] * missing)
-        for slot, value in self._slots.constants.items():
+        known_constants, known_names = self._known
+        self._known = len(slots.constants), len(slots.by_name)
+        for slot, value in islice(slots.constants.items(), known_constants, None):
             self.frame[slot] = value
-        for name, slot in self._slots.by_name.items():
+        for name, slot in islice(slots.by_name.items(), known_names, None):
             if name in UNIFORM:
                 self.frame[slot] = self._uniform[name]
             elif name in SPECIAL:
