@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pluginkit.ptx.code.basic_blocks import END, BasicBlock
+from pluginkit.ptx.text.syntax import Instruction
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,9 @@ def live_registers(blocks: list[BasicBlock]) -> LiveRegisters:
     used: list[int] = []
     defined: list[int] = []
     for block in blocks:
-        uses = defines = 0
-        for instruction in block.instructions:
-            registers = instruction.registers
-            uses |= _bits(registers.read, numbers) & ~defines
-            defines |= _bits(registers.written, numbers)
-        used.append(uses)
-        defined.append(defines)
+        read, written = registers_used(block.instructions)
+        used.append(_bits(read, numbers))
+        defined.append(_bits(written, numbers))
     live = list(used)
     changed = True
     while changed:
@@ -62,7 +59,18 @@ def live_registers(blocks: list[BasicBlock]) -> LiveRegisters:
     return LiveRegisters(live, list(numbers), numbers)
 
 
-def _bits(names: frozenset[str], numbers: dict[str, int]) -> int:
+def registers_used(instructions: Iterable[Instruction]) -> tuple[set[str], set[str]]:
+    """Return the registers that some code reads before it writes them, and those that it writes."""
+    read: set[str] = set()
+    written: set[str] = set()
+    for instruction in instructions:
+        registers = instruction.registers
+        read |= registers.read - written
+        written |= registers.written
+    return read, written
+
+
+def _bits(names: Iterable[str], numbers: dict[str, int]) -> int:
     bits = 0
     for name in names:
         bits |= 1 << numbers.setdefault(name, len(numbers))

@@ -9,7 +9,7 @@ from pluginkit.ptx.code.basic_blocks import BasicBlock, basic_blocks, endless_bl
 from pluginkit.ptx.code.decode import decode
 from pluginkit.ptx.code.frame import Operation, Read
 from pluginkit.ptx.code.inline import expand
-from pluginkit.ptx.code.liveness import live_registers
+from pluginkit.ptx.code.liveness import live_registers, registers_used
 from pluginkit.ptx.code.reserved_memory import declare_reserved_memory
 from pluginkit.ptx.code.slots import Slots
 from pluginkit.ptx.code.special_registers import UNIFORM
@@ -138,12 +138,7 @@ class Program:
             block.operations = [operation for operation in decoded if operation is not None]
         if basic.branch is not None:
             block.condition = self._condition(basic.branch)
-        read: set[str] = set()
-        written: set[str] = set()
-        for instruction in basic.instructions:
-            registers = instruction.registers
-            read |= registers.read - written
-            written |= registers.written
+        read, written = registers_used(basic.instructions)
         block.reads = tuple(sorted(slots.of(name) for name in read if name not in UNIFORM))
         live = self._live.among(written, basic.successors)
         block.writes = tuple(sorted(map(slots.of, live)))
