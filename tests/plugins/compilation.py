@@ -7,6 +7,7 @@ instantiates every template, so that only a mistake in inline PTX escapes it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -20,6 +21,9 @@ _AT_ONCE = 100
 
 #: The architecture that quick tests compile for.
 QUICK = "90"
+
+#: NVRTC finds the same mistakes with it, in two thirds of the time.
+_LITTLE_OPTIMISATION = "--Ofast-compile=mid"
 
 
 #: For a test of few kernels: one architecture, and the others before a release;
@@ -77,6 +81,7 @@ def assert_all_compile(wanted: list[CudaSpecialisation], arch: str) -> None:
     """Compile kernels; for QUICK, let the oldest architecture read them: it lacks intrinsics."""
     if arch == QUICK:
         assert_all_are_read(wanted, ARCHITECTURES[0])
+        wanted = [replace(each, options=(*each.options, _LITTLE_OPTIMISATION)) for each in wanted]
     symbols = {
         symbol
         for group in _by_source(wanted)
