@@ -68,8 +68,8 @@ class Target:
     def flags(self) -> list[str]:
         """The options of g++ for this target."""
         number = self.interface.removeprefix("v")
-        # Sanitizers make the optimiser slow, and find the same without it. Of the layouts, whose code
-        # is alike, it goes through one: it warns of more than the front end does.
+        # Sanitizers make the optimiser slow, and find the same without it. Of the layouts, whose
+        # code is alike, it goes through one: it warns of more than the front end does.
         given = [
             "-O1" if self.layout == 10 and not self.is_sanitized else "-O0",
             f"-I{RUNTIME}",
