@@ -100,6 +100,14 @@ def test_inner_scopes_hide_outer_names():
     assert function.code[7].guard == Negated(Register("%p1"))
 
 
+def test_a_declaration_hides_an_outer_name_from_then_on():
+    body = ".reg .b32 %r<3>; { add.s32 %r1, %r1, %r2; .reg .b32 %r<2>; add.s32 %r1, %r1, %r2; }"
+    module = ParsedModule(f".version 8.5\n.visible .entry f()\n{{ {body} ret; }}")
+    outer, inner, other = Register("%r1"), Register("%r1#1"), Register("%r2")
+    code = module.function("f").code
+    assert [one.operands for one in code] == [(outer, outer, other), (inner, inner, other), ()]
+
+
 def test_instructions_know_their_lines():
     code = ParsedModule(MODULE).function("first").code
     assert code[0].location == SourceLocation(1, 10)
