@@ -30,15 +30,3 @@ struct Divisor {
         return whole - number * static_cast<Offset>(count);
     }
 };
-
-// Numbers to divide by, each by the factor of its Divisor less 2^31, and their shifts in a byte each.
-struct Divisors {
-    int factor[3], shifts;
-
-    // Divide a number by the one at `which`, which is `count`.
-    template <typename Offset> __device__ __forceinline__ Offset quotient(Offset number, int which, Offset count) const {
-        if (sizeof(Offset) > 4 && (number | count) >> 31 != 0) return number / count;
-        const unsigned int large = static_cast<unsigned int>(factor[which]) ^ (1u << 31);
-        return __umulhi(2 * static_cast<unsigned int>(number), large) >> (shifts >> (8 * which) & 31);
-    }
-};

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pluginkit import Dim, Scalar, dim_max, dim_min, int32, int64, known
+from pluginkit import Dim, Scalar, dim_max, dim_min, int64, known
 
 
 def divisor_numbers(count: Dim) -> tuple[Dim, Dim]:
@@ -20,10 +20,3 @@ def divisor_numbers(count: Dim) -> tuple[Dim, Dim]:
 def divisor_of(count: Dim) -> Scalar:
     """Return the kernel's Divisor."""
     return int64(divisor_numbers(count))
-
-
-def divisors_of(*counts: Dim) -> Scalar:
-    """Return the kernel's Divisors."""
-    numbers = [divisor_numbers(count)[1] for count in counts]
-    shifts = sum(number // 2**32 * 2 ** (8 * at) for at, number in enumerate(numbers))
-    return int32((*(number % 2**32 - 2**31 for number in numbers), shifts))

@@ -9,6 +9,19 @@
 
 using pluginkit::FEW_THREADS, pluginkit::THREADS;  // from launches.py
 
+// Numbers to divide by, in few bytes, since a launch of a tiny tensor takes as long as its parameters do: each by the factor of
+// its Divisor less 2^31, and their shifts in a byte each.
+struct Divisors {
+    int factor[3], shifts;
+
+    // Divide a number by the one at `which`, which is `count`.
+    template <typename Offset> __device__ __forceinline__ Offset quotient(Offset number, int which, Offset count) const {
+        if (sizeof(Offset) > 4 && (number | count) >> 31 != 0) return number / count;
+        const unsigned int large = static_cast<unsigned int>(factor[which]) ^ (1u << 31);
+        return __umulhi(2 * static_cast<unsigned int>(number), large) >> (shifts >> (8 * which) & 31);
+    }
+};
+
 // BYTES: of a vector, 1 for single elements. It has PARTS, or elements if those are fewer, whose pairs and factors are beside each
 // other as well. A thread takes UNITS vectors that lie a block's threads apart, and of each HEADS heads that lie as many apart as
 // there are groups. REST: whether some elements do not turn. FEW: whether the tensor is small.

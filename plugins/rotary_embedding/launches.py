@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pluginkit import Launch, TensorDesc, ceil_div, int32, known, offset_type
-from pluginkit.plugins._cuda.division import divisors_of
+from pluginkit import Dim, Launch, Scalar, TensorDesc, ceil_div, int32, known, offset_type
+from pluginkit.plugins._cuda.division import divisor_numbers
 
 if TYPE_CHECKING:
     from pluginkit.plugins.rotary_embedding import RotaryEmbedding
@@ -79,3 +79,10 @@ def launch_of(
             "REST": rotated < size,
         },
     )
+
+
+def divisors_of(*counts: Dim) -> Scalar:
+    """Return the kernel's Divisors."""
+    numbers = [divisor_numbers(count)[1] for count in counts]
+    shifts = sum(number // 2**32 * 2 ** (8 * at) for at, number in enumerate(numbers))
+    return int32((*(number % 2**32 - 2**31 for number in numbers), shifts))

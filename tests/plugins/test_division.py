@@ -2,7 +2,7 @@
 
 import pytest
 
-from pluginkit.plugins._cuda.division import divisor_numbers, divisors_of
+from pluginkit.plugins._cuda.division import divisor_numbers
 
 _LIMIT = 2**31
 
@@ -24,13 +24,3 @@ def test_numbers_that_are_not_multiplied_by(count, divides):
     found, packed = divisor_numbers(count)
     assert found == divides
     assert packed < 2**63
-
-
-def test_three_numbers_share_a_word_of_shifts():
-    counts = (1, 641, 2**31 - 1)
-    *factors, shifts = divisors_of(*counts).values
-    for at, (count, factor) in enumerate(zip(counts, factors, strict=True)):
-        shift, whole = divmod(divisor_numbers(count)[1], 2**32)
-        assert factor + 2**31 == whole
-        assert -(2**31) <= factor < 2**31
-        assert shifts >> 8 * at & 31 == shift

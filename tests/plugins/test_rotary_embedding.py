@@ -4,6 +4,7 @@ import pytest
 from pluginkit import float16, offset_type
 from pluginkit.contract import calls
 from pluginkit.errors import TensorError
+from pluginkit.plugins._cuda.division import divisor_numbers
 from pluginkit.plugins.rotary_embedding import RotaryEmbedding, launches
 from pluginkit.testing import run_kernels
 from tests.onnx_node_tests import node_tests
@@ -185,3 +186,13 @@ def test_shapes_that_do_not_fit(x, table, attributes, message):
 @architectures
 def test_kernels_compile(arch):
     assert_kernels_compile(few_of_each(specialisations_of([RotaryEmbedding()]), 16), arch)
+
+
+def test_three_numbers_share_a_word_of_shifts():
+    counts = (1, 641, 2**31 - 1)
+    *factors, shifts = launches.divisors_of(*counts).values
+    for at, (count, factor) in enumerate(zip(counts, factors, strict=True)):
+        shift, whole = divmod(divisor_numbers(count)[1], 2**32)
+        assert factor + 2**31 == whole
+        assert -(2**31) <= factor < 2**31
+        assert shifts >> 8 * at & 31 == shift
