@@ -8,7 +8,7 @@ its docstring states. Each run measures the hostile ones and four that it draws,
 can be made for them; ``--seed`` draws those of another run again. Of a hostile case the first
 workload is measured, and one of its others that depends on its name alone; of a drawn one any. One
 that takes more than 0.95 of the fastest peer's time is measured three times, and the run counts
-whose ratio is in the middle.
+whose ratio is in the middle. With names, the rows of other plugins stay in the file.
 
 Plugins run in processes beside each other, and only their timed passes take turns. Every result
 is compared: with the reference or, where that needs more than two seconds, with a peer's result.
@@ -37,7 +37,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from hostile_table import summary_line
-from record import host_environment, record
+from record import RESULTS, host_environment, record
 
 from pluginkit.bench.bench_report import Measurement
 from pluginkit.bench.workload import Peer, Workload
@@ -231,10 +231,34 @@ def main() -> int:
                 _measure(name, seed, turns)
             return 0
         printed = rows_of(names, seed, turns, args.processes, args.seconds)
-        return _record(printed, seed, args.json)
+        return _record(printed, seed, args.json, is_part=bool(args.names))
 
 
-def _record(printed: Iterator[dict[str, Any]], seed: int, path: Path | None) -> int:
+def with_earlier(
+    rows: list[dict[str, Any]], path: Path
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the rows of some plugins and those of all others in a file.
+
+    The second result says of which plugins the others are, and when and with which seed they were
+    measured.
+    """
+    if not path.exists():
+        return rows, []
+    before, measured = json.loads(path.read_text(encoding="utf-8")), {row["plugin"] for row in rows}
+    others = [row for row in before["rows"] if row["plugin"] not in measured]
+    runs = before.get("earlier", [])
+    known = {plugin for run in runs for plugin in run["plugins"]}
+    own = sorted({row["plugin"] for row in others} - known)
+    runs = [{"date": before["date"], "seed": before["seed"], "plugins": own}, *runs]
+    left = [
+        run | {"plugins": [each for each in run["plugins"] if each not in measured]} for run in runs
+    ]
+    return rows + others, [run for run in left if run["plugins"]]
+
+
+def _record(
+    printed: Iterator[dict[str, Any]], seed: int, path: Path | None, *, is_part: bool
+) -> int:
     """Write the rows, also those of a run that is stopped; return the exit code."""
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began, machine, rows = time.monotonic(), dict[str, Any](), list[dict[str, Any]]()
@@ -248,7 +272,10 @@ def _record(printed: Iterator[dict[str, Any]], seed: int, path: Path | None) -> 
     finally:
         signal.signal(signal.SIGTERM, before)
         environment = machine.pop("environment", {})
-        record("hostile_shapes", environment, rows, path, seed=seed, **machine)
+        file, all_rows, earlier = path or RESULTS / "hostile_shapes.json", rows, list[Any]()
+        if is_part:
+            all_rows, earlier = with_earlier(rows, file)
+        record("hostile_shapes", environment, all_rows, path, seed=seed, earlier=earlier, **machine)
         print(summary_line(rows))
     return 1 if any(row["status"] != "ok" for row in rows) else 0
 

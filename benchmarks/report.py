@@ -279,11 +279,15 @@ def hostile_shapes() -> str:
     if not (FOLDER / "results" / "hostile_shapes.json").exists():
         return ""
     document = load("hostile_shapes")
+    earlier = "".join(
+        f" {' and '.join(run['plugins'])}: of {run['date'][:16]}, seed {run['seed']}."
+        for run in document["earlier"]
+    )
     return (
         f"## Inputs that nobody tuned for\n\n{machine(document)}\n\nHostile shapes of every "
         f"plugin, and some drawn with seed {document['seed']}, beside the peers of its benchmark; "
         "ratio: time over the fastest peer's; "
-        f"{document['method']}\n\n{summary_line(document['rows'])}\n\n{tables(document['rows'])}\n"
+        f"{document['method']}{earlier}\n\n{summary_line(document['rows'])}\n\n{tables(document['rows'])}\n"
     )
 
 

@@ -157,11 +157,39 @@ def test_the_page_has_what_was_measured(
     assert report.hostile_shapes() == ""
     environment = hostile_shapes.host_environment() | {"gpu": "H", "driver": "1", "cuda_driver": ""}
     path = tmp_path / "results" / "hostile_shapes.json"
-    hostile_shapes.record("hostile_shapes", environment, rows, path, seed=7, method="a clock")  # type: ignore[arg-type]
+    earlier = [{"date": "2026-11-30T10:20:30", "seed": 3, "plugins": ["Sum", "Product"]}]
+    more = {"seed": 7, "method": "a clock", "earlier": earlier}
+    hostile_shapes.record("hostile_shapes", environment, rows, path, **more)  # type: ignore[arg-type]
     page = report.hostile_shapes()
+    assert " Sum and Product: of 2026-11-30T10:20, seed 3." in page
     assert page.startswith("## Inputs that nobody tuned for\n\nH, driver 1")
     for words in ("drawn with seed 7", "a clock", "3 of 5 workloads", "| Sum | 5 | 3 | 1 |"):
         assert words in page
+
+
+def test_a_run_of_some_plugins_keeps_the_rows_of_others(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+
+    def measured(date: str, seed: int, *plugins: str) -> tuple[list[object], list[object]]:
+        rows = [{"plugin": plugin, "seed": seed} for plugin in plugins]
+        all_rows, earlier = hostile_shapes.with_earlier(rows, path)
+        document = {"date": date, "seed": seed, "earlier": earlier, "rows": all_rows}
+        path.write_text(json.dumps(document))
+        return [(row["plugin"], row["seed"]) for row in all_rows], earlier
+
+    assert measured("first", 1, "A", "B", "C") == ([("A", 1), ("B", 1), ("C", 1)], [])
+    rows, earlier = measured("second", 2, "B")
+    assert rows == [("B", 2), ("A", 1), ("C", 1)]
+    assert earlier == [{"date": "first", "seed": 1, "plugins": ["A", "C"]}]
+    rows, earlier = measured("third", 3, "A")
+    assert rows == [("A", 3), ("B", 2), ("C", 1)]
+    assert earlier == [
+        {"date": "second", "seed": 2, "plugins": ["B"]},
+        {"date": "first", "seed": 1, "plugins": ["C"]},
+    ]
+    rows, earlier = measured("fourth", 4, "B", "C")
+    assert rows == [("B", 4), ("C", 4), ("A", 3)]
+    assert earlier == [{"date": "third", "seed": 3, "plugins": ["A"]}]
 
 
 def test_a_process_that_ends_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,10 +259,13 @@ def test_what_cannot_be_measured_is_a_row(
     )
     assert (found["case"], found["status"], found["ratio"]) == ("small", "ok", 1.0)
 
-    monkeypatch.setattr(hostile_shapes, "rows_of", lambda *given: iter([machine, failed, found]))
+    lines = machine, failed, found
+    monkeypatch.setattr(hostile_shapes, "rows_of", lambda *given: map(dict, lines))
     path = tmp_path / "found.json"
-    monkeypatch.setattr("sys.argv", ["hostile_shapes.py", "--json", str(path), "--seed", "8"])
-    assert hostile_shapes.main() == 1
-    document = json.loads(path.read_text())
-    assert (document["seed"], document["method"], len(document["rows"])) == (8, "a clock", 2)
+    command = ["hostile_shapes.py", "--json", str(path), "--seed", "8"]
+    for names in ([], ["double"]):
+        monkeypatch.setattr("sys.argv", [*command, *names])
+        assert hostile_shapes.main() == 1
+        document = json.loads(path.read_text())
+        assert (document["seed"], document["method"], len(document["rows"])) == (8, "a clock", 2)
     assert "1 of 1 workloads" in capsys.readouterr().out
