@@ -11,7 +11,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
-from pluginkit.onnx import GraphIndex, Graphs, axis_sizes, dtype_of_elem_type, is_op
+from pluginkit.onnx import GraphIndex, Graphs, axes_of, axis_sizes, dtype_of_elem_type, is_op
 
 #: The sizes of a value's axes: a number, a name, or None where nothing is known.
 AxisSize: TypeAlias = int | str | None
@@ -77,18 +77,12 @@ class Upstream:
         return dtype_of_elem_type(elem_type) if elem_type else ""
 
     def axes(self, node: onnx.NodeProto) -> list[int]:
-        """Return the axes of a node, which are an input from opset 13 on."""
-        if len(node.input) > 1:
-            stored = self.stored(node.input[1])
-            return [] if stored is None else np.ravel(stored).tolist()
-        return list(attribute_of(node, "axes", []))
+        """Return the axes of a node; none if they are unknown."""
+        return axes_of(node, self.stored) or []
 
     def stored(self, name: str) -> np.ndarray[Any, Any] | None:
         """Return the value if the model itself stores it; external files are never read."""
-        tensor = self.index.constant(name)
-        if tensor is None or tensor.data_location == onnx.TensorProto.EXTERNAL:
-            return None
-        return onnx.numpy_helper.to_array(tensor)
+        return self.index.array(name)
 
     def is_number(self, name: str, number: float) -> bool:
         """Whether the model stores one number, this one."""

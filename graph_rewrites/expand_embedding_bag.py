@@ -10,7 +10,17 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from pluginkit.graph_rewrites._loop_probes import stays_true, stored_in_body
-from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Replacement, Rewrite, bodies, defined_names
+from pluginkit.onnx import (
+    FLOATS,
+    Match,
+    NodeInput,
+    Op,
+    Replacement,
+    Rewrite,
+    axes_of,
+    bodies,
+    defined_names,
+)
 
 
 @dataclass(frozen=True)
@@ -126,12 +136,7 @@ def _bags(
 
     def has_axes(node: onnx.NodeProto, axes: list[int]) -> bool:
         """Whether a node works along these axes."""
-        for each in node.attribute:
-            if each.name == "axes":
-                return list(each.ints) == axes
-        name = node.input[1] if len(node.input) > 1 else ""
-        stored = stored_in_body(body, name, match.constant_called)
-        return stored is not None and bool(stored.tolist() == axes)
+        return axes == axes_of(node, lambda name: stored_in_body(body, name, match.constant_called))
 
     reduced = made_by(body.output[1].name, "ReduceSum", "ReduceMean", "ReduceMax")
     if reduced is None or _attribute(reduced, "keepdims", 1) or not has_axes(reduced, [0]):

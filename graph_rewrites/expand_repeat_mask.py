@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pluginkit.onnx import AnyOf, Match, Op, Optional, Replacement, Rewrite, is_op
+from pluginkit.onnx import AnyOf, Match, Op, Optional, Replacement, Rewrite, axes_of, is_op
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -95,10 +95,7 @@ def _axes(match: Match, name: str) -> list[int] | None:
     node = match.producer(name)
     if node is None or not is_op(node, "Unsqueeze"):
         return []
-    if len(node.input) > 1:
-        stored = match.constant_called(node.input[1])
-        return None if stored is None else stored.tolist()
-    return [axis for each in node.attribute for axis in each.ints]
+    return axes_of(node, match.constant_called)
 
 
 def _is_largest(match: Match, name: str) -> bool:

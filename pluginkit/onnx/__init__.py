@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from pluginkit.onnx.rewriting.mask_counts import count_by_non_zero as count_by_non_zero
     from pluginkit.onnx.rewriting.masked_assignment import select_by_masks as select_by_masks
     from pluginkit.onnx.rewriting.match import Match as Match
+    from pluginkit.onnx.rewriting.node_attributes import axes_of as axes_of
     from pluginkit.onnx.rewriting.pattern import AnyOf as AnyOf
     from pluginkit.onnx.rewriting.pattern import Constant as Constant
     from pluginkit.onnx.rewriting.pattern import Op as Op
@@ -107,6 +108,7 @@ _HOMES = {
     "rewriting.mask_counts": ("count_by_non_zero",),
     "rewriting.masked_assignment": ("select_by_masks",),
     "rewriting.match": ("Match",),
+    "rewriting.node_attributes": ("axes_of",),
     "rewriting.pattern": ("AnyOf", "Constant", "Op", "Optional", "PatternOperand"),
     "rewriting.replace_nodes": ("replace_nodes",),
     "rewriting.replacement": ("NodeInput", "Replacement"),

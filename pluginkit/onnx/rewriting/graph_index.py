@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
+import numpy.typing as npt
 import onnx
+import onnx.numpy_helper
 
+from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import Scope, defined_names, is_op, names_read, output_names
 from pluginkit.onnx.model.stored_tensors import constant_tensor, stored_tensors
 
@@ -80,6 +84,13 @@ class GraphIndex:
             return self._stored.get(name)
         node = self.nodes[self.producers[name]]
         return constant_tensor(node) if is_op(node, "Constant") else None
+
+    def array(self, name: str) -> npt.NDArray[Any] | None:
+        """Return the value if the model itself stores it; external files are never read."""
+        tensor = self.constant(name)
+        if tensor is None or is_external(tensor):
+            return None
+        return onnx.numpy_helper.to_array(tensor)
 
     def is_outer(self, name: str) -> bool:
         """Whether the value comes from the graph around this body."""

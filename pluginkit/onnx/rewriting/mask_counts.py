@@ -12,6 +12,7 @@ import onnx.numpy_helper
 from pluginkit.onnx.model.graphs import Scope, is_op, place_of, scopes
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
+from pluginkit.onnx.rewriting.node_attributes import axes_of
 from pluginkit.onnx.rewriting.scope_edit import set_nodes
 
 
@@ -55,17 +56,15 @@ def _summed_mask(index: GraphIndex, graphs: Graphs, node: onnx.NodeProto) -> str
         return None
     reshape = _made_by(index, cast.input[0], "Reshape")
     mask: str = cast.input[0] if reshape is None else reshape.input[0]
-    is_flat = reshape is not None and _stored(index, reshape.input[1]) == [-1]
+    shape = None if reshape is None else index.array(reshape.input[1])
+    is_flat = shape is not None and shape.tolist() == [-1]
     found = graphs.types.find(index.scope, mask)
     if found is None or found.tensor_type.elem_type != onnx.TensorProto.BOOL:
         return None
     given = {each.name: each for each in node.attribute}
-    axes = list(given["axes"].ints) if "axes" in given else []
-    if len(node.input) > 1 and node.input[1]:
-        stored = _stored(index, node.input[1])
-        if stored is None:
-            return None
-        axes = stored
+    axes = axes_of(node, index.array)
+    if axes is None:
+        return None
     is_noop = not axes and "noop_with_empty_axes" in given and given["noop_with_empty_axes"].i
     keeps = given["keepdims"].i if "keepdims" in given else 1
     is_whole = axes in ([], [0], [-1]) if is_flat else not axes and not keeps
@@ -85,11 +84,6 @@ def _length(graphs: Graphs, node: onnx.NodeProto, found: str) -> list[onnx.NodeP
     for each in nodes:
         each.name = graphs.names.new_node(f"{node.name}/{each.op_type}")
     return nodes
-
-
-def _stored(index: GraphIndex, name: str) -> list[int] | None:
-    stored = index.constant(name)
-    return None if stored is None else np.ravel(onnx.numpy_helper.to_array(stored)).tolist()
 
 
 def _made_by(index: GraphIndex, name: str, op_type: str) -> onnx.NodeProto | None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import onnx
 import onnx.helper
-import onnx.numpy_helper
 
 from pluginkit.onnx.inference.value_types import axis_sizes
 from pluginkit.onnx.model.graphs import Scope, is_op, place_of, scopes
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
+from pluginkit.onnx.rewriting.node_attributes import axes_of
 from pluginkit.onnx.rewriting.replace_nodes import replace_nodes
 
 
@@ -112,8 +111,7 @@ class _Assignment:
             return False
         if any(each.name == "end" or each.i for each in shape.attribute):
             return False
-        stored = (self._index.constant(each) for each in cut.input[1:])
-        bounds = [None if each is None else onnx.numpy_helper.to_array(each) for each in stored]
+        bounds = [self._index.array(each) for each in cut.input[1:]]
         begin, end, _, *step = (None if each is None else each.tolist() for each in bounds)
         is_to_end = end is not None and end[0] >= rank
         return begin in ([rank - repeated], [-repeated]) and is_to_end and step in ([], [[1]])
@@ -154,17 +152,11 @@ class _Assignment:
         dims = self._dims(self._before_unsqueezes(expand.input[0]))
         is_added = [False] * len(dims or ())
         for node in reversed(self._unsqueezes(expand.input[0]) if dims is not None else []):
-            axes = self._axes(node)
+            axes = axes_of(node, self._index.array) or []
             rank = len(is_added) + len(axes)
             for axis in sorted(axis % rank for axis in axes):
                 is_added.insert(axis, True)
         return next((at for at, each in enumerate(reversed(is_added)) if not each), len(is_added))
-
-    def _axes(self, unsqueeze: onnx.NodeProto) -> list[int]:
-        if len(unsqueeze.input) < 2:
-            return [axis for each in unsqueeze.attribute for axis in each.ints]
-        stored = self._index.constant(unsqueeze.input[1])
-        return [] if stored is None else np.ravel(onnx.numpy_helper.to_array(stored)).tolist()
 
     def _unsqueezes(self, name: str) -> list[onnx.NodeProto]:
         """Return the Unsqueezes that end in a value, the last one first."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx.helper
 import onnx.numpy_helper
@@ -44,6 +45,24 @@ def _decoded(attribute: onnx.AttributeProto) -> Any:
     if attribute.type == onnx.AttributeProto.STRINGS:
         return [each.decode(errors="replace") for each in value]
     return value
+
+
+def axes_of(
+    node: onnx.NodeProto, find: Callable[[str], npt.NDArray[Any] | None]
+) -> list[int] | None:
+    """Return the axes of a node, an attribute or, in later opsets, an input; [] without any.
+
+    Args:
+        node: an Unsqueeze, a Squeeze or a reduction.
+        find: returns a value if it is known before the model runs, or None.
+
+    Returns:
+        The axes as the node gives them; None if they are an input that is not known.
+    """
+    if len(node.input) > 1 and node.input[1]:
+        found = find(node.input[1])
+        return None if found is None else [int(axis) for axis in np.ravel(found)]
+    return [axis for each in node.attribute if each.name == "axes" for axis in each.ints]
 
 
 def plugin_from_node(
