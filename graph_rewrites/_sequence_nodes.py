@@ -11,6 +11,7 @@ import onnx
 import onnx.helper
 import onnx.numpy_helper
 
+from pluginkit.graph_rewrites._split_sequences import SplitSequence, split_sequence
 from pluginkit.onnx import Graphs, Scope, known_sizes
 
 #: The most elements that a sequence is split into.
@@ -57,43 +58,34 @@ class SequenceNodes:
     def split(self, node: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list[str]] | None:
         """Return the nodes that produce the elements of a SplitToSequence, and the elements.
 
-        None if their number is unknown. keepdims counts with the length 1 too, as in PyTorch's
-        export of unbind and in ONNX Runtime; ONNX says that any length overrides it.
+        None if their number is unknown.
         """
-        attributes = {each.name: each.i for each in node.attribute}
-        axis, source = attributes.get("axis", 0), node.input[0]
-        sizes = self._sizes(node, axis)
+        split = split_sequence(node, self._find)
+        sizes = self._sizes(split)
         if sizes is None or not 0 < len(sizes) <= _MOST:
             return None
         parts = [self._graphs.names.new_value(f"{node.output[0]}_{at}") for at in range(len(sizes))]
-        nodes = self._split_nodes(source, sizes, axis, parts, node.name)
-        lengths = self._lengths(node)
-        is_of_ones = lengths is not None and lengths.ndim == 0 and set(sizes) == {1}
-        if attributes.get("keepdims", 1) or not is_of_ones:
+        nodes = self._split_nodes(split.source, sizes, split.axis, parts, node.name)
+        if split.keeps_axis or set(sizes) != {1}:
             return nodes, parts
         rows = []
         for part in parts:
-            made, row = self._over_axis("Squeeze", part, axis)
+            made, row = self._over_axis("Squeeze", part, split.axis)
             nodes += made
             rows.append(row)
         return nodes, rows
 
-    def _sizes(self, node: onnx.NodeProto, axis: int) -> list[int] | None:
-        given = self._lengths(node)
+    def _sizes(self, split: SplitSequence) -> list[int] | None:
+        given, axis = split.lengths, split.axis
         if given is not None and given.ndim == 1:
             return [int(each) for each in given]
-        sizes = known_sizes(self._graphs.types.find(self._scope, node.input[0]))
+        sizes = known_sizes(self._graphs.types.find(self._scope, split.source))
         if not sizes or not -len(sizes) <= axis < len(sizes) or given is None or given.size != 1:
             return None
         length, size = sizes[axis], int(given.item())
         if length is None or size < 1:
             return None
         return [min(size, length - start) for start in range(0, length, size)]
-
-    def _lengths(self, node: onnx.NodeProto) -> npt.NDArray[Any] | None:
-        """Return the lengths of the parts, one number if they are equal; None if unknown."""
-        is_given = len(node.input) > 1 and node.input[1]
-        return self._find(node.input[1]) if is_given else np.array(1)
 
     def _split_nodes(
         self, source: str, sizes: list[int], axis: int, parts: list[str], name: str

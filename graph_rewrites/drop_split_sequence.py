@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import onnx
 import onnx.helper
-import onnx.numpy_helper
 import onnx_graphsurgeon as gs
 
-from pluginkit.graph_rewrites._upstream import attribute_of, store_numbers
+from pluginkit.graph_rewrites._split_sequences import SplitSequence, split_sequence
+from pluginkit.graph_rewrites._upstream import store_numbers
 from pluginkit.onnx import (
     Change,
     GraphIndex,
@@ -38,15 +37,17 @@ class DropSplitSequence(Rewrite):
 
     pattern = Op("ConcatFromSequence", Op("SplitToSequence", "x", ..., name="split"))
 
-    def check(self, match: Match, split: gs.Node) -> str | None:
-        rank = match.rank(match["x"])
-        axes = match.attribute("axis"), split.attrs.get("axis", 0)
+    def check(self, match: Match, x: gs.Tensor, split: gs.Node) -> str | None:
+        node, rank = match.producer(match.proto.input[0]), match.rank(x)
+        if node is None:
+            return "its sequence is not made in its graph"
+        rank_of_lengths = next((match.rank(each) for each in split.inputs[1:]), 0)
+        found = split_sequence(node, match.constant_called, rank_of_lengths)
+        axes = match.attribute("axis"), found.axis
         if any(axis < 0 for axis in axes) and rank is not None:
             axes = axes[0] % rank, axes[1] % rank
-        lengths = split.inputs[1] if len(split.inputs) > 1 and split.inputs[1].name else None
-        rank_of_lengths = 0 if lengths is None else match.rank(lengths)
-        is_removed = rank_of_lengths == 0 and not split.attrs.get("keepdims", 1)
-        if axes[0] != axes[1] or bool(match.attribute("new_axis", 0)) != is_removed:
+        removes_axis = bool(match.attribute("new_axis", 0))
+        if axes[0] != axes[1] or found.keeps_axis is None or found.keeps_axis == removes_axis:
             return "it does not join the tensor as it was split"
         return None
 
@@ -86,25 +87,10 @@ class GatherSplitElement(GraphRewrite):
             replace_nodes(index, new)
 
 
-@dataclass(frozen=True)
-class _Split:
-    """A SplitToSequence that takes each element of an axis.
-
-    Attributes:
-        source: the tensor.
-        axis: the axis.
-        keeps_axis: whether the elements have the axis.
-    """
-
-    source: str
-    axis: int
-    keeps_axis: bool
-
-
 def _element(
-    node: onnx.NodeProto, split: _Split, scope: Scope, graphs: Graphs
+    node: onnx.NodeProto, split: SplitSequence, scope: Scope, graphs: Graphs
 ) -> list[onnx.NodeProto]:
-    sizes = [1] * split.keeps_axis
+    sizes = [1] * bool(split.keeps_axis)
     shape = store_numbers(graphs, scope.graph, f"{node.output[0]}_shape", sizes)
     at = graphs.names.new_value(f"{node.output[0]}_at")
     name = graphs.names.new_node(node.name or at)
@@ -116,7 +102,7 @@ def _element(
 
 
 def _length(
-    node: onnx.NodeProto, split: _Split, scope: Scope, graphs: Graphs
+    node: onnx.NodeProto, split: SplitSequence, scope: Scope, graphs: Graphs
 ) -> list[onnx.NodeProto]:
     shape = graphs.names.new_value(f"{node.output[0]}_shape")
     axis = store_numbers(graphs, scope.graph, f"{node.output[0]}_axis", split.axis)
@@ -127,7 +113,7 @@ def _length(
     ]
 
 
-def _split_of(index: GraphIndex, name: str) -> _Split | None:
+def _split_of(index: GraphIndex, name: str) -> SplitSequence | None:
     """Return how a sequence of this or an outer scope takes the elements of a tensor, or None."""
     hidden: set[str] = set()
     while index.is_outer(name) and index.scope.outer is not None:
@@ -137,10 +123,5 @@ def _split_of(index: GraphIndex, name: str) -> _Split | None:
     split = None if made is None else index.nodes[made]
     if split is None or not is_op(split, "SplitToSequence") or split.input[0] in hidden:
         return None
-    if len(split.input) > 1 and split.input[1]:
-        stored = index.constant(split.input[1])
-        lengths = None if stored is None else onnx.numpy_helper.to_array(stored)
-        if lengths is None or lengths.ndim > 0 or lengths.item() != 1:
-            return None
-    keeps_axis = bool(attribute_of(split, "keepdims", 1))
-    return _Split(split.input[0], attribute_of(split, "axis", 0), keeps_axis)
+    found = split_sequence(split, index.array)
+    return found if found.takes_each else None

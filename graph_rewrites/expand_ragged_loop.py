@@ -25,6 +25,7 @@ from pluginkit.graph_rewrites._loop_probes import (
     stays_true,
     stored_value,
 )
+from pluginkit.graph_rewrites._split_sequences import split_sequence
 from pluginkit.onnx import Match, Op, Replacement, Rewrite, bodies, is_op
 
 _Array = npt.NDArray[Any]
@@ -239,26 +240,15 @@ def _source(match: Match, name: str) -> _RowSource:
     split = match.producer(name)
     if split is None or not is_op(split, "SplitToSequence"):
         return _RowSource(name, name)
-    lengths = _lengths(match, split)
-    if lengths is None or not _takes_rows(split, lengths):
+    rows = split_sequence(split, lambda lengths: _repeated_or_stored(match, lengths))
+    if rows.axis != 0 or not rows.takes_each:
         return _RowSource(name, name)
-    keeps_axis = all(each.i for each in split.attribute if each.name == "keepdims")
-    return _RowSource(
-        name, split.input[0], is_sequence=True, has_axis=lengths.ndim > 0 or keeps_axis
-    )
+    return _RowSource(name, rows.source, is_sequence=True, has_axis=bool(rows.keeps_axis))
 
 
-def _takes_rows(split: onnx.NodeProto, lengths: npt.NDArray[Any]) -> bool:
-    """Whether a SplitToSequence makes a sequence of the rows of a tensor."""
-    is_first = not any(each.i for each in split.attribute if each.name == "axis")
-    return is_first and bool((lengths == 1).all())
-
-
-def _lengths(match: Match, split: onnx.NodeProto) -> npt.NDArray[Any] | None:
-    """Return the lengths that a SplitToSequence gives its elements; None if they are unknown."""
-    if len(split.input) < 2 or not split.input[1]:
-        return np.array(1)
-    lengths, made = stored_value(match, split.input[1]), match.producer(split.input[1])
-    if lengths is None and made is not None and is_op(made, "ConstantOfShape") and made.attribute:
-        lengths = onnx.numpy_helper.to_array(made.attribute[0].t)
-    return lengths
+def _repeated_or_stored(match: Match, name: str) -> _Array | None:
+    """Return a stored value, or the one element of a vector of any length; None of others."""
+    value, made = stored_value(match, name), match.producer(name)
+    if value is None and made is not None and is_op(made, "ConstantOfShape") and made.attribute:
+        return onnx.numpy_helper.to_array(made.attribute[0].t)
+    return value

@@ -144,13 +144,16 @@ READ = """ g (float[N, 3] x, int64 at) => (float[A] y, float[A] z)
         ("", "", 2),
         ("", ", one", 2),
         (", keepdims = 0", ", one", 1),  # as PyTorch's exporter writes unbind
+        (", keepdims = 0", ", ones", 2),  # the axis stays with lengths of their own
     ],
 )
 def test_elements_of_a_batch_of_any_size_are_gathered(kept, lengths, rank):
     text = READ.replace("KEPT", kept).replace("LENGTHS", lengths)
     if rank == 2:
         text = text.replace("float[A]", "float[A, B]")
-    model = model_of(text.replace("= {-1}", "= {-1}, int64 one = {1}"))
+    model = model_of(
+        text.replace("= {-1}", "= {-1}, int64 one = {1}, int64[4] ones = {1, 1, 1, 1}")
+    )
     result = rewrite_model(model, [GatherSplitElement])
     assert not {"SequenceAt", "SplitToSequence"} & set(op_types(result.model))
     given = {"x": X, "at": np.array(2)}
