@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
+import onnx.helper
+import onnx.parser
 
 from pluginkit.graph_rewrites._aten import ATEN, argument, text_argument, unstored
 from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
@@ -13,14 +16,47 @@ from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
 
+    from pluginkit.onnx import NewNode
+
+
+_TYPES = {"float32": "float", "float16": "float16", "bfloat16": "bfloat16"}
+#: Carries the best so far, its place and the place before.
+_RUNNING_BEST = """running (TYPE best, int64SIZES place, int64SIZES last, TYPE x)
+=> (TYPE y, int64SIZES at, int64SIZES now, TYPE every_y, int64SIZES every_at)
+<int64 one = {1}> {
+    now = Add(last, one)
+    is_better = COMPARE(x, best)
+    was_lost = IsNaN(best)
+    was_found = Not(was_lost)
+    is_best = And(is_better, was_found)
+    is_lost = IsNaN(x)
+    is_taken = Or(is_best, is_lost)
+    y = Where(is_taken, x, best)
+    at = Where(is_taken, now, place)
+    every_y = Identity(y)
+    every_at = Identity(at)
+}"""
+#: Carries the logarithm of the sum so far. The difference of two infinities is NaN.
+_RUNNING_SUM = """running (TYPE total, TYPE x) => (TYPE y, TYPE every_y)
+<SCALAR zero = {0}> {
+    low = Min(total, x)
+    high = Max(total, x)
+    distance = Sub(low, high)
+    is_same = Equal(low, high)
+    near = Where(is_same, zero, distance)
+    rest = Softplus(near)
+    y = Add(high, rest)
+    every_y = Identity(y)
+}"""
+
 
 @dataclass(frozen=True)
 class _AccumulatedAxis:
-    """The axis of a value along which something accumulates, of known size."""
+    """The axis of a value along which something accumulates; its size is None if unknown."""
 
     rank: int
     number: int
-    size: int
+    size: int | None
 
     def shifts(self) -> list[int]:
         """Return the distances over which neighbours are combined: 1, 2, 4 and so on."""
@@ -37,7 +73,10 @@ class _AccumulatedAxis:
 
 
 class _ExpandAlongAxis(Rewrite, abstract=True):
-    """A rewrite of what accumulates along an axis of known size, in steps that double."""
+    """A rewrite of what accumulates along an axis: in steps that double if its size is known.
+
+    Else it is a Scan, with a step for each element of the axis.
+    """
 
     def check(self, match: Match, x: gs.Tensor) -> str | _AccumulatedAxis:
         """Return the axis, or a reason."""
@@ -45,24 +84,63 @@ class _ExpandAlongAxis(Rewrite, abstract=True):
         problem = match.dtype_problem(FLOATS, x) or unstored(match, axis)
         if problem is not None:
             return problem
-        if not shape or shape[axis] is None:
-            return "the size of its axis is unknown; give it one with --shapes"
+        if not shape:
+            return "the rank of its input is unknown, or 0"
         return _AccumulatedAxis(len(shape), axis % len(shape), shape[axis])
+
+    def scan(
+        self, match: Match, x: gs.Tensor, axis: _AccumulatedAxis, body: str, *first: NodeInput
+    ) -> list[NewNode]:
+        """Return a Scan over the axis, which makes the outputs of the match.
+
+        Args:
+            match: the match.
+            x: what is scanned.
+            axis: the axis.
+            body: the body as text, with TYPE for the type of x and the sizes of its other axes,
+                SIZES for these sizes, and SCALAR for the type alone.
+            first: what the body carries at first, to be expanded to these sizes.
+        """
+        new, dtype = Replacement(match), match.dtype(x)
+        others = [each for each in range(axis.rank) if each != axis.number]
+        sizes = new.add("Gather", new.add("Shape", x), np.array(others, np.int64))
+        named = f"[{', '.join(f'size_{each}' for each in others)}]" if others else ""
+        text = body.replace("TYPE", _TYPES[dtype] + named).replace("SIZES", named)
+        graph = onnx.parser.parse_graph(text.replace("SCALAR", _TYPES[dtype]))
+        count = len(graph.output) - len(first)
+        given = [each.name for each in match.outputs]
+        carried = [new.add("Expand", each, sizes) for each in first]
+        scan = onnx.helper.make_node(
+            "Scan",
+            [*(each.name for each in carried), x.name],
+            [
+                *(f"last_{number}" for number in range(len(first))),
+                *(given + [f"unread_{number}" for number in range(len(given), count)]),
+            ],
+            num_scan_inputs=1,
+            scan_input_axes=[axis.number],
+            scan_output_axes=[axis.number] * count,
+            body=graph,
+        )
+        return [*new, scan]
 
 
 class ExpandAtenCumMax(_ExpandAlongAxis):
-    """torch.cummax(x, dim) -> values and indices, in log2(size) steps; the same for cummin.
+    """torch.cummax(x, dim) -> values and indices; the same for cummin.
 
     Of equal numbers the last counts, and from the first NaN on all are NaN.
     """
 
     pattern = Op(("cummax", "cummin"), "x", ..., domain=ATEN)
 
-    def rewrite(self, match: Match, x: gs.Tensor, facts: _AccumulatedAxis) -> list[gs.Node]:
+    def rewrite(self, match: Match, x: gs.Tensor, facts: _AccumulatedAxis) -> list[NewNode]:
         new, dtype = Replacement(match), match.dtype(x)
         is_max = match.proto.op_type == "cummax"
         comparison = "GreaterOrEqual" if is_max else "LessOrEqual"
         fill = new.cast(np.float32(-np.inf if is_max else np.inf), dtype)
+        if facts.size is None:
+            body = _RUNNING_BEST.replace("COMPARE", comparison)
+            return [*new, *self.scan(match, x, facts, body, fill, np.array(-1), np.array(-1))]
         places = np.ones(facts.rank, np.int64)
         places[facts.number] = facts.size
         best: NodeInput = x
@@ -80,15 +158,17 @@ class ExpandAtenCumMax(_ExpandAlongAxis):
 
 
 class ExpandAtenLogCumSumExp(_ExpandAlongAxis):
-    """torch.logcumsumexp(x, dim) -> log(exp(a) + exp(b)) of neighbours, in log2(size) steps."""
+    """torch.logcumsumexp(x, dim) -> log(exp(a) + exp(b)) of neighbours, or of the sum so far."""
 
     pattern = Op("logcumsumexp", "x", ..., domain=ATEN)
 
-    def rewrite(self, match: Match, x: gs.Tensor, facts: _AccumulatedAxis) -> list[gs.Node]:
+    def rewrite(self, match: Match, x: gs.Tensor, facts: _AccumulatedAxis) -> list[NewNode]:
         new, dtype = Replacement(match), match.dtype(x)
         least, one, log_2 = (
             new.cast(np.float32(each), dtype) for each in (-np.inf, 1, np.log(2.0))
         )
+        if facts.size is None:
+            return [*new, *self.scan(match, x, facts, _RUNNING_SUM, least)]
         total: NodeInput = x
         for shift in facts.shifts():
             before = facts.shifted(new, total, shift, least)
