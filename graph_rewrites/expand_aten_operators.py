@@ -41,11 +41,14 @@ class ExpandAtenDiagEmbed(Rewrite):
     """torch.diag_embed(x, offset, dim1, dim2) -> Where(on the diagonal, x, 0).
 
     The last axis of x becomes a diagonal of square matrices, whose axes are moved to dim1 and dim2.
+    torch.diag does that with a vector.
     """
 
-    pattern = Op("diag_embed", "x", ..., domain=ATEN)
+    pattern = Op(("diag_embed", "diag"), "x", ..., domain=ATEN)
 
     def check(self, match: Match, x: gs.Tensor) -> str | tuple[int, int, int]:
+        if match.proto.op_type == "diag" and match.rank(x) == 2:
+            return "it takes the diagonal of a matrix: ExpandAtenDiagonal takes it"
         arguments = [argument(match, at, default) for at, default in ((1, 0), (2, -2), (3, -1))]
         problem = _problem(match, x, arguments)
         if problem is not None:
@@ -75,11 +78,16 @@ class ExpandAtenDiagEmbed(Rewrite):
 
 
 class ExpandAtenDiagonal(Rewrite):
-    """torch.linalg.diagonal(x, offset=0, dim1, dim2) -> Gather(flat matrices of x, places)."""
+    """torch.linalg.diagonal(x, offset=0, dim1, dim2) -> Gather(flat matrices of x, places).
 
-    pattern = Op("linalg_diagonal", "x", ..., domain=ATEN)
+    torch.diag does that with a matrix.
+    """
+
+    pattern = Op(("linalg_diagonal", "diag"), "x", ..., domain=ATEN)
 
     def check(self, match: Match, x: gs.Tensor) -> str | tuple[int, int, int]:
+        if match.proto.op_type == "diag" and match.rank(x) == 1:
+            return "it makes a matrix of a vector: ExpandAtenDiagEmbed takes it"
         arguments = [argument(match, at, default) for at, default in ((1, 0), (2, -2), (3, -1))]
         problem = _problem(match, x, arguments)
         if problem is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pluginkit.graph_rewrites._aten import ATEN, argument, unstored
-from pluginkit.onnx import FLOATS, Match, Op, Rewrite
+from pluginkit.onnx import FLOATS, INTEGERS, Match, Op, Replacement, Rewrite
 from pluginkit.plugins.cum_prod import CumProd
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class ReplaceCumProd(Rewrite):
 
 
 class ReplaceAtenCumProd(Rewrite):
-    """torch.cumprod(x, dim) -> CumProd_PK(x)."""
+    """torch.cumprod(x, dim) -> CumProd_PK(x); of integers in int64, as torch multiplies them."""
 
     plugin = CumProd
     pattern = Op("cumprod", "x", "dim", ..., domain=ATEN)
@@ -44,7 +44,9 @@ class ReplaceAtenCumProd(Rewrite):
         if any(each.name for each in match.inputs[2:]):
             return "it casts its input; cast before it"
         axis = argument(match, 1, None)
-        return match.dtype_problem(FLOATS, x) or unstored(match, axis) or int(axis)
+        return match.dtype_problem(FLOATS + INTEGERS, x) or unstored(match, axis) or int(axis)
 
-    def rewrite(self, match: Match, x: gs.Tensor, facts: int) -> NewNode:
-        return match.plugin_node(CumProd(axis=facts), [x])
+    def rewrite(self, match: Match, x: gs.Tensor, facts: int) -> list[NewNode]:
+        new, dtype = Replacement(match), match.dtype(x)
+        wide = new.cast(x, dtype if dtype in FLOATS else "int64")
+        return [*new, match.plugin_node(CumProd(axis=facts), [wide])]

@@ -97,7 +97,7 @@ class ReplaceAtenSolve(Rewrite):
         column = before.unsqueeze(b, [-1]) if is_vector else b
         matrices = a
         if _batch_problem(match, a, b) is not None:
-            matrices, column = _in_batch_of(before, a, column), _in_batch_of(before, column, a)
+            matrices, column = _in_one_batch(before, a, column)
         if not is_vector:
             return [*before, match.plugin_node(Solve(), [matrices, column])]
         solution = match.outputs[0].copy()
@@ -118,12 +118,65 @@ class ReplaceAtenTriangularSolve(Rewrite):
             return "it may solve X A = B or take ones for A's diagonal; expected stored defaults"
         if match.rank(a) != match.rank(b):
             return "the ranks of its inputs differ"
-        return unstored(match, argument(match, 2, None)) or _batch_problem(match, a, b)
+        if match.rank(a) is None:
+            return "the rank of an input is unknown"
+        return unstored(match, argument(match, 2, None))
 
     def rewrite(self, match: Match, a: gs.Tensor, b: gs.Tensor) -> list[NewNode]:
         new = Replacement(match)
         triangle = new.add("Trilu", a, upper=int(argument(match, 2, None)))
+        if _batch_problem(match, a, b) is not None:
+            triangle, b = _in_one_batch(new, triangle, b)
         return [*new, match.plugin_node(Solve(), [triangle, b])]
+
+
+class ReplaceAtenCholeskySolve(Rewrite):
+    """torch.cholesky_solve(b, L, upper) -> Solve_PK(L @ L.mT, b)."""
+
+    plugin = Solve
+    pattern = Op("cholesky_solve", "b", "factor", ..., domain=ATEN)
+
+    def check(self, match: Match, b: gs.Tensor, factor: gs.Tensor) -> str | None:
+        if match.rank(b) is None or match.rank(b) != match.rank(factor):
+            return "the ranks of its inputs are unknown, or differ"
+        return unstored(match, argument(match, 2, False))
+
+    def rewrite(self, match: Match, b: gs.Tensor, factor: gs.Tensor) -> list[NewNode]:
+        new = Replacement(match)
+        matrices = _factored(new, factor, argument(match, 2, False))
+        if _batch_problem(match, factor, b) is not None:
+            matrices, b = _in_one_batch(new, matrices, b)
+        return [*new, match.plugin_node(Solve(), [matrices, b])]
+
+
+class ReplaceAtenCholeskyInverse(Rewrite):
+    """torch.cholesky_inverse(L, upper) -> Inverse_PK(L @ L.mT)."""
+
+    plugin = Inverse
+    pattern = Op("cholesky_inverse", "factor", ..., domain=ATEN)
+
+    def check(self, match: Match, factor: gs.Tensor) -> str | None:
+        if match.rank(factor) is None:
+            return "the rank of its input is unknown"
+        return unstored(match, argument(match, 1, False))
+
+    def rewrite(self, match: Match, factor: gs.Tensor) -> list[NewNode]:
+        new = Replacement(match)
+        matrices = _factored(new, factor, argument(match, 1, False))
+        return [*new, match.plugin_node(Inverse(), [matrices])]
+
+
+def _factored(new: Replacement, factor: gs.Tensor, is_upper: bool) -> gs.Variable:
+    """Return the matrices of which one triangle of others is the factor."""
+    triangle = new.add("Trilu", factor, upper=int(is_upper))
+    rank = len(factor.shape)
+    turned = new.add("Transpose", triangle, perm=[*range(rank - 2), rank - 1, rank - 2])
+    return new.add("MatMul", *((turned, triangle) if is_upper else (triangle, turned)))
+
+
+def _in_one_batch(new: Replacement, a: gs.Tensor, b: gs.Tensor) -> tuple[gs.Variable, gs.Variable]:
+    """Return matrices of the same rank, expanded to each other's batch."""
+    return _in_batch_of(new, a, b), _in_batch_of(new, b, a)
 
 
 def _in_batch_of(new: Replacement, x: gs.Tensor, other: gs.Tensor) -> gs.Variable:

@@ -8,6 +8,8 @@ from pluginkit.engine.build.build_engine import build_engine
 from pluginkit.graph_rewrites.rename_aten_operators import RenameAtenOperator
 from pluginkit.graph_rewrites.replace_linear_algebra import (
     ReplaceAtenCholesky,
+    ReplaceAtenCholeskyInverse,
+    ReplaceAtenCholeskySolve,
     ReplaceAtenInverse,
     ReplaceAtenSolve,
     ReplaceAtenTriangularSolve,
@@ -21,6 +23,8 @@ from tests.graph_rewrites.samples import normal
 REWRITES = [
     RenameAtenOperator,
     ReplaceAtenCholesky,
+    ReplaceAtenCholeskyInverse,
+    ReplaceAtenCholeskySolve,
     ReplaceAtenInverse,
     ReplaceAtenSolve,
     ReplaceAtenTriangularSolve,
@@ -30,6 +34,8 @@ ROOT = normal(2, 4, 4)
 X = (ROOT @ ROOT.mT + np.eye(4)).astype(np.float32)
 B, VECTORS = normal(2, 4, 3), normal(2, 4)
 LOWER = np.linalg.cholesky(X.astype(np.float64))
+#: Of which the other triangle is not read.
+UPPER = np.triu(X + LOWER.mT)
 SAME, SIDES = {"y": (FLOAT, [2, 4, 4])}, {"y": (FLOAT, [2, 4, 3])}
 CASES = {
     "cholesky": (("linalg_cholesky", {"x": X}, "x", False), SAME, LOWER),
@@ -46,6 +52,21 @@ CASES = {
         ("linalg_solve", {"x": X, "b": VECTORS}, "x", "b", True),
         {"y": (FLOAT, [2, 4])},
         np.linalg.solve(X, VECTORS[..., None])[..., 0],
+    ),
+    "solve by a factor": (
+        ("cholesky_solve", {"b": B, "l": LOWER.astype(np.float32)}, "b", "l", False),
+        SIDES,
+        np.linalg.solve(X, B),
+    ),
+    "solve by an upper factor": (
+        ("cholesky_solve", {"b": B, "l": X + LOWER.mT.astype(np.float32)}, "b", "l", True),
+        SIDES,
+        np.linalg.solve(UPPER.mT @ UPPER, B),
+    ),
+    "inverse by a factor": (
+        ("cholesky_inverse", {"l": LOWER.astype(np.float32)}, "l"),
+        SAME,
+        np.linalg.inv(X),
     ),
     "triangular": (
         ("linalg_solve_triangular", {"x": X, "b": B}, "x", "b", True, True, False),
@@ -115,6 +136,16 @@ def test_batches_of_any_size_are_those_of_torch(x, b, sizes, tmp_path):
     got = run_model(result.model, feeds, result.plugins, base_dir=tmp_path)
     sides = b if b.ndim == 3 else b[..., None]
     expected = np.linalg.solve(x, sides).reshape(got["y"].shape)
+    np.testing.assert_allclose(got["y"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_triangles_of_other_batches_are_those_of_torch(tmp_path):
+    feeds, dims = {"x": X[:1], "b": B}, {"x": ["n", 4, 4], "b": ["m", 4, 3]}
+    arguments = "x", "b", True, True, False
+    model = aten_model("linalg_solve_triangular", feeds, *arguments, outputs=SIDES, dims=dims)
+    result = rewrite_model(model, REWRITES)
+    got = run_model(result.model, feeds, result.plugins, base_dir=tmp_path)
+    expected = np.linalg.solve(np.triu(X[:1]), B)
     np.testing.assert_allclose(got["y"], expected, rtol=1e-4, atol=1e-4)
 
 

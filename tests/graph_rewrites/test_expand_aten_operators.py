@@ -83,6 +83,22 @@ def test_products_along_an_axis(tmp_path):
     np.testing.assert_allclose(got, X.cumprod(1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int32, np.int8])
+def test_products_of_integers_are_of_int64(dtype, tmp_path):
+    x = np.array([[100, -3, 7], [50, 2, 90]], dtype)
+    got = computed(tmp_path, "cumprod", {"x": x}, "x", 1, rank=2, elem_type=INT64)
+    assert got.dtype == np.int64
+    np.testing.assert_array_equal(got, x.cumprod(1, np.int64))
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 2])
+@pytest.mark.parametrize("x", [X[0], ROWS[0]], ids=["of a matrix", "of a vector"])
+def test_diag(x, offset, tmp_path):
+    sizes = {"x": ["n", "m"][: x.ndim]}
+    got = computed(tmp_path, "diag", {"x": x}, "x", offset, rank=3 - x.ndim, dims=sizes)
+    np.testing.assert_array_equal(got, np.diag(x, offset))
+
+
 @pytest.mark.parametrize(
     ("rewrite", "op", "feeds", "arguments", "reason"),
     [
@@ -94,7 +110,7 @@ def test_products_along_an_axis(tmp_path):
             ("x", "b"),
             "the types of its inputs differ",
         ),
-        (ReplaceAtenCumProd, "cumprod", {"x": NUMBERS}, ("x", 0), "'x' is int64; expected"),
+        (ReplaceAtenCumProd, "cumprod", {"x": NUMBERS > 0}, ("x", 0), "'x' is bool; expected"),
         (ReplaceAtenCumProd, "cumprod", {"x": X}, ("x", 0, 7), "it casts its input"),
         (ExpandAtenDiagEmbed, "diag_embed", {"x": X, "k": i64(1)}, ("x", "k"), "its arguments"),
         (ExpandAtenDiagonal, "linalg_diagonal", {"x": X, "k": i64(1)}, ("x", "k"), "its arg"),
