@@ -56,11 +56,11 @@ class DropSplitSequence(Rewrite):
 
 
 class GatherSplitElement(GraphRewrite):
-    """SequenceAt(SplitToSequence(x), k) -> Gather(x, k), and with a split of 1.
+    """SequenceAt(SplitToSequence(x), k) -> Gather(x, k); of parts of n, Slice(x, k * n, k * n + n).
 
-    For any number of elements, also in a Loop over them, which runs SequenceLength times, the size
-    of the axis: torch.export's exporter writes ``for image in batch`` so, and torch.jit.script
-    ``for row in torch.unbind(x)``, also with a batch of any size.
+    For any number of elements, also in a Loop over them, which runs SequenceLength times:
+    torch.export's exporter writes ``for image in batch`` so, and torch.jit.script
+    ``for row in torch.unbind(x)`` and ``for part in x.split(n)``, of any size.
     """
 
     pattern = Op("SplitToSequence")
@@ -72,12 +72,12 @@ class GatherSplitElement(GraphRewrite):
     def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
         index = GraphIndex(scope)
         new: dict[int, list[onnx.NodeProto]] = {}
-        for op_type, make in (("SequenceAt", _element), ("SequenceLength", _length)):
+        for op_type, make in (("SequenceAt", _Reader.element), ("SequenceLength", _Reader.length)):
             for position in index.positions.get(op_type, ()):
                 node = index.nodes[position]
                 split = _split_of(index, node.input[0]) if is_op(node, op_type) else None
                 if split is not None:
-                    new[position] = make(node, split, scope, graphs)
+                    new[position] = make(_Reader(node, split, scope, graphs))
                     yield place_of(scope, node), tuple(each.op_type for each in new[position])
         unread = unread_positions(scope, lambda node: is_op(node, "SplitToSequence"))
         for position in unread:  # which only bodies read, and they are changed before
@@ -87,34 +87,77 @@ class GatherSplitElement(GraphRewrite):
             replace_nodes(index, new)
 
 
-def _element(
-    node: onnx.NodeProto, split: SplitSequence, scope: Scope, graphs: Graphs
-) -> list[onnx.NodeProto]:
-    sizes = [1] * bool(split.keeps_axis)
-    shape = store_numbers(graphs, scope.graph, f"{node.output[0]}_shape", sizes)
-    at = graphs.names.new_value(f"{node.output[0]}_at")
-    name = graphs.names.new_node(node.name or at)
-    read = [split.source, at]
-    return [
-        onnx.helper.make_node("Reshape", [node.input[1], shape], [at], name),
-        onnx.helper.make_node("Gather", read, node.output, node.name, axis=split.axis),
-    ]
+class _Reader:
+    """Makes the nodes that replace one that reads a split sequence.
 
+    Args:
+        node: a SequenceAt or SequenceLength.
+        split: how the sequence takes a tensor apart, in parts of one known length.
+        scope: the scope of the node.
+        graphs: the graphs, which create new names.
+    """
 
-def _length(
-    node: onnx.NodeProto, split: SplitSequence, scope: Scope, graphs: Graphs
-) -> list[onnx.NodeProto]:
-    shape = graphs.names.new_value(f"{node.output[0]}_shape")
-    axis = store_numbers(graphs, scope.graph, f"{node.output[0]}_axis", split.axis)
-    name = graphs.names.new_node(node.name or shape)
-    return [
-        onnx.helper.make_node("Shape", [split.source], [shape], name),
-        onnx.helper.make_node("Gather", [shape, axis], node.output, node.name),
-    ]
+    def __init__(
+        self, node: onnx.NodeProto, split: SplitSequence, scope: Scope, graphs: Graphs
+    ) -> None:
+        self._node, self._split, self._graph, self._graphs = node, split, scope.graph, graphs
+        self._made: list[onnx.NodeProto] = []
+
+    def element(self) -> list[onnx.NodeProto]:
+        """Return the nodes that make the element at a position, which may count from the end."""
+        if self._split.takes_each:
+            at = self._add("Reshape", self._node.input[1], self._store([1] * self._keeps_axis))
+            return self._end("Gather", self._split.source, at, axis=self._split.axis)
+        one, axis = self._store([1]), self._store([self._split.axis])
+        size = self._store([self._size()])
+        given = self._add("Reshape", self._node.input[1], one)
+        at = self._add("Cast", given, to=onnx.TensorProto.INT64)
+        from_end = self._add("Add", at, self._count(axis))
+        is_negative = self._add("Less", at, self._store([0]))
+        at = self._add("Where", is_negative, from_end, at)
+        start = self._add("Mul", at, size)
+        return self._end("Slice", self._split.source, start, self._add("Add", start, size), axis)
+
+    def length(self) -> list[onnx.NodeProto]:
+        """Return the nodes that make the number of elements."""
+        axis = self._store(self._split.axis)
+        if self._split.takes_each:
+            return self._end("Gather", self._add("Shape", self._split.source), axis)
+        return self._end("Identity", self._count(axis))
+
+    @property
+    def _keeps_axis(self) -> bool:
+        return bool(self._split.keeps_axis)
+
+    def _size(self) -> int:
+        return 0 if self._split.lengths is None else int(self._split.lengths.item())
+
+    def _count(self, axis: str) -> str:
+        """Return the number of parts, of which the last may be shorter; in the shape of axis."""
+        size = self._add("Gather", self._add("Shape", self._split.source), axis)
+        up = self._add("Add", size, self._store(self._size() - 1))
+        return self._add("Div", up, self._store(self._size()))
+
+    def _store(self, numbers: int | list[int]) -> str:
+        return store_numbers(self._graphs, self._graph, f"{self._node.output[0]}_number", numbers)
+
+    def _add(self, op_type: str, *inputs: str, **attributes: int) -> str:
+        name = self._graphs.names.new_value(f"{self._node.output[0]}_{op_type.lower()}")
+        label = self._graphs.names.new_node(self._node.name or name)
+        self._made.append(onnx.helper.make_node(op_type, inputs, [name], label, **attributes))
+        return name
+
+    def _end(self, op_type: str, *inputs: str, **attributes: int) -> list[onnx.NodeProto]:
+        node = self._node
+        last = onnx.helper.make_node(op_type, inputs, node.output, node.name, **attributes)
+        return [*self._made, last]
 
 
 def _split_of(index: GraphIndex, name: str) -> SplitSequence | None:
-    """Return how a sequence of this or an outer scope takes the elements of a tensor, or None."""
+    """Return how a sequence of this or an outer scope takes a tensor apart, in parts of one length.
+
+    None if that is unknown, or if the scope has another value of the tensor's name.
+    """
     hidden: set[str] = set()
     while index.is_outer(name) and index.scope.outer is not None:
         hidden |= defined_names(index.scope.graph)
@@ -124,4 +167,5 @@ def _split_of(index: GraphIndex, name: str) -> SplitSequence | None:
     if split is None or not is_op(split, "SplitToSequence") or split.input[0] in hidden:
         return None
     found = split_sequence(split, index.array)
-    return found if found.takes_each else None
+    is_number = found.lengths is not None and found.lengths.ndim == 0 and found.lengths > 0
+    return found if found.takes_each or (is_number and found.keeps_axis) else None

@@ -6,6 +6,7 @@ import pytest
 from pluginkit.graph_rewrites.drop_split_sequence import DropSplitSequence, GatherSplitElement
 from pluginkit.graph_rewrites.expand_ragged_loop import ExpandRaggedLoop, ExpandRaggedSequence
 from pluginkit.graph_rewrites.fold_known import FoldKnown
+from pluginkit.graph_rewrites.gather_slices import MaskSlices
 from pluginkit.graph_rewrites.scan_sequences import ScanSequences
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.rewriting import run
@@ -162,10 +163,48 @@ def test_elements_of_a_batch_of_any_size_are_gathered(kept, lengths, rank):
     assert rewrite_model(result.model, [GatherSplitElement]).applied == []
 
 
-def test_elements_of_parts_are_left():
-    text = READ.replace("KEPT", "").replace("LENGTHS", ", two").replace("float[A]", "float[A, B]")
-    model = model_of(text.replace("= {-1}", "= {-1}, int64 two = {2}"))
+PARTS = """ g (float[N, 3] x, int32 at) => (float[A, B] y, float[C, D] z, int64 count)
+<int64 two = {2}, int32 last = {-1}> { parts = SplitToSequence<axis = -2>(x, two)
+  y = SequenceAt(parts, at) z = SequenceAt(parts, last) count = SequenceLength(parts) }"""
+
+
+@pytest.mark.parametrize("at", [0, 1, -2])
+@pytest.mark.parametrize("rows", [3, 4])
+def test_parts_of_a_tensor_of_any_size_are_slices(rows, at):
+    model, given = model_of(PARTS), {"x": X[:rows], "at": np.array(at, np.int32)}
+    result = rewrite_model(model, [GatherSplitElement])
+    assert not {"SequenceAt", "SequenceLength", "SplitToSequence"} & set(op_types(result.model))
+    for got, expected in zip(run(result.model, given), run(model, given), strict=True):
+        np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(result.model, [GatherSplitElement]).applied == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "given"),
+    [("int64[2] two = {1, 3}", ""), ("", ", int64 two"), ("", ", int64[k] two")],
+)
+def test_parts_of_other_or_unknown_lengths_are_left(stored, given):
+    text = PARTS.replace("int64 two = {2}, ", stored and f"{stored}, ")
+    model = model_of(text.replace("int32 at)", f"int32 at{given})"))
     assert rewrite_model(model, [GatherSplitElement]).applied == []
+
+
+SUMS_OF_PARTS = """ g (float[N, 3] x) => (float[K, 3] y)
+<int64 two = {2}, bool go = {1}, int64[1] first = {0}> {
+  parts = SplitToSequence<axis = 0>(x, two) count = SequenceLength(parts)
+  y = Loop (count, go) <
+    body = b (int64 i, bool c) => (bool d, float[3] e)
+    { d = Identity(c) part = SequenceAt(parts, i) e = ReduceSum<keepdims = 0>(part, first) }> }"""
+
+
+def test_a_loop_over_parts_reads_slices():
+    model, rewrites = model_of(SUMS_OF_PARTS), [GatherSplitElement, MaskSlices]
+    result = rewrite_model(model, rewrites)
+    assert not {"SequenceAt", "SplitToSequence", "Slice"} & set(op_types(result.model))
+    for rows in (X, X[:3], X[:1]):
+        (got,), (expected,) = run(result.model, {"x": rows}), run(model, {"x": rows})
+        np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(result.model, rewrites).applied == []
 
 
 UNBOUND = """ g (float[N, M] x) => (float[M] y, int64[1] size)
