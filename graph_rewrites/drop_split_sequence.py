@@ -72,12 +72,15 @@ class GatherSplitElement(GraphRewrite):
     def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
         index = GraphIndex(scope)
         new: dict[int, list[onnx.NodeProto]] = {}
-        for op_type, make in (("SequenceAt", _Reader.element), ("SequenceLength", _Reader.length)):
+        for op_type, make in (
+            ("SequenceAt", _PartReader.element),
+            ("SequenceLength", _PartReader.length),
+        ):
             for position in index.positions.get(op_type, ()):
                 node = index.nodes[position]
                 split = _split_of(index, node.input[0]) if is_op(node, op_type) else None
                 if split is not None:
-                    new[position] = make(_Reader(node, split, scope, graphs))
+                    new[position] = make(_PartReader(node, split, scope, graphs))
                     yield place_of(scope, node), tuple(each.op_type for each in new[position])
         unread = unread_positions(scope, lambda node: is_op(node, "SplitToSequence"))
         for position in unread:  # which only bodies read, and they are changed before
@@ -87,7 +90,7 @@ class GatherSplitElement(GraphRewrite):
             replace_nodes(index, new)
 
 
-class _Reader:
+class _PartReader:
     """Makes the nodes that replace one that reads a split sequence.
 
     Args:

@@ -10,6 +10,8 @@ from pluginkit.onnx import Change, GraphRewrite, Graphs, Op, lift_nodes
 if TYPE_CHECKING:
     import onnx
 
+    from pluginkit.onnx import Scope
+
 
 class LiftDataDependent(GraphRewrite):
     """If(NonZero_PK(x)) -> NonZero_PK(x), If(...), where x comes from outside of the branch.
@@ -28,7 +30,7 @@ class LiftDataDependent(GraphRewrite):
     def rewrite_graphs(self, graphs: Graphs) -> Sequence[Change]:
         sized = {key[0] for key, plugin in graphs.plugins.items() if plugin.spec.sizes}
 
-        def wanted(node: onnx.NodeProto) -> bool:
+        def wanted(_: onnx.NodeProto, __: Scope, node: onnx.NodeProto) -> bool:
             return node.op_type in sized
 
         return lift_nodes(graphs, wanted)

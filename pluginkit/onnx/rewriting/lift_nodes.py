@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import onnx
+import onnx.helper
 
 from pluginkit.onnx.model.graphs import (
     Nodes,
@@ -13,7 +15,9 @@ from pluginkit.onnx.model.graphs import (
     defined_names,
     has_bodies,
     inner_scopes,
+    is_op,
     main_and_bodies,
+    names_read,
     place_of,
 )
 from pluginkit.onnx.rewriting.export_nodes import ModelNames
@@ -23,19 +27,25 @@ from pluginkit.onnx.rewriting.graph_rewrite import Change, Graphs
 #: may fail on inputs that a condition keeps from them.
 _SAFE = frozenset(
     {
-        *("Abs", "And", "Cast", "Ceil", "Constant", "Equal", "Exp", "Floor", "Greater"),
-        *("GreaterOrEqual", "Identity", "IsInf", "IsNaN", "Less", "LessOrEqual", "Neg", "Not"),
-        *("Or", "Relu", "Round", "Shape", "Sigmoid", "Sign", "Size", "Tanh", "Transpose"),
-        *("Unsqueeze", "Xor"),
+        *("Abs", "Add", "And", "Cast", "Ceil", "Constant", "Equal", "Exp", "Floor", "Greater"),
+        *("GreaterOrEqual", "Identity", "IsInf", "IsNaN", "Less", "LessOrEqual", "Log", "Mul"),
+        *("Neg", "Not", "Or", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu"),
+        *("Round", "Shape", "Sigmoid", "Sign", "Size", "Sqrt", "Sub", "Tanh", "Transpose"),
+        *("Unsqueeze", "Where", "Xor"),
     }
 )
 
 
-def lift_nodes(graphs: Graphs, wanted: Callable[[onnx.NodeProto], bool]) -> list[Change]:
+#: Whether a node is to be moved, by the node that has the body, the scope of the body and the node.
+LiftedNode: TypeAlias = Callable[[onnx.NodeProto, Scope, onnx.NodeProto], bool]
+
+
+def lift_nodes(graphs: Graphs, wanted: LiftedNode) -> list[Change]:
     """Move nodes out of bodies as far as they can go; return the changes.
 
     A node is moved if its inputs come from outside of the body, through safe operators, which are
-    copied.
+    copied. An If that is moved out of a branch keeps the condition of that branch for one of its
+    own; the nodes of the other must be safe.
 
     Args:
         graphs: the graphs, which are changed. Local functions are left.
@@ -44,27 +54,31 @@ def lift_nodes(graphs: Graphs, wanted: Callable[[onnx.NodeProto], bool]) -> list
     changes: list[Change] = []
     for scope in reversed(list(main_and_bodies(graphs.model))):
         for owner, inner in list(inner_scopes(scope)):
-            for _, body in inner:
-                changes += _lift_from(body, scope, owner, wanted, graphs.names)
+            for branch, body in inner:
+                changes += _lift_from(body, branch, scope, owner, wanted, graphs.names)
     return changes
 
 
 def _lift_from(
     body: Scope,
+    branch: str,
     outer: Scope,
     owner: onnx.NodeProto,
-    wanted: Callable[[onnx.NodeProto], bool],
+    wanted: LiftedNode,
     names: ModelNames,
 ) -> list[Change]:
     graph = body.graph
     changes: list[Change] = []
     if not isinstance(graph, onnx.GraphProto) or not isinstance(outer.graph, onnx.GraphProto):
         return changes
-    for node in [each for each in graph.node if wanted(each)]:
+    for node in [each for each in graph.node if wanted(owner, body, each)]:
         needed = _needed(graph, node)
-        if needed is None:
+        guards = _guards(node, owner, branch, names) if is_op(node, "If") else []
+        if needed is None or guards is None:
             continue
-        renamed = _copy_out(graph, outer.graph, owner, [*needed, node], names)
+        if guards:
+            node.input[0] = guards[-1].output[0]
+        renamed = _copy_out(graph, outer.graph, owner, [*needed, *guards, node], names)
         place = place_of(body, node)
         moved = {name: renamed[name] for name in node.output if name}
         graph.node.remove(node)
@@ -79,20 +93,48 @@ def _lift_from(
     return changes
 
 
+def _guards(
+    node: onnx.NodeProto, owner: onnx.NodeProto, branch: str, names: ModelNames
+) -> list[onnx.NodeProto] | None:
+    """Return the nodes that make the condition of an If that leaves a branch of another.
+
+    None if neither of its branches may run where that branch does not.
+    """
+    is_safe = {name: all(map(_is_safe, body.node)) for name, body in bodies(node)}
+    if all(is_safe.values()):
+        return []
+    if not is_op(owner, "If") or not any(is_safe.values()):
+        return None
+    # The unsafe branch runs only where the outer branch does.
+    is_then = is_safe["else_branch"]
+    condition, guards = owner.input[0], []
+    if is_then != (branch == "then_branch"):
+        other = names.new_value(f"not_{condition}")
+        guards.append(onnx.helper.make_node("Not", [condition], [other], names.new_node(other)))
+        condition = other
+    both = names.new_value(f"{node.input[0]}_guarded")
+    inputs = [condition, node.input[0]]
+    op_type = "And" if is_then else "Or"
+    return [*guards, onnx.helper.make_node(op_type, inputs, [both], names.new_node(both))]
+
+
+def _is_safe(node: onnx.NodeProto) -> bool:
+    return node.op_type in _SAFE and is_op(node, node.op_type)
+
+
 def _needed(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
     """Return the nodes of the body that a node needs, in order; None if it cannot be moved."""
     producers = {name: each for each in graph.node for name in each.output if name}
     stored = {tensor.name for tensor in graph.initializer}
     inside = defined_names(graph)
     found: dict[int, onnx.NodeProto] = {}
-    waiting = [name for name in node.input if name]
+    waiting = list(names_read(node))
     while waiting:
         name = waiting.pop()
         if name not in inside or name in stored:
             continue
         producer = producers.get(name)
-        is_safe = producer is not None and producer.domain in ("", "ai.onnx")
-        if producer is None or not is_safe or producer.op_type not in _SAFE or has_bodies(producer):
+        if producer is None or not _is_safe(producer):
             return None
         if id(producer) not in found:
             found[id(producer)] = producer
@@ -109,7 +151,7 @@ def _copy_out(
 ) -> dict[str, str]:
     """Copy nodes and what is stored for them in front of the body's node; return the new names."""
     renamed: dict[str, str] = {}
-    read = {name for node in nodes for name in node.input}
+    read = {name for node in nodes for name in names_read(node)}
     for tensor in graph.initializer:
         if tensor.name in read:
             renamed[tensor.name] = names.new_value(tensor.name)
@@ -117,11 +159,11 @@ def _copy_out(
             outer.initializer[-1].name = renamed[tensor.name]
     at = next(at for at, each in enumerate(outer.node) if each is owner)
     for number, node in enumerate(nodes):
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
+        holder = onnx.GraphProto(node=[node])
+        rename_reads(holder, renamed)
+        copy = holder.node[0]
         for name in filter(None, node.output):
             renamed[name] = names.new_value(name)
-        copy.input[:] = [renamed.get(name, name) for name in node.input]
         copy.output[:] = [renamed.get(name, name) for name in node.output]
         copy.name = names.new_node(node.name) if node.name else ""
         outer.node.insert(at + number, copy)
