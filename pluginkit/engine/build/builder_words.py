@@ -10,7 +10,7 @@ from typing import NamedTuple
 import onnx
 
 from pluginkit.contract.plugin import Plugins
-from pluginkit.onnx.model.graphs import Scope, describe, has_bodies, scopes
+from pluginkit.onnx.model.graphs import Scope, bodies, describe, has_bodies, scopes
 from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 
 #: Whether a complaint may be about a node.
@@ -47,6 +47,11 @@ def _is_if(node: onnx.NodeProto, _: Plugins) -> bool:
     return node.op_type == "If"
 
 
+def _holds_an_if(node: onnx.NodeProto, _: Plugins) -> bool:
+    inner = (each for _, body in bodies(node) for each in body.node)
+    return node.op_type == "If" and any(each.op_type == "If" for each in inner)
+
+
 def _has_elu(node: onnx.NodeProto, _: Plugins) -> bool:
     return any(b"Elu" in each.strings for each in node.attribute if each.name == "activations")
 
@@ -77,6 +82,20 @@ _COMPLAINTS = (
         "give --shapes with one size for each dimension that a condition follows from. If one "
         "follows from an input that is always the same, such as a sampling rate, make the input an "
         "initializer with that value.",
+    ),
+    _KnownComplaint(
+        r"CHECK\(static_cast<size_t>\(i\) < op->input_size\(\)\)",
+        _holds_an_if,
+        "TensorRT's compiler fails on an If in a branch of another, where sizes vary.",
+        "give --shapes with one size for each dimension; or compute both branches of the inner If, "
+        "and choose between them with Where, torch.where in PyTorch.",
+    ),
+    _KnownComplaint(
+        r"Backedge detected",
+        _is_if,
+        "TensorRT fails on an If in a loop that carries what the If gives, if its size may vary.",
+        "compute both branches in each run of the loop, and choose between them with Where, "
+        "torch.where in PyTorch.",
     ),
     _KnownComplaint(
         r"mScopedOp2Scopes",

@@ -44,6 +44,12 @@ MODEL = onnx.parser.parse_model(
             "a Loop inside an If",
         ),
         (
+            "(Assertion nodePos.at(tail) < nodePos.at(head) failed. Backedge detected from "
+            "/p/If_OutputLayer[size] to (Unnamed Layer* 22) [Recurrence].",
+            "main graph, node If '/p/If'",
+            "an If in a loop",
+        ),
+        (
             "(Assertion x failed. In convertExplicitDDSPluginToImplicit)",
             "NonZero_PK 'found'",
             "size",
@@ -90,6 +96,30 @@ def test_words_are_mapped_to_nodes_a_cause_and_a_way_on(words, where, cause):
     assert where in found.where
     assert cause in found.cause
     assert bool(found.fix) == bool(cause)
+
+
+def test_the_if_that_holds_another_is_named():
+    model = onnx.parser.parse_model("""
+        <ir_version: 10, opset_import: ["": 18]>
+        g (float[n] x, bool c, bool d) => (float[n] y) {
+            [plain] z = If (c) <
+                then_branch = p () => (float[n] p) { p = Relu (x) },
+                else_branch = q () => (float[n] q) { q = Identity (x) }
+            >
+            [outer] y = If (c) <
+                then_branch = t () => (float[n] t) { [inner] t = If (d) <
+                    then_branch = u () => (float[n] u) { u = Relu (z) },
+                    else_branch = v () => (float[n] v) { v = Identity (z) }
+                > },
+                else_branch = e () => (float[n] e) { e = Identity (z) }
+            >
+        }
+        """)
+    words = "utils.cpp:3613: CHECK(static_cast<size_t>(i) < op->input_size()) failed."
+    found = complaint_in(words, model, {})
+    assert found is not None
+    assert found.where == "main graph, node If 'outer'"
+    assert "in a branch of another" in found.cause
 
 
 def test_words_that_say_nothing_are_left_alone():
