@@ -17,8 +17,9 @@ class LiftInnerIf(GraphRewrite):
     """If(a, If(b, x, y), z) -> If(a, c, z) with c = If(b, x, y), where c has a size that varies.
 
     TensorRT's compiler fails on such an If in a branch; elif makes them. What b follows from must
-    be computed by operators that cannot fail, and one of the branches too, which then may run where
-    the outer branch does not; the other one runs only where both conditions hold.
+    be computed by operators that cannot fail, or only on sizes if a does not follow from sizes;
+    one of the branches too, which then may run where the outer branch does not. The other one runs
+    only where both conditions hold.
     """
 
     pattern = Op("If")

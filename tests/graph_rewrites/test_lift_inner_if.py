@@ -19,7 +19,7 @@ ROW = "Gather(x, at)"
 X = normal(4, 6)
 
 
-def nested(inner="Neg(x)", other="Exp(x)", sizes=SIZES, is_in_else=False):
+def nested(inner="Neg(x)", other="Exp(x)", sizes=SIZES, is_in_else=False, condition="a"):
     branch = f"""b1 () => ({sizes} p) {{
         top = ReduceMax<keepdims = 0>(x) b = Greater(top, limit)
         p = If(b) <then_branch = i1 () => ({sizes} u) {{ u = {inner} }},
@@ -27,7 +27,8 @@ def nested(inner="Neg(x)", other="Exp(x)", sizes=SIZES, is_in_else=False):
     plain = f"b2 () => ({sizes} q) {{ q = Abs(x) }}"
     then, other = (plain, branch) if is_in_else else (branch, plain)
     return model_of(f"""g ({sizes} x, bool a, float limit, int64[n] at) => ({sizes} y) {{
-        y = If(a) <then_branch = {then}, else_branch = {other}> }}""")
+        rank = Size(at) is_long = Cast<to = 9>(rank)
+        y = If({condition}) <then_branch = {then}, else_branch = {other}> }}""")
 
 
 def depth(model):
@@ -37,7 +38,8 @@ def depth(model):
 
 @pytest.mark.parametrize("is_in_else", [False, True])
 @pytest.mark.parametrize(
-    ("inner", "other"), [("Neg(x)", "Exp(x)"), (ROW, "Exp(x)"), ("Neg(x)", ROW)]
+    ("inner", "other"),
+    [("Neg(x)", "Exp(x)"), (ROW, "Exp(x)"), ("Neg(x)", ROW), ("Clip(x)", "Softplus(x)")],
 )
 def test_it_runs_where_it_ran(inner, other, is_in_else):
     model = nested(inner, other, is_in_else=is_in_else)
@@ -56,8 +58,12 @@ def test_it_runs_where_it_ran(inner, other, is_in_else):
 
 @pytest.mark.parametrize(
     "model",
-    [nested(ROW, ROW), nested(sizes="float[4, 6]")],
-    ids=["neither branch may run", "known sizes"],
+    [
+        nested(ROW, ROW),
+        nested(sizes="float[4, 6]"),
+        nested("Clip(x)", "Clip(x)", condition="is_long"),
+    ],
+    ids=["neither branch may run", "known sizes", "a size is the condition"],
 )
 def test_others_are_left(model):
     assert rewrite_model(model, [LiftInnerIf]).applied == []

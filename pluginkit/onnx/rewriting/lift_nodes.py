@@ -29,13 +29,32 @@ _SAFE = frozenset(
     {
         *("Abs", "Add", "And", "Cast", "Ceil", "Constant", "Equal", "Exp", "Floor", "Greater"),
         *("GreaterOrEqual", "Identity", "IsInf", "IsNaN", "Less", "LessOrEqual", "Log", "Mul"),
-        *("Neg", "Not", "Or", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Relu"),
+        *("Neg", "Not", "Or", "ReduceMean", "ReduceSum", "Relu"),
         *("Round", "Shape", "Sigmoid", "Sign", "Size", "Sqrt", "Sub", "Tanh", "Transpose"),
         *("Unsqueeze", "Where", "Xor"),
     }
 )
 
 
+#: Operators that may fail on sizes, but not on values.
+_SAFE_ON_VALUES = _SAFE | {
+    *("ArgMax", "ArgMin", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv", "Cos"),
+    *("CumSum", "Elu", "Erf", "Flatten", "Gelu", "Gemm", "GlobalAveragePool", "HardSigmoid"),
+    *("LayerNormalization", "LeakyRelu", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min", "Pow"),
+    *(
+        "Reciprocal",
+        "ReduceL2",
+        "ReduceMax",
+        "ReduceMin",
+        "ReduceProd",
+        "Sin",
+        "Slice",
+        "Softmax",
+        "Softplus",
+        "Split",
+    ),
+    *("Squeeze", "Tile"),
+}
 #: Whether a node is to be moved, by the node that has the body, the scope of the body and the node.
 LiftedNode: TypeAlias = Callable[[onnx.NodeProto, Scope, onnx.NodeProto], bool]
 
@@ -55,7 +74,7 @@ def lift_nodes(graphs: Graphs, wanted: LiftedNode) -> list[Change]:
     for scope in reversed(list(main_and_bodies(graphs.model))):
         for owner, inner in list(inner_scopes(scope)):
             for branch, body in inner:
-                changes += _lift_from(body, branch, scope, owner, wanted, graphs.names)
+                changes += _lift_from(body, branch, scope, owner, wanted, graphs)
     return changes
 
 
@@ -65,15 +84,17 @@ def _lift_from(
     outer: Scope,
     owner: onnx.NodeProto,
     wanted: LiftedNode,
-    names: ModelNames,
+    graphs: Graphs,
 ) -> list[Change]:
-    graph = body.graph
+    graph, names = body.graph, graphs.names
     changes: list[Change] = []
     if not isinstance(graph, onnx.GraphProto) or not isinstance(outer.graph, onnx.GraphProto):
         return changes
     for node in [each for each in graph.node if wanted(owner, body, each)]:
-        needed = _needed(graph, node)
-        guards = _guards(node, owner, branch, names) if is_op(node, "If") else []
+        is_if = is_op(node, "If")
+        safe = _safe_outside(owner, graphs) if is_if else _SAFE
+        needed = _needed(graph, node, safe)
+        guards = _guards(node, owner, branch, safe, names) if is_if else []
         if needed is None or guards is None:
             continue
         if guards:
@@ -94,13 +115,17 @@ def _lift_from(
 
 
 def _guards(
-    node: onnx.NodeProto, owner: onnx.NodeProto, branch: str, names: ModelNames
+    node: onnx.NodeProto,
+    owner: onnx.NodeProto,
+    branch: str,
+    safe: frozenset[str],
+    names: ModelNames,
 ) -> list[onnx.NodeProto] | None:
     """Return the nodes that make the condition of an If that leaves a branch of another.
 
     None if neither of its branches may run where that branch does not.
     """
-    is_safe = {name: all(map(_is_safe, body.node)) for name, body in bodies(node)}
+    is_safe = {name: all(_is_safe(each, safe) for each in body.node) for name, body in bodies(node)}
     if all(is_safe.values()):
         return []
     if not is_op(owner, "If") or not any(is_safe.values()):
@@ -118,11 +143,34 @@ def _guards(
     return [*guards, onnx.helper.make_node(op_type, inputs, [both], names.new_node(both))]
 
 
-def _is_safe(node: onnx.NodeProto) -> bool:
-    return node.op_type in _SAFE and is_op(node, node.op_type)
+def _is_safe(node: onnx.NodeProto, safe: frozenset[str]) -> bool:
+    return node.op_type in safe and is_op(node, node.op_type)
 
 
-def _needed(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto] | None:
+def _safe_outside(owner: onnx.NodeProto, graphs: Graphs) -> frozenset[str]:
+    """Return the operators that may run where no branch of an If that has them does.
+
+    A condition that does not follow from sizes keeps no sizes from its branches.
+    """
+    if not is_op(owner, "If") or owner.input[0] in _values_from_sizes(graphs.model):
+        return _SAFE
+    return _SAFE_ON_VALUES
+
+
+def _values_from_sizes(model: onnx.ModelProto) -> set[str]:
+    """Return the names of the values that follow from sizes, also of those of bodies."""
+    found: set[str] = set()
+    for scope in main_and_bodies(model):
+        for node in scope.graph.node:
+            if node.op_type in ("Shape", "Size") or not found.isdisjoint(names_read(node)):
+                found.update(node.output)
+                found.update(each.name for _, body in bodies(node) for each in body.input)
+    return found
+
+
+def _needed(
+    graph: onnx.GraphProto, node: onnx.NodeProto, safe: frozenset[str]
+) -> list[onnx.NodeProto] | None:
     """Return the nodes of the body that a node needs, in order; None if it cannot be moved."""
     producers = {name: each for each in graph.node for name in each.output if name}
     stored = {tensor.name for tensor in graph.initializer}
@@ -134,7 +182,7 @@ def _needed(graph: onnx.GraphProto, node: onnx.NodeProto) -> list[onnx.NodeProto
         if name not in inside or name in stored:
             continue
         producer = producers.get(name)
-        if producer is None or not _is_safe(producer):
+        if producer is None or not _is_safe(producer, safe):
             return None
         if id(producer) not in found:
             found[id(producer)] = producer
