@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 import onnx.helper
-import onnx.numpy_helper
 
+from pluginkit.graph_rewrites._collected_rows import CollectedRows, join_axis, joined_rows
 from pluginkit.onnx import (
     Change,
     GraphIndex,
@@ -28,6 +27,9 @@ from pluginkit.onnx import (
     producer_of,
 )
 
+_CONSTRUCT = "SequenceConstruct"
+_STARTS = ("SequenceEmpty", _CONSTRUCT)
+
 
 class ScanSequences(GraphRewrite):
     """ConcatFromSequence(Loop(SequenceEmpty)) -> Transpose and Reshape of what the Loop collects.
@@ -37,9 +39,11 @@ class ScanSequences(GraphRewrite):
     Where they join along an axis that the tensors have, its size must be the same each time: that
     is, known before the model runs. Where an If decides whether the body appends a tensor, which
     the body has either way, the Loop collects all of them and the conditions, for a Compress.
+    Nodes that take single tensors, of one known shape, take them from a split of what is collected.
+    The list may begin with some tensors, which are stacked with the others.
     """
 
-    pattern = Op("ConcatFromSequence", Op("Loop", ...))
+    pattern = Op(("ConcatFromSequence", "SequenceAt"), Op("Loop", ...))
     order = -1
 
     def rewrite_scope(self, scope: Scope, graphs: Graphs) -> Iterator[Change]:
@@ -70,31 +74,18 @@ class _Growing:
         at: its number among the carried values.
         body: the Loop's body.
         append: how the body makes it longer.
+        start: the sequence at first, if it is not empty; else "".
         joins: the positions of the nodes that join it.
+        is_taken_apart: whether other nodes take single tensors from it.
     """
 
     loop: int
     at: int
     body: Scope
     append: _Append
+    start: str
     joins: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class _Collected:
-    """What a Loop collects in place of a sequence.
-
-    Attributes:
-        rows: the tensors that its body appends or might, along the first axis.
-        rank: the rank of each.
-        flags: the conditions, one for each; empty if all are appended.
-        is_negated: whether those are appended whose condition is false.
-    """
-
-    rows: str
-    rank: int
-    flags: str
-    is_negated: bool
+    is_taken_apart: bool
 
 
 def _rewrite(graphs: Graphs, scope: Scope) -> Iterator[Change]:
@@ -116,8 +107,9 @@ def _growing(graphs: Graphs, index: GraphIndex, position: int, body: Scope) -> I
         return
     inside = GraphIndex(body)
     for at, name in enumerate(node.input[2:]):
-        start = index.producers.get(name)
-        if start is None or not is_op(index.nodes[start], "SequenceEmpty"):
+        made = index.producers.get(name)
+        start = None if made is None else index.nodes[made]
+        if start is None or not (is_op(start, "SequenceEmpty") or is_op(start, _CONSTRUCT)):
             continue
         given, grown = graph.input[2 + at].name, graph.output[1 + at].name
         is_private = inside.readers[given] == inside.readers[grown] + 1 == 1
@@ -125,13 +117,30 @@ def _growing(graphs: Graphs, index: GraphIndex, position: int, body: Scope) -> I
         if append is None or not is_private or given in inside.outputs:
             continue
         output = node.output[at]
-        joins = tuple(
-            number for number, each in enumerate(index.nodes) if output in names_read(each)
-        )
-        if output in index.outputs or not joins:
+        reads = [number for number, each in enumerate(index.nodes) if output in names_read(each)]
+        joins = tuple(each for each in reads if is_op(index.nodes[each], "ConcatFromSequence"))
+        takes = [index.nodes[each] for each in reads if each not in joins]
+        if output in index.outputs or not reads:
             continue
-        if all(_joins(graphs, index.nodes[each], body, append) for each in joins):
-            yield _Growing(position, at, body, append, joins)
+        begins = name if is_op(start, _CONSTRUCT) else ""
+        sizes = known_sizes(graphs.types.find(body, append.element))
+        if takes and (append.condition or sizes is None or None in sizes):
+            continue
+        if not all(_takes_elements(each, output) for each in takes):
+            continue
+        if all(_joins(index.nodes[each], sizes, append, bool(begins)) for each in joins):
+            yield _Growing(position, at, body, append, begins, joins, bool(takes))
+
+
+def _takes_elements(node: onnx.NodeProto, sequence: str) -> bool:
+    """Whether a node, or what is in its bodies, only takes single tensors of a sequence."""
+    if is_op(node, "SequenceAt") or is_op(node, "SequenceLength"):
+        return True
+    inner = [each for _, body in bodies(node) for each in body.node if sequence in names_read(each)]
+    given = {each.name for _, body in bodies(node) for each in body.output}
+    if sequence in node.input or sequence in given:
+        return False
+    return all(_takes_elements(each, sequence) for each in inner)
 
 
 def _append(inside: GraphIndex, given: str, grown: str) -> _Append | None:
@@ -170,24 +179,24 @@ def _inserts(node: onnx.NodeProto, given: str) -> bool:
     return is_op(node, "SequenceInsert") and len(node.input) == 2 and node.input[0] == given
 
 
-def _joins(graphs: Graphs, node: onnx.NodeProto, body: Scope, append: _Append) -> bool:
-    """Whether a node joins tensors that all have one shape along the axis, in a known place."""
-    sizes = known_sizes(graphs.types.find(body, append.element))
-    if sizes is None or not is_op(node, "ConcatFromSequence"):
+def _joins(
+    node: onnx.NodeProto, sizes: list[int | None] | None, append: _Append, begins: bool
+) -> bool:
+    """Whether a node joins tensors that all have one shape along the axis, in a known place.
+
+    Args:
+        node: the ConcatFromSequence.
+        sizes: of the tensors that are appended.
+        append: how they are.
+        begins: whether the sequence begins with other tensors.
+    """
+    if sizes is None:
         return False
-    axis, is_new = _axis(node, len(sizes))
-    if is_new:
-        return 0 <= axis <= len(sizes)
+    axis, is_new = join_axis(node, len(sizes))
+    if is_new or begins:
+        return is_new and 0 <= axis <= len(sizes) and not (begins and append.condition)
     is_known = 0 <= axis < len(sizes) and sizes[axis] is not None
     return is_known and not append.condition
-
-
-def _axis(node: onnx.NodeProto, rank: int) -> tuple[int, bool]:
-    """Return the axis along which a node joins tensors of a rank, and whether it is a new one."""
-    given = {each.name: each.i for each in node.attribute}
-    is_new = bool(given.get("new_axis", 0))
-    axis = given.get("axis", 0)
-    return axis + (rank + is_new if axis < 0 else 0), is_new
 
 
 def _collected(graphs: Graphs, index: GraphIndex, found: _Growing) -> Iterator[Change]:
@@ -204,17 +213,29 @@ def _collected(graphs: Graphs, index: GraphIndex, found: _Growing) -> Iterator[C
     if append.condition:
         flags = graphs.names.new_value(f"{name}_flags")
         _collect(graphs, node, found.body, append.condition, flags)
-    collected = _Collected(rows, rank, flags, append.is_negated)
+    every, after = rows, list[onnx.NodeProto]()
+    if found.start:
+        front, every = (graphs.names.new_value(f"{name}_{each}") for each in ("front", "every"))
+        stacked = {"axis": 0, "new_axis": 1}
+        stack = onnx.helper.make_node("ConcatFromSequence", [found.start], [front], **stacked)
+        after = [stack, onnx.helper.make_node("Concat", [front, rows], [every], axis=0)]
+    if found.is_taken_apart:
+        split = onnx.helper.make_node("SplitToSequence", [every], [name], axis=0, keepdims=0)
+        after.append(split)
+    for each in after:
+        each.name = graphs.names.new_node(f"{name}_{each.op_type}")
+    collected = CollectedRows(every, rank, flags, append.is_negated)
     nodes = list(index.nodes)
     for position in reversed(found.joins):
         join = index.nodes[position]
         yield place_of(index.scope, join), ("Transpose", "Reshape")
-        nodes[position : position + 1] = _joined(graphs, index.scope, join, collected)
+        nodes[position : position + 1] = joined_rows(graphs, index.scope, join, collected)
+    nodes[found.loop + 1 : found.loop + 1] = after
     copies = [onnx.NodeProto.FromString(each.SerializeToString()) for each in nodes]
     read = set(output_names(index.scope.graph)).union(*map(names_read, copies))
     del index.scope.graph.node[:]
     index.scope.graph.node.extend(
-        each for each in copies if not is_op(each, "SequenceEmpty") or each.output[0] in read
+        each for each in copies if each.op_type not in _STARTS or each.output[0] in read
     )
 
 
@@ -243,51 +264,3 @@ def _collect(graphs: Graphs, node: onnx.NodeProto, body: Scope, name: str, rows:
     if value_type is not None:
         value.type.CopyFrom(value_type)
     node.output.append(rows)
-
-
-def _joined(
-    graphs: Graphs, scope: Scope, join: onnx.NodeProto, given: _Collected
-) -> list[onnx.NodeProto]:
-    """Return the nodes that join rows, which lie along the first axis."""
-    axis, is_new = _axis(join, given.rank)
-    rows, made = given.rows, onnx.helper.make_node
-    is_done = is_new and not given.flags
-    moved = join.output[0] if is_done else graphs.names.new_value(f"{rows}_moved")
-    perm = [*range(1, axis + 1), 0, *range(axis + 1, given.rank + 1)]
-    nodes = [made("Transpose", [rows], [moved], join.name, perm=perm)]
-    if given.flags:
-        return [*nodes, *_compressed(graphs, scope, given, moved, axis, join.output[0])]
-    if is_new:
-        return nodes
-    tail = _stored(scope, graphs, np.array([*[0] * axis, -1], np.int64))
-    start, end = (_stored(scope, graphs, np.array([each])) for each in (axis + 2, given.rank + 1))
-    shape, rest, target = (
-        graphs.names.new_value(f"{rows}_{each}") for each in ("shape", "rest", "target")
-    )
-    return [
-        *nodes,
-        made("Shape", [moved], [shape], graphs.names.new_node(shape)),
-        made("Slice", [shape, start, end], [rest], graphs.names.new_node(rest)),
-        made("Concat", [tail, rest], [target], graphs.names.new_node(target), axis=0),
-        made("Reshape", [moved, target], [join.output[0]], graphs.names.new_node(join.output[0])),
-    ]
-
-
-def _compressed(
-    graphs: Graphs, scope: Scope, given: _Collected, value: str, axis: int, output: str
-) -> list[onnx.NodeProto]:
-    """Return the nodes that take along an axis what was appended."""
-    made, flags = onnx.helper.make_node, graphs.names.new_value(f"{given.flags}_flat")
-    shape = _stored(scope, graphs, np.array([-1]))
-    nodes = [made("Reshape", [given.flags, shape], [flags], graphs.names.new_node(flags))]
-    if given.is_negated:
-        flat, flags = flags, graphs.names.new_value(f"{given.flags}_not")
-        nodes.append(made("Not", [flat], [flags], graphs.names.new_node(flags)))
-    label = graphs.names.new_node(output)
-    return [*nodes, made("Compress", [value, flags], [output], label, axis=axis)]
-
-
-def _stored(scope: Scope, graphs: Graphs, array: np.ndarray) -> str:
-    tensor = onnx.numpy_helper.from_array(array, graphs.names.new_value("sizes"))
-    scope.graph.initializer.append(tensor)
-    return str(tensor.name)

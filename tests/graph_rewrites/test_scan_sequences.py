@@ -4,7 +4,9 @@ import numpy as np
 import onnx
 import pytest
 
+from pluginkit.graph_rewrites.drop_split_sequence import GatherSplitElement
 from pluginkit.graph_rewrites.scan_sequences import ScanSequences
+from pluginkit.graph_rewrites.unpack_sequences import UnpackSequences
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
 from tests.graph_rewrites.rewriting import run
 from tests.graph_rewrites.test_fold_known import model_of, op_types
@@ -133,3 +135,53 @@ def test_other_choices_are_left(model):
     result = rewrite_model(model, [ScanSequences])
     assert result.applied == []
     assert result.model == model
+
+
+#: A loop reads the list of another from its end, and appends to one that has two tensors.
+TAKEN = """ g (float[N, 2, 3] x) => (float[A, 2, 3] y, float[2, 3] last, int64 count)
+<int64 zero = {0}, int64 end = {-1}, bool go = {1}>
+{
+    s = Shape(x) n = Gather(s, zero) front = Gather(x, zero) start = START
+    every = Loop (n, go, start) <
+        body = b (int64 i, bool c, seq(float[2, 3]) r) => (bool d, seq(float[2, 3]) e)
+        { d = Identity(c) row = Gather(x, i) t = Tanh(row) e = SequenceInsert(r, t) }>
+    last = SequenceAt(every, end) count = SequenceLength(every)
+    second = SequenceConstruct(front, last)
+    turned = Loop (n, go, second) <
+        body = b2 (int64 j, bool f, seq(float[2, 3]) q) => (bool g2, seq(float[2, 3]) h)
+        { g2 = Identity(f) at = Sub(end, j) p = SequenceAt(every, at) h = SequenceInsert(q, p) }>
+    y = ConcatFromSequence<axis = 0, new_axis = 1>(turned)
+}"""
+TAKING = [ScanSequences, GatherSplitElement, UnpackSequences]
+
+
+@pytest.mark.parametrize("start", ["SequenceEmpty<dtype = 1>()", "SequenceConstruct(front, front)"])
+def test_single_tensors_of_a_list_are_taken(start):
+    model = model_of(TAKEN.replace("START", start))
+    result = rewrite_model(model, TAKING)
+    assert not any("Sequence" in each for each in op_types(result.model))
+    for x in (X, X[:1]):
+        for got, expected in zip(run(result.model, {"x": x}), run(model, {"x": x}), strict=True):
+            np.testing.assert_array_equal(got, expected)
+    assert rewrite_model(result.model, TAKING).applied == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("t = Tanh(row)", "k = Unsqueeze(i, first) t = Slice(row, first, k)"),  # of varying sizes
+        ("count = SequenceLength(every)", "o = SequenceErase(every) count = SequenceLength(o)"),
+    ],
+)
+def test_other_readers_of_a_list_keep_it(old, new):
+    text = TAKEN.replace("START", "SequenceEmpty<dtype = 1>()").replace(old, new)
+    stored = "int64 zero = {0}, int64[1] first = {0}"
+    model = model_of(text.replace("int64 zero = {0}", stored).replace("float[2, 3]", "float[K, L]"))
+    assert "SequenceInsert" in op_types(rewrite_model(model, [ScanSequences]).model)
+
+
+def test_a_list_that_begins_with_tensors_is_joined_along_a_new_axis_only():
+    text = TAKEN.replace("START", "SequenceEmpty<dtype = 1>()")
+    text = text.replace("axis = 0, new_axis = 1>(turned)", "axis = 0>(turned)")
+    model = model_of(text.replace("float[A, 2, 3] y", "float[A, 3] y"))
+    assert "SequenceInsert" in op_types(rewrite_model(model, TAKING).model)
