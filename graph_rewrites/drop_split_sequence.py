@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import onnx
 import onnx.helper
@@ -144,13 +145,13 @@ class _PartReader:
     def _store(self, numbers: int | list[int]) -> str:
         return store_numbers(self._graphs, self._graph, f"{self._node.output[0]}_number", numbers)
 
-    def _add(self, op_type: str, *inputs: str, **attributes: int) -> str:
+    def _add(self, op_type: str, *inputs: str, **attributes: Any) -> str:
         name = self._graphs.names.new_value(f"{self._node.output[0]}_{op_type.lower()}")
         label = self._graphs.names.new_node(self._node.name or name)
         self._made.append(onnx.helper.make_node(op_type, inputs, [name], label, **attributes))
         return name
 
-    def _end(self, op_type: str, *inputs: str, **attributes: int) -> list[onnx.NodeProto]:
+    def _end(self, op_type: str, *inputs: str, **attributes: Any) -> list[onnx.NodeProto]:
         node = self._node
         last = onnx.helper.make_node(op_type, inputs, node.output, node.name, **attributes)
         return [*self._made, last]

@@ -216,8 +216,9 @@ def _collected(graphs: Graphs, index: GraphIndex, found: _Growing) -> Iterator[C
     every, after = rows, list[onnx.NodeProto]()
     if found.start:
         front, every = (graphs.names.new_value(f"{name}_{each}") for each in ("front", "every"))
-        stacked = {"axis": 0, "new_axis": 1}
-        stack = onnx.helper.make_node("ConcatFromSequence", [found.start], [front], **stacked)
+        stack = onnx.helper.make_node(
+            "ConcatFromSequence", [found.start], [front], axis=0, new_axis=1
+        )
         after = [stack, onnx.helper.make_node("Concat", [front, rows], [every], axis=0)]
     if found.is_taken_apart:
         split = onnx.helper.make_node("SplitToSequence", [every], [name], axis=0, keepdims=0)
