@@ -274,6 +274,24 @@ def test_a_workspace_in_a_body_without_a_bound_explains_a_failed_build() -> None
     assert found.where == "main graph / If 'if'.then_branch"
 
 
+SLICED = """<ir_version: 9, opset_import: ["" : 17]>
+    g (float[n, 3] x, int64 runs, int64[1] far) => (float[a, b, 3] y)
+    <bool go = {1}, int64[1] first = {0}> {
+        y = Loop (runs, go) <
+            body = b (int64 i, bool c) => (bool d, float[k, 3] part)
+            { d = Identity(c) s = Shape(x) at = Unsqueeze(i, first)
+              part = Slice(x, first, END) }> }"""
+
+
+@pytest.mark.parametrize(("end", "count"), [("at", 1), ("far", 0), ("s", 0)])
+def test_a_size_that_changes_in_a_loop_explains_a_failed_build(end: str, count: int) -> None:
+    made = onnx.parser.parse_model(SLICED.replace("END", end))
+    assert not list(known_failures(made, {}, "tensorrt_rtx"))
+    found = list(known_failures(made, {}, "tensorrt_rtx", likely=True))
+    assert len(found) == count
+    assert all("follows from what changes in a loop" in each.reason for each in found)
+
+
 def test_a_size_that_depends_on_data_in_a_body_is_known_before_the_build() -> None:
     """A Softmax is not safe to lift: its result decides what NonZero gives."""
     nonzero = helper.make_node("NonZero", ["s"], ["t"], "nz")

@@ -9,6 +9,7 @@ import onnx
 import onnx.numpy_helper
 
 from pluginkit.contract.plugin import Plugin, Plugins
+from pluginkit.engine.parse.changing_sizes import SHAPE_INPUTS, reason_of_changing_size
 from pluginkit.onnx.model.graphs import (
     Scope,
     bodies,
@@ -22,19 +23,6 @@ from pluginkit.onnx.model.plugin_nodes import plugin_of_node
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 from pluginkit.onnx.rewriting.loop_limits import collects_without_limit
 
-#: Operators of which these inputs are shapes or sizes, by position.
-_SHAPE_INPUTS = {
-    "ConstantOfShape": (0,),
-    "Expand": (1,),
-    "OneHot": (1,),
-    "Pad": (1,),
-    "Range": (0, 1, 2),
-    "Reshape": (1,),
-    "Resize": (3,),
-    "Slice": (1, 2, 3, 4),
-    "Tile": (1,),
-    "TopK": (1,),
-}
 #: Operators whose result is a size if an input is.
 _CARRIERS = frozenset(
     {
@@ -150,6 +138,8 @@ def known_failures(
             reason = beyond or _reason(node, makers, index, flavour)
             if reason is None and scope.outer is not None and flavour == "tensorrt_rtx":
                 reason = _reason_in_body(plugin_of_node(node, plugins), likely=likely)
+            if reason is None and likely and flavour == "tensorrt_rtx":
+                reason = reason_of_changing_size(node, index)
             if reason is not None:
                 yield KnownFailure(scope.path, position, describe(node), reason, bool(beyond))
 
@@ -188,7 +178,7 @@ def _reason(
         return reason
     if node.op_type == "Loop":
         return _reason_of_loop(node) or _reason_of_limit(node, index)
-    for at in _SHAPE_INPUTS.get(node.op_type, ()):
+    for at in SHAPE_INPUTS.get(node.op_type, ()):
         if at < len(node.input) and node.input[at] in makers:
             made_by, plugin = makers[node.input[at]]
             return (
