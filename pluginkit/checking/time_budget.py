@@ -90,11 +90,12 @@ def run_affordable(
     Errors:
         NotRun: there is no call, or time for none.  Failure: the body raised something.
     """
+    waiting = list(sequence)  # before the clock starts: what makes the calls may import much
     clock = device.start_clock(SHARES[share])
     if clock is not None:
-        sequence = sorted(sequence, key=lambda call: sum(array.size for array in call.arrays))
+        waiting.sort(key=lambda call: sum(array.size for array in call.arrays))
     tally = CallTally()
-    for call in sequence:
+    for call in waiting:
         if clock is not None and clock.left <= 0:
             tally.left_out += 1
             continue

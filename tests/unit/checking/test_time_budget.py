@@ -52,6 +52,16 @@ def test_small_ones_run_first_and_the_rest_is_said() -> None:
     assert str(tally).startswith("2 calls; not run: 1 more, for time")
 
 
+def test_making_the_calls_takes_none_of_the_time() -> None:
+    device = Limited()
+
+    def made():
+        assert not hasattr(device, "clock")
+        yield from calls(1)
+
+    assert run_affordable(device, made(), lambda call: None, "canaries").run == 1
+
+
 def stop(call) -> None:
     try:
         raise KernelError("PK357", "it takes too long.")
