@@ -17,6 +17,7 @@ from pluginkit.checking.trt_double.adapters import installed_flavour
 from pluginkit.checking.trt_double.driver import Profile, build_layer
 from pluginkit.checking.trt_double.layer import ExecutionContext, Layer
 from pluginkit.contract import calls
+from pluginkit.contract.dtypes import dtype_from_numpy
 from pluginkit.device.memory import CupyMemory, HostMemory
 
 if TYPE_CHECKING:
@@ -147,10 +148,26 @@ def expect(call: PluginCall, results: Sequence[Array], label: str = "") -> None:
             f"{where}: {port.name}{list(element)}",
             got[element],
             expected[element],
-            cause=f"{int(wrong.sum())} of {wrong.size} elements differ."
+            cause=f"{int(wrong.sum())} of {wrong.size} elements differ"
+            + _how_far(call, got[wrong], expected[wrong])
             + (" This one was never written." if untouched else ""),
             case=call.case,
         )
+
+
+def _how_far(call: PluginCall, got: Array, expected: Array) -> str:
+    """Return how far floating-point elements are apart, and how far the plugin lets them be."""
+    import numpy as np
+
+    dtype = dtype_from_numpy(expected.dtype)
+    a, b = got.astype(np.float64), expected.astype(np.float64)
+    if not dtype.is_floating or not np.isfinite([a, b]).all():
+        return "."
+    apart = float((np.abs(a - b) / np.maximum(1, np.abs(b))).max())
+    return (
+        f", by up to {apart:.1e} of max(1, expected); "
+        f"tolerance allows {call.plugin.tolerance.get(dtype, 0.0):g} for {dtype}."
+    )
 
 
 def layer_for(call: PluginCall, larger: Sequence[PluginCall] = ()) -> Layer:

@@ -8,6 +8,8 @@ import pytest
 
 from pluginkit import bfloat16, float16, float32
 from pluginkit.checking.debug_taps import differing
+from pluginkit.checking.executions import expect
+from pluginkit.checking.outcomes import Failure
 
 DTYPES = {float32: np.float32, float16: np.float16, bfloat16: ml_dtypes.bfloat16}
 INF, NAN = np.inf, np.nan
@@ -43,3 +45,36 @@ def test_the_largest_number_is_not_infinity(dtype):
 def test_other_shapes_differ():
     plugin = SimpleNamespace(tolerance={float32: 1.0})
     assert differing(plugin, np.zeros(2, np.float32), np.zeros(3, np.float32)).any()
+
+
+def cause_of(got, expected, dtype=np.float32):
+    got, expected = np.array(got, dtype), np.array(expected, dtype)
+    plugin = SimpleNamespace(
+        tolerance={float32: 1e-3}, spec=SimpleNamespace(outputs=[SimpleNamespace(name="y")])
+    )
+    call = SimpleNamespace(plugin=plugin, reference=lambda: [expected], label="a case", case=None)
+    with pytest.raises(Failure) as caught:
+        expect(call, [got])
+    return caught.value.cause
+
+
+def test_a_failure_says_how_far_it_is_from_the_tolerance():
+    cause = cause_of([1.0, 10.5, 2.0, 3.0], [1.0, 10.0, 2.5, 3.0005])
+    assert cause == (
+        "2 of 4 elements differ, by up to 2.0e-01 of max(1, expected); "
+        "tolerance allows 0.001 for float32."
+    )
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "dtype"),
+    [
+        ([1.0, NAN], [1.0, 2.0], np.float32),
+        ([1.0, 2.0], [INF, 2.0], np.float32),
+        ([1, 2], [1, 3], np.int32),
+        ([True, True], [True, False], np.bool_),
+    ],
+    ids=["NaN", "inf", "int32", "bool"],
+)
+def test_no_distance_is_said_of_what_has_none(got, expected, dtype):
+    assert cause_of(got, expected, dtype) == "1 of 2 elements differ."
