@@ -192,7 +192,8 @@ class Launch:
         block: threads per block, up to three dimensions.
         args: the kernel's arguments in order: tensor descriptions and workspace (passed as
             pointers; None as a null pointer), scalars such as ``int32(n)``, or bare Python values:
-            int becomes int64, float float32, bool bool. A numba kernel sees each tensor as a
+            int becomes int64, float float32, bool bool. ``float32((a, b))`` is a struct of an array
+            of two floats in CUDA C++. A numba kernel sees each tensor as a
             C-contiguous device array of its shape, bfloat16 as uint16, the workspace as an array of
             uint8, and ``int32((a, b))`` as a tuple; it cannot take None.
         shared_bytes: dynamic shared memory per block, in bytes.

@@ -198,7 +198,8 @@ def _refusal(kernel: str, got: str, expected: str) -> KernelError:
         "PK303",
         f"kernel '{kernel}': argument is {got}; expected {expected}.",
         fix="in launches(), pass the tensors it was given, and numbers as int32(n), float32(x) "
-        "or bare Python values.",
+        "or bare Python values; a list of numbers as float32(values), which CUDA C++ takes as a "
+        "struct of an array.",
     )
 
 

@@ -104,6 +104,11 @@ def test_impossible_argument(argument, message):
         passed(CUDA, argument)
 
 
+def test_a_list_of_numbers_wants_its_type():
+    with pytest.raises(KernelError, match=r"tuple; .*\n.*a list of numbers as float32\(values\)"):
+        passed(CUDA, (0.5, 1.0))
+
+
 @pytest.mark.parametrize("argument", [None, bfloat16(1.0)], ids=["None", "bfloat16"])
 def test_argument_that_numba_has_no_form_for(argument):
     with pytest.raises(KernelError, match="PK303 kernel 'f'"):
