@@ -11,16 +11,16 @@ _OWN = (
     "pluginkit spells out some of its forms, or has a plugin for them; rewrites say what they lack."
 )
 _FOREIGN = (
-    "ONNX has none either: ONNX Runtime's optimizer has fused nodes into its own operator, so save "
-    "the model before that; or an exporter left a function of its framework as it is, as tf2onnx "
-    "does: write it with other functions before the export, or begin a plugin."
+    "ONNX has none either. If it is an operator of your own, begin a plugin. If ONNX Runtime's "
+    "optimizer has made it of other nodes, save the model before that. If an exporter has left a "
+    "function of its framework as it is, as tf2onnx does, write it with others before the export."
 )
 #: In small letters, as functions are named.
 _FUNCTION = (
-    "ONNX has none either: torch.onnx.export(dynamo=False) with an operator_export_type keeps such "
-    "functions of PyTorch, in the domain org.pytorch.aten. Export with dynamo=True, which spells "
-    "some of them out, or write it with other functions before the export. If it is an operator of "
-    "your own, begin a plugin."
+    "ONNX has none either. If it is an operator of your own, begin a plugin. If it is a function "
+    "of PyTorch, which torch.onnx.export(dynamo=False) with an operator_export_type keeps in the "
+    "domain org.pytorch.aten, export with dynamo=True, which spells some of them out, or write it "
+    "with other functions before the export."
 )
 _TYPE = "TensorRT has no {op} of {0}. Cast to float32 before it, and back after it."
 #: TensorRT's words about a node, and what they mean; a number stands for a group of the pattern.

@@ -75,8 +75,8 @@ def test_words_that_nobody_knows_stay_as_they_are():
     ("op_type", "origin"),
     [
         ("CumProd", "pluginkit spells out some of its forms, or has a plugin for them"),
-        ("BiasDropout", "ONNX has none either: ONNX Runtime's optimizer has fused nodes"),
-        ("linalg_qr", "ONNX has none either: torch.onnx.export(dynamo=False) with an operator_exp"),
+        ("BiasDropout", "begin a plugin. If ONNX Runtime's optimizer has made it of other nodes"),
+        ("linalg_qr", "begin a plugin. If it is a function of PyTorch, which torch.onnx.export("),
     ],
 )
 def test_an_operator_that_tensorrt_lacks_is_one_of_onnx_or_not(op_type, origin):
