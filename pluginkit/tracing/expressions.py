@@ -40,9 +40,6 @@ OPERATIONS: dict[str, Callable[..., int]] = {
     "select": lambda condition, a, b: a if condition else b,  # pluginkit.where
 }
 
-#: Operations that have no result for some operands.
-_PARTIAL = frozenset({"floor_div", "ceil_div", "mod", "shift_left", "shift_right"})
-
 
 @dataclass(frozen=True, eq=False)
 class Expr:
@@ -68,11 +65,6 @@ class Expr:
     def is_constant(self) -> bool:
         """Whether it is a constant."""
         return self.op == "constant"
-
-    @property
-    def is_partial(self) -> bool:
-        """Whether the operation has no result for some operands, such as a division by 0."""
-        return self.op in _PARTIAL
 
     def evaluate(self, values: Mapping[str, int], known: dict[Expr, int] | None = None) -> int:
         """Return the value of the expression for given values of its symbols.
