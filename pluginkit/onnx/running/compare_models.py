@@ -12,7 +12,7 @@ import onnxruntime
 from pluginkit.errors import ModelError, UsageError
 from pluginkit.onnx.inference.annotations import correct_annotations
 from pluginkit.onnx.inference.element_types import WIDER_TYPES, dtype_of_elem_type
-from pluginkit.onnx.inference.value_types import dims_of
+from pluginkit.onnx.inference.value_types import axis_sizes, dims_of, known_sizes
 from pluginkit.onnx.model.graphs import output_names
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.model.plugin_nodes import Plugins
@@ -114,17 +114,19 @@ def compare_models(
         raise UsageError("PK444", "shapes is empty; expected at least one set of shapes.")
     for number, each in enumerate(sets):
         found: list[OutputComparison] = []
-        feeds: Mapping[str, Array] = {}
+        feeds: Mapping[str, Array] | None = None
         for run in range(runs):
             draw = number * runs + run
-            feeds = inputs or draw_inputs(
-                original,
-                shapes=each,
-                ranges=ranges,
-                seed=seed + draw,
-                model=sides[0].model,
-                plugins=sides[0].plugins,
-            )
+            feeds = inputs
+            if feeds is None:
+                feeds = draw_inputs(
+                    original,
+                    shapes=each,
+                    ranges=ranges,
+                    seed=seed + draw,
+                    model=sides[0].model,
+                    plugins=sides[0].plugins,
+                )
             with run_limit(limit_s):
                 wanted = sides[0].run(feeds, None) if expected is None else expected
                 got = sides[1].run(feeds, None)
@@ -134,7 +136,7 @@ def compare_models(
                 )
                 if inside is not None:
                     inside.run(feeds, wanted, rtol, atol)
-        drawn = {name: tuple(np.shape(array)) for name, array in feeds.items()}
+        drawn = {name: tuple(np.shape(array)) for name, array in (feeds or {}).items()}
         cases.append(ShapesComparison(drawn, list(worst_of(found).values())))
     return Comparison(
         list(worst_of(output for case in cases for output in case.outputs).values()),
@@ -238,9 +240,9 @@ def _execute(use_gpu: bool, use_machine: bool) -> ExecutePlugin | None:
 def _check_signatures(original: onnx.ModelProto, rewritten: onnx.ModelProto) -> None:
     for kind in ("input", "output"):
         before, after = (getattr(model.graph, kind) for model in (original, rewritten))
-        narrow, has_rank = precision_of(rewritten), kind == "input"
+        narrow, is_input = precision_of(rewritten), kind == "input"
         fits = len(before) == len(after) and all(
-            _fits(*each, narrow, has_rank) for each in zip(before, after, strict=True)
+            _fits(*each, narrow, is_input) for each in zip(before, after, strict=True)
         )
         before, after = (list(map(_signature, values)) for values in (before, after))
         if not fits:
@@ -257,18 +259,17 @@ def _holds_maps(value: onnx.ValueInfoProto) -> bool:
 
 
 def _fits(
-    one: onnx.ValueInfoProto, other: onnx.ValueInfoProto, narrow: str, has_rank: bool
+    one: onnx.ValueInfoProto, other: onnx.ValueInfoProto, narrow: str, is_input: bool
 ) -> bool:
-    """Whether a value of the original, and the rewritten one, have one name, type and rank.
+    """Whether a value of the original, and the rewritten one, have one name, type and shape.
 
     The rewritten one may have the 16-bit type ``narrow``, if there is one, a wider integer, or
-    numbers of words. The rank of an output may follow from a branch, which the rewritten model has
+    numbers of words. The shape of an output may follow from a branch, which the rewritten model has
     taken: it is compared in each run.
     """
     if _holds_maps(one):
         return one.name == other.name
     left, right = one.type.tensor_type, other.type.tensor_type
-    has_ranks = left.HasField("shape") and right.HasField("shape")
     types = dtype_of_elem_type(left.elem_type), dtype_of_elem_type(right.elem_type)
     has_same_type = types[1] in (types[0], WIDER_TYPES.get(types[0])) or types in (
         ("float32", narrow),
@@ -277,13 +278,22 @@ def _fits(
     return (
         one.name == other.name
         and has_same_type
-        and (not (has_rank and has_ranks) or len(left.shape.dim) == len(right.shape.dim))
+        and (not is_input or _have_one_shape(one.type, other.type))
+    )
+
+
+def _have_one_shape(one: onnx.TypeProto, other: onnx.TypeProto) -> bool:
+    """Whether the ranks, and the sizes of each axis, are equal as far as both are known."""
+    if dims_of(one) is None or dims_of(other) is None:
+        return True
+    shapes = known_sizes(one) or [], known_sizes(other) or []
+    return len(shapes[0]) == len(shapes[1]) and all(
+        a == b or not a or not b  # some exporters write 0 for what is not known
+        for a, b in zip(*shapes, strict=True)
     )
 
 
 def _signature(value: onnx.ValueInfoProto) -> str:
-    tensor = value.type.tensor_type
-    dtype = dtype_of_elem_type(tensor.elem_type)
-    return (
-        f"{value.name} {dtype}, rank {len(tensor.shape.dim) if tensor.HasField('shape') else '?'}"
-    )
+    sizes = axis_sizes(value.type)
+    shape = "of any rank" if sizes is None else f"({', '.join(str(one or '?') for one in sizes)})"
+    return f"{value.name} {dtype_of_elem_type(value.type.tensor_type.elem_type)} {shape}"

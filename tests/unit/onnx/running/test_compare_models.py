@@ -104,12 +104,21 @@ def test_models_of_other_signatures_are_refused(tmp_path):
         ([value("x", ["n", 4])], [value("q", ["n", 4])]),
         ([value("x", ["n", 4], TensorProto.FLOAT16)], [value("y", ["n", 4], TensorProto.FLOAT16)]),
         ([value("x", ["n"])], [value("y", ["n"])]),
+        ([value("x", ["n", 5])], [value("y", ["n", 5])]),
     ):
         node = helper.make_node("Relu", [inputs[0].name], [outputs[0].name])
         other = saved(tmp_path / "c.onnx", model_of([node], inputs, outputs))
         with pytest.raises(ModelError) as caught:
             compare_models(path, other, plugins=PLUGINS)
         assert caught.value.code == "PK443"
+    assert "differ: x float32 (n, 5); expected x float32 (n, 4)." in str(caught.value)
+
+
+def test_no_inputs_are_drawn_where_a_file_gives_none(tmp_path):
+    path, other = pair(tmp_path)
+    for given in ({}, {"y": np.zeros((1, 4), np.float32)}):  # an output, no input
+        with pytest.raises(ModelError, match="PK440 input 'x' is missing"):
+            compare_models(path, other, inputs=given, expected=given or None, plugins=PLUGINS)
 
 
 def test_no_run_proves_nothing(tmp_path):
