@@ -88,11 +88,12 @@ def check_operators(model: onnx.ModelProto) -> None:
 
     Errors:
         PK446: a node's inputs, outputs, attributes or bodies contradict its operator.
-        PK447: an input has a shape that its operator does not allow.
+        PK447: an input has a shape that its operator, or the parser, does not take.
         PK466: an operator of another domain has the name of one of ONNX.
         PK408: local functions cannot be inlined.
     """
     _refuse_foreign(model)
+    _refuse_large_sizes(model)
     light = skeleton_for_inference(model)
     for tensor in tensors(light):
         if min(tensor.dims, default=0) < 0:
@@ -141,6 +142,20 @@ def _refuse_foreign(model: onnx.ModelProto) -> None:
             else "if it is ONNX's, give the node the domain ''; if not, begin a plugin of another "
             "name, and its rewrite, with pluginkit new NAME --from MODEL:NODE.",
         )
+
+
+def _refuse_large_sizes(model: onnx.ModelProto) -> None:
+    """Refuse sizes of inputs of which the parser would keep the last 32 bits."""
+    for value in model.graph.input:
+        sizes = known_sizes(value.type) or []
+        if max((size or 0 for size in sizes), default=0) > _INT32_MAX:
+            got = ", ".join("?" if size is None else str(size) for size in sizes)
+            raise ModelError(
+                "PK447",
+                f"input '{value.name}' has shape ({got}); expected sizes of at most {_INT32_MAX}.",
+                cause="TensorRT's ONNX parser reads sizes as numbers of 32 bits.",
+                fix="divide the axis into two, or export the model for smaller inputs.",
+            )
 
 
 def _refusal(code: str, scope: Scope, node: onnx.NodeProto, problem: str) -> ModelError:

@@ -100,14 +100,43 @@ def check_external(tensor: onnx.TensorProto, path: Path) -> None:
             fix=f"copy the file to {target}.",
         )
     offset, length = (_byte_count(tensor, key, where) for key in ("offset", "length"))
-    size = target.stat().st_size
-    if offset + length > size:
+    size, least = target.stat().st_size, _least_bytes(tensor)
+    end = offset + (length or least)
+    if end > size or end < offset + least:
         raise ModelError(
             "PK404",
-            f"external data '{location}' has {size} bytes; expected at least {offset + length}.",
+            f"external data '{location}' has {min(size, end)} bytes; expected at least "
+            f"{offset + max(length, least)}.",
             where=where,
             fix="copy the whole file again.",
         )
+
+
+def check_stored(tensor: onnx.TensorProto, path: Path) -> None:
+    """Check that a tensor whose data is in the model's file has bytes for all of its elements.
+
+    Args:
+        tensor: a tensor without external data.
+        path: the model's file.
+
+    Errors:
+        PK408: there are too few.
+    """
+    least = _least_bytes(tensor)
+    if tensor.HasField("raw_data") and len(tensor.raw_data) < least:
+        raise ModelError(
+            "PK408",
+            f"tensor '{tensor.name}' has {len(tensor.raw_data)} bytes; expected {least} of "
+            f"{list(tensor.dims)} elements.",
+            where=str(path),
+            fix=RE_EXPORT,
+        )
+
+
+def _least_bytes(tensor: onnx.TensorProto) -> int:
+    """Return the bytes of a tensor's elements; 0 if they are no whole bytes, or not known."""
+    dtype = _WHOLE_BYTES.get(tensor.data_type)
+    return 0 if dtype is None else max(math.prod(tensor.dims), 0) * np.dtype(dtype).itemsize
 
 
 def read_small(tensor: onnx.TensorProto, path: Path) -> None:
@@ -119,17 +148,14 @@ def read_small(tensor: onnx.TensorProto, path: Path) -> None:
         tensor: a tensor that ``check_external`` has checked.
         path: the model's file.
     """
-    dtype = _WHOLE_BYTES.get(tensor.data_type)
-    if dtype is None or len(tensor.dims) > 1 or math.prod(tensor.dims) > _SMALL:
+    is_known = tensor.data_type in _WHOLE_BYTES
+    if not is_known or len(tensor.dims) > 1 or math.prod(tensor.dims) > _SMALL:
         return
-    size = math.prod(tensor.dims) * np.dtype(dtype).itemsize
     with (path.parent / _external_entry(tensor, "location")).open("rb") as file:
         file.seek(int(_external_entry(tensor, "offset") or 0))
-        content = file.read(size)
-    if len(content) == size:  # else TensorRT says what is wrong
-        tensor.raw_data = content
-        tensor.ClearField("external_data")
-        tensor.ClearField("data_location")
+        tensor.raw_data = file.read(_least_bytes(tensor))
+    tensor.ClearField("external_data")
+    tensor.ClearField("data_location")
 
 
 def _is_inside(target: Path, folder: Path) -> bool:

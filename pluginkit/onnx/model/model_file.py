@@ -20,6 +20,7 @@ from pluginkit.atomic_files import check_name, read_file, replace_file
 from pluginkit.errors import ModelError
 from pluginkit.onnx.model.external_data import (
     check_external,
+    check_stored,
     external_files,
     is_external,
     read_small,
@@ -40,8 +41,8 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         PK400: there is no such file, or it cannot be read.  PK401: it is not an ONNX model, or only
         a part of one.  PK402: it has no graph.  PK403: the graph has a cycle.  PK404: external data
         is missing or too short.  PK405: external data is outside the model's folder.  PK408: a node
-        lacks an input, an output, a body or an equation, a local function calls itself, or no opset
-        has the number that is imported.
+        lacks an operator, an input, an output, a body or an equation, a tensor lacks bytes, a local
+        function calls itself, or no opset has the number that is imported.
     """
     path = Path(path)
     model = _parse(path, _read(path))
@@ -54,6 +55,8 @@ def load_model(path: str | Path) -> onnx.ModelProto:
         if is_external(tensor):
             check_external(tensor, path)
             read_small(tensor, path)
+        else:
+            check_stored(tensor, path)
     return model
 
 

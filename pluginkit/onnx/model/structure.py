@@ -67,7 +67,7 @@ def _invalid(problem: str, scope: Scope) -> ModelError:
 
 
 def _check_ports(scope: Scope, defined: Mapping[Scope, set[str]]) -> None:
-    """Refuse an output that is nowhere a value, and a tensor of no type as an input."""
+    """Refuse an output that is nowhere a value, and a tensor of no known type as an input."""
     for output in scope.graph.output:
         name = output if isinstance(output, str) else output.name
         if name and not _is_seen(name, scope, defined):
@@ -75,8 +75,15 @@ def _check_ports(scope: Scope, defined: Mapping[Scope, set[str]]) -> None:
     for value in scope.graph.input if scope.outer is None else ():
         if isinstance(value, str) or not value.type.HasField("tensor_type"):
             continue
-        if value.type.tensor_type.elem_type == onnx.TensorProto.UNDEFINED:
+        elem_type = value.type.tensor_type.elem_type
+        if elem_type == onnx.TensorProto.UNDEFINED:
             raise _invalid(f"input '{value.name}' has no element type", scope)
+        if elem_type not in onnx.TensorProto.DataType.values():
+            raise _invalid(
+                f"input '{value.name}' has element type {elem_type}, which onnx "
+                f"{onnx.__version__} does not know",
+                scope,
+            )
 
 
 def _check_opsets(model: onnx.ModelProto) -> None:
@@ -152,6 +159,8 @@ def _problems_of_names(
     node: onnx.NodeProto, scope: Scope, defined: Mapping[Scope, set[str]]
 ) -> Iterator[str]:
     """Yield what is wrong with the names of outputs, attributes and inputs."""
+    if not node.op_type:
+        yield "is a node without an operator"
     if not any(node.output[:]):
         yield "has no output"
     attributes = [one.name for one in node.attribute]

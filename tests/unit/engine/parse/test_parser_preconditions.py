@@ -141,6 +141,14 @@ def test_a_shape_that_the_operator_does_not_take_is_refused(name):
     assert SHAPES[name].SerializeToString() == before
 
 
+def test_a_size_of_which_the_parser_would_keep_32_bits_is_refused():
+    made = model(node("Relu", "x"), value("x", ["n", 2**32 + 8]))
+    with pytest.raises(ModelError, match=r"'x' has shape \(\?, 4294967304\)") as caught:
+        check_operators(made)
+    assert caught.value.code == "PK447"
+    check_operators(model(node("Relu", "x"), value("x", ["n", 2**31 - 1])))
+
+
 @pytest.mark.parametrize("name", RIGHT)
 def test_what_the_operator_takes_passes(name):
     before = RIGHT[name].SerializeToString()

@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from pluginkit.errors import ModelError
 from pluginkit.onnx.model.model_file import load_model
 from pluginkit.onnx.rewriting.find_rewrites import find_rewrites
 from pluginkit.onnx.rewriting.rewrite_model import rewrite_model
@@ -101,7 +102,7 @@ def test_small_tensors_of_one_axis_are_read_and_weights_are_not(tmp_path):
             np.testing.assert_array_equal(numpy_helper.to_array(tensor), stored[tensor.name])
 
 
-def test_a_small_tensor_with_too_little_data_is_left(tmp_path):
+def test_a_tensor_with_too_little_data_is_refused(tmp_path):
     tensor = external(numpy_helper.from_array(np.arange(4), "k"), tmp_path)
     tensor.dims[0] = 5
     path = saved(
@@ -110,7 +111,9 @@ def test_a_small_tensor_with_too_little_data_is_left(tmp_path):
         ),
         tmp_path,
     )
-    assert load_model(path).graph.initializer[0].external_data
+    (tmp_path / "w.bin").write_bytes(bytes(64))  # of which another tensor has the rest
+    with pytest.raises(ModelError, match="PK404 .* has 32 bytes; expected at least 40"):
+        load_model(path)
 
 
 QUANTIZED = {

@@ -158,6 +158,24 @@ def test_external_data_that_is_too_short_is_refused(tmp_path):
     assert "16 bytes; expected at least 20" in error.message
 
 
+def test_external_data_of_no_length_has_all_elements(tmp_path):
+    (tmp_path / "w.bin").write_bytes(bytes(12))
+    model = external_model()
+    del model.graph.initializer[0].external_data[2]
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK404"
+    assert "12 bytes; expected at least 16" in error.message
+
+
+def test_a_stored_tensor_has_all_elements(tmp_path):
+    model = external_model()
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[1, 4], raw_data=bytes(15))
+    model.graph.initializer[0].CopyFrom(tensor)
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert error.message == "tensor 'w' has 15 bytes; expected 16 of [1, 4] elements."
+
+
 def test_external_data_in_a_body_is_checked_too(tmp_path):
     inner = helper.make_node("Identity", ["w"], ["b"])
     body = helper.make_graph([inner], "body", [], [value("b", [4])], [external_tensor("w.bin")])
@@ -319,6 +337,22 @@ def test_a_name_that_is_no_text_is_refused(tmp_path):
     error = refusal(path)
     assert error.code == "PK401"
     assert "UTF-8" in error.message
+
+
+def test_a_node_without_an_operator_is_refused(tmp_path):
+    model = small_model()
+    model.graph.node[0].op_type = ""
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "'y' is a node without an operator" in error.message
+
+
+def test_an_input_of_an_unknown_type_is_refused(tmp_path):
+    model = small_model()
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    error = refusal(written(tmp_path / "m.onnx", model))
+    assert error.code == "PK408"
+    assert "input 'x' has element type 99, which onnx " in error.message
 
 
 @pytest.mark.parametrize("outputs", [[], [""]])
