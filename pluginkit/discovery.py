@@ -202,13 +202,13 @@ def package_of(folder: Path) -> ModuleType:
     """
     try:
         folder = folder.resolve()
-        is_folder = folder.is_dir()
+        is_folder, got = folder.is_dir(), "is a file" if folder.exists() else "does not exist"
     except (OSError, ValueError, RuntimeError):  # too long, a NUL, a loop of links
-        is_folder = False
+        is_folder, got = False, "does not exist"
     if not is_folder:
         raise UsageError(
             "PK432",
-            f"folder '{folder.name}' does not exist; expected a folder of Python modules.",
+            f"folder '{folder.name}' {got}; expected a folder of Python modules.",
             where=str(folder),
             fix="check the path.",
         )

@@ -137,7 +137,7 @@ def _current_context(driver: Any) -> int:
 def _no_gpu(reason: str) -> MissingDependencyError:
     return MissingDependencyError(
         "PK311",
-        f"no CUDA GPU: {reason}.",
+        f"no CUDA GPU: {reason.rstrip('.')}.",
         fix="run kernels on a machine with an NVIDIA GPU and driver; references, checks and "
         "builds need none.",
     )

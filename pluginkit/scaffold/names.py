@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+import unicodedata
 from collections.abc import Collection
 
 import pluginkit
@@ -27,7 +28,8 @@ def check_name(name: str) -> None:
         PK640: it is not a class name in capitalised words, or it already has another meaning.
     """
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
-        words = re.sub(r"_PK$", "", name)
+        words = unicodedata.normalize("NFKD", re.sub(r"_PK$", "", name))  # of é, an e and an accent
+        words = "".join(letter for letter in words if not unicodedata.combining(letter))
         near = "".join(word[:1].upper() + word[1:] for word in re.findall("[A-Za-z0-9]+", words))
         raise UsageError(
             "PK640",

@@ -362,6 +362,8 @@ REFUSED = {
     "scale": "PK640 'scale' is no name .*did you mean 'Scale'",
     "my-scale": "PK640 .*did you mean 'MyScale'",
     "My_Scale_PK": "PK640 .*did you mean 'MyScale'",
+    "größe": "PK640 'größe' is no name .*did you mean 'Gr",
+    "élu": "PK640 'élu' is no name .*did you mean 'Elu'",
     "2Pad": "PK640 .*begin with a capital letter",
     "": "PK640 .*begin with a capital letter",
     "Plugin": "PK640 'Plugin' means something else",

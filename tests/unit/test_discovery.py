@@ -179,6 +179,9 @@ def test_a_missing_folder_is_an_error(tmp_path):
         find_plugins([tmp_path / "nowhere"])
     assert caught.value.code == "PK432"
     assert str(tmp_path / "nowhere") in caught.value.where
+    write(tmp_path / "scale.py", "")
+    with pytest.raises(UsageError, match=r"PK432 folder 'scale.py' is a file; expected a folder"):
+        find_plugins([tmp_path / "scale.py"])
 
 
 def test_entry_points_are_loaded(tmp_path, monkeypatch):

@@ -19,6 +19,10 @@ def check_folder(folder: Path) -> None:
     there = folder
     while not there.exists() and there != there.parent:
         there = there.parent
+    if there.is_file():
+        raise UsageError(
+            "PK525", f"{there} is a file; expected a folder.", fix="name another folder."
+        )
     check_writable(there / "file")
 
 

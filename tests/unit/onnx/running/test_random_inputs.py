@@ -349,7 +349,6 @@ def test_a_range_of_integers_begins_at_the_next_integer(tmp_path):
         ({"ranges": {"i": (0, float("inf"))}}, INT64, [2]),
         ({}, TensorProto.FLOAT, [2**40, 2**20]),
         ({}, TensorProto.FLOAT, [1] * 70),
-        ({}, 99, [2]),
     ],
 )
 def test_what_cannot_be_drawn_is_said(options, elem_type, dims, tmp_path):
