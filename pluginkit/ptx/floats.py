@@ -23,9 +23,18 @@ ROUNDINGS = ("rn", "rz", "rm", "rp", "rna")
 def flush(x: Value) -> Value:
     """Replace denormal float32 or float64 numbers by zeros of the same sign."""
     is_small = np.abs(x) < (_TINY32 if x.dtype == F32 else _TINY64)
-    if not is_small.any():
+    if not _any_but_zeros(is_small, x):
         return x
     return np.where(is_small, np.copysign(x.dtype.type(0), x), x)
+
+
+def _any_but_zeros(is_small: Value, x: Value) -> bool:
+    """Return whether any element of ``x`` that is small, as all zeros are, is not zero.
+
+    Most often none is. numpy counts booleans several times as fast as ``any`` finds one.
+    """
+    count = np.count_nonzero(is_small)
+    return count > 0 and count != np.count_nonzero(x == 0)
 
 
 def flush_rounded(x: Value, exact: Callable[[], Value], mode: str) -> Value:
@@ -42,7 +51,7 @@ def flush_rounded(x: Value, exact: Callable[[], Value], mode: str) -> Value:
     """
     x = flush(x)
     is_edge = np.abs(x) == _TINY32
-    if not is_edge.any():
+    if not np.count_nonzero(is_edge):
         return x
     scale = 2.0**64  # far from the denormals, where float32 has all 24 bits
     is_tiny = np.abs(round32(exact() * scale, mode)) < np.float32(2.0**-126 * scale)
@@ -52,7 +61,7 @@ def flush_rounded(x: Value, exact: Callable[[], Value], mode: str) -> Value:
 def to_odd(total: Value, rest: Value) -> Value:
     """Return ``total + rest`` rounded to odd: a sum rounded to nearest, and its exact error."""
     is_inexact = (rest != 0) & np.isfinite(total)
-    if not is_inexact.any():
+    if not np.count_nonzero(is_inexact):
         return total
     total, rest, is_inexact = np.broadcast_arrays(total, rest, is_inexact)
     bits = np.array(total).view(S64)
@@ -97,7 +106,8 @@ def fma32(a: Value, b: Value, c: Value) -> Value:
     total = a.astype(F64) * b.astype(F64) + c.astype(F64)
     bits = total.view(U64)
     is_tie = (bits & U64.type(0x1FFFFFFF)) == U64.type(0x10000000)
-    if (is_tie | (np.abs(total) < 2.0**-125)).any():  # only then can a second rounding differ
+    # Only then can a second rounding differ. A total of zero is exact.
+    if np.count_nonzero(is_tie) or _any_but_zeros(np.abs(total) < 2.0**-125, total):
         return fma_odd(a, b, c).astype(F32)
     return total.astype(F32)
 

@@ -31,7 +31,7 @@ _FORMATS = {
 def canonical(x: Value) -> Value:
     """Replace every NaN in a float32 array by 0x7FFFFFFF."""
     is_nan = np.isnan(x)
-    if not is_nan.any():
+    if not np.count_nonzero(is_nan):
         return x
     return np.where(is_nan, U32.type(CANONICAL_F32).view(F32), x)
 
@@ -43,7 +43,7 @@ def propagated(result: Value, *operands: Value) -> Value:
     0xFFF8000000000000.
     """
     is_nan = np.isnan(result)
-    if not is_nan.any():
+    if not np.count_nonzero(is_nan):
         return result
     bits: Value = U64.type(DEFAULT_F64)
     for operand in reversed(operands):
@@ -60,7 +60,7 @@ def converted(result: Value, x: Value, to: str) -> Value:
         to: the result's PTX type.
     """
     is_nan = np.isnan(x)
-    if not is_nan.any():
+    if not np.count_nonzero(is_nan):
         return result
     if x.dtype == F64:
         payload = x.view(U64) & _PAYLOAD_F64

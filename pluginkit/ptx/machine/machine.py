@@ -128,9 +128,10 @@ class Machine:
                 self._jump(number, to, frame.ids[condition == index])
             return
         taken, other = basic.successors
-        if condition.all():
+        count = np.count_nonzero(condition)
+        if count == frame.size:
             self._jump(number, taken, frame.ids)
-        elif not condition.any():
+        elif not count:
             self._jump(number, other, frame.ids)
         else:
             self._jump(number, taken, frame.ids[condition])
