@@ -34,7 +34,7 @@ def _any_but_zeros(is_small: Value, x: Value) -> bool:
     Most often none is. numpy counts booleans several times as fast as ``any`` finds one.
     """
     count = np.count_nonzero(is_small)
-    return count > 0 and count != np.count_nonzero(x == 0)
+    return bool(count > 0 and count != np.count_nonzero(x == 0))
 
 
 def flush_rounded(x: Value, exact: Callable[[], Value], mode: str) -> Value:
