@@ -231,7 +231,7 @@ def test_a_function_that_an_exporter_left_as_it_is_has_a_reason(tmp_path: Path) 
     onnx.save(made, path)
     with pytest.raises(ParseError, match="PK520") as caught:
         build_engine(path, options=RTX)
-    assert "an exporter left a function of its framework as it is" in str(caught.value.cause)
+    assert "an exporter has left a function of its framework as it is" in str(caught.value.cause)
 
 
 def _if(node: onnx.NodeProto, inputs: Any, output: Any, *before: onnx.NodeProto) -> onnx.ModelProto:
