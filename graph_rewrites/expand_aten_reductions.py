@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-import onnx.helper
 import onnx.parser
 
 from pluginkit.graph_rewrites._aten import ATEN, argument, text_argument, unstored
-from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite
+from pluginkit.graph_rewrites._axis_scans import scan_over_axis
+from pluginkit.onnx import FLOATS, Match, NodeInput, Op, Optional, Replacement, Rewrite, elem_type
 
 if TYPE_CHECKING:
     import onnx_graphsurgeon as gs
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pluginkit.onnx import NewNode
 
 
-_TYPES = {"float32": "float", "float16": "float16", "bfloat16": "bfloat16"}
 #: Carries the best so far, its place and the place before.
 _RUNNING_BEST = """running (TYPE best, int64SIZES place, int64SIZES last, TYPE x)
 => (TYPE y, int64SIZES at, int64SIZES now, TYPE every_y, int64SIZES every_at)
@@ -88,41 +87,22 @@ class _ExpandAlongAxis(Rewrite, abstract=True):
             return "the rank of its input is unknown, or 0"
         return _AccumulatedAxis(len(shape), axis % len(shape), shape[axis])
 
-    def scan(
-        self, match: Match, x: gs.Tensor, axis: _AccumulatedAxis, body: str, *first: NodeInput
-    ) -> list[NewNode]:
-        """Return a Scan over the axis, which makes the outputs of the match.
 
-        Args:
-            match: the match.
-            x: what is scanned.
-            axis: the axis.
-            body: the body as text, with TYPE for the type of x and the sizes of its other axes,
-                SIZES for these sizes, and SCALAR for the type alone.
-            first: what the body carries at first, to be expanded to these sizes.
-        """
-        new, dtype = Replacement(match), match.dtype(x)
-        others = [each for each in range(axis.rank) if each != axis.number]
-        sizes = new.add("Gather", new.add("Shape", x), np.array(others, np.int64))
-        named = f"[{', '.join(f'size_{each}' for each in others)}]" if others else ""
-        text = body.replace("TYPE", _TYPES[dtype] + named).replace("SIZES", named)
-        graph = onnx.parser.parse_graph(text.replace("SCALAR", _TYPES[dtype]))
-        count = len(graph.output) - len(first)
-        given = [each.name for each in match.outputs]
-        carried = [new.add("Expand", each, sizes) for each in first]
-        scan = onnx.helper.make_node(
-            "Scan",
-            [*(each.name for each in carried), x.name],
-            [
-                *(f"last_{number}" for number in range(len(first))),
-                *(given + [f"unread_{number}" for number in range(len(given), count)]),
-            ],
-            num_scan_inputs=1,
-            scan_input_axes=[axis.number],
-            scan_output_axes=[axis.number] * count,
-            body=graph,
-        )
-        return [*new, scan]
+def _scan_body(text: str, dtype: str, rank: int, axis: int) -> onnx.GraphProto:
+    """Return the body of a Scan over an axis.
+
+    Args:
+        text: the body, with TYPE for the type of an element and its sizes, SIZES for the sizes
+            alone, and SCALAR for the type alone.
+        dtype: the dtype of what is scanned.
+        rank: its rank.
+        axis: the axis.
+    """
+    scalar = onnx.TensorProto.DataType.Name(elem_type(dtype)).lower()
+    sizes = ", ".join(f"size_{each}" for each in range(rank) if each != axis)
+    named = f"[{sizes}]" if sizes else ""
+    text = text.replace("TYPE", scalar + named).replace("SIZES", named)
+    return onnx.parser.parse_graph(text.replace("SCALAR", scalar))
 
 
 class ExpandAtenCumMax(_ExpandAlongAxis):
@@ -139,8 +119,10 @@ class ExpandAtenCumMax(_ExpandAlongAxis):
         comparison = "GreaterOrEqual" if is_max else "LessOrEqual"
         fill = new.cast(np.float32(-np.inf if is_max else np.inf), dtype)
         if facts.size is None:
-            body = _RUNNING_BEST.replace("COMPARE", comparison)
-            return [*new, *self.scan(match, x, facts, body, fill, np.array(-1), np.array(-1))]
+            text = _RUNNING_BEST.replace("COMPARE", comparison)
+            body = _scan_body(text, dtype, facts.rank, facts.number)
+            first = [fill, np.array(-1), np.array(-1)]
+            return scan_over_axis(match, x, facts.number, new, first, body)
         places = np.ones(facts.rank, np.int64)
         places[facts.number] = facts.size
         best: NodeInput = x
@@ -168,7 +150,8 @@ class ExpandAtenLogCumSumExp(_ExpandAlongAxis):
             new.cast(np.float32(each), dtype) for each in (-np.inf, 1, np.log(2.0))
         )
         if facts.size is None:
-            return [*new, *self.scan(match, x, facts, _RUNNING_SUM, least)]
+            body = _scan_body(_RUNNING_SUM, dtype, facts.rank, facts.number)
+            return scan_over_axis(match, x, facts.number, new, [least], body)
         total: NodeInput = x
         for shift in facts.shifts():
             before = facts.shifted(new, total, shift, least)

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from pluginkit.graph_rewrites._axis_scans import scan_over_axis
 from pluginkit.onnx import Match, Op, Replacement, Rewrite, elem_type
 
 if TYPE_CHECKING:
@@ -35,24 +36,12 @@ class ExpandCumProd(Rewrite):
 
     def rewrite(self, match: Match, x: gs.Tensor, facts: int) -> list[NewNode]:
         """The first product so far is 1, in the shape that x has without the axis."""
-        axis, dtype, rank = facts, match.dtype(x), match.rank(x) or 0
-        direction = match.attribute("reverse", 0)
-        new = Replacement(match)
-        others = np.array([each for each in range(rank) if each != axis], np.int64)
-        sizes = new.add("Gather", new.add("Shape", x), others, axis=0)
-        ones = new.add("Expand", new.add("Cast", np.float32(1), to=dtype), sizes)
-        scan = helper.make_node(
-            "Scan",
-            [ones.name, x.name],
-            ["last_product", match.outputs[0].name],
-            num_scan_inputs=1,
-            scan_input_axes=[axis],
-            scan_output_axes=[axis],
-            scan_input_directions=[direction],
-            scan_output_directions=[direction],
-            body=_body(dtype, rank - 1, is_exclusive=match.attribute("exclusive", False)),
-        )
-        return [*new, scan]
+        new, dtype = Replacement(match), match.dtype(x)
+        one = new.add("Cast", np.float32(1), to=dtype)
+        rank, is_exclusive = match.rank(x) or 0, match.attribute("exclusive", False)
+        body = _body(dtype, rank - 1, is_exclusive=is_exclusive)
+        is_reversed = bool(match.attribute("reverse", 0))
+        return scan_over_axis(match, x, facts, new, [one], body, is_reversed=is_reversed)
 
 
 def _body(dtype: str, rank: int, *, is_exclusive: bool) -> onnx.GraphProto:
