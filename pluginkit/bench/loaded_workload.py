@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pluginkit.bench.measuring_device import MeasuringDevice
 from pluginkit.bench.workload import TimedCall, Workload
+from pluginkit.checking.debug_taps import largest_error
 from pluginkit.contract import calls
 from pluginkit.contract.dtypes import DType, float32
 from pluginkit.contract.tensors import DeviceTensor, TensorDesc
@@ -155,7 +156,7 @@ class LoadedWorkload:
             pairs = list(zip(self._sized(call), self._expected, strict=False))
             if any(got.shape != expected.shape for got, expected in pairs):
                 return math.nan
-            return max(_largest_error(got, expected) for got, expected in pairs)
+            return max(largest_error(got, expected) for got, expected in pairs)
         kept = [self._written(call, poison) for poison in _POISONS]
         xp = self._device.xp
         for before, after, desc in zip(*kept, self._descs, strict=False):
@@ -166,7 +167,7 @@ class LoadedWorkload:
             if bool(untouched.any()):
                 return math.nan
         outputs = zip(kept[1], self._descs, self._expected, strict=False)
-        return max(_largest_error(self._sampled(array, d), e) for array, d, e in outputs)
+        return max(largest_error(self._sampled(array, d), e) for array, d, e in outputs)
 
     def _written(self, call: TimedCall, poison: int = _POISONS[0]) -> list[Any]:
         """Return copies of the outputs that a call writes, or returns, over so many poisons."""
@@ -243,14 +244,6 @@ def _listed(returned: Any) -> Sequence[Any]:
     if returned is None:
         return ()
     return returned if isinstance(returned, tuple) else (returned,)
-
-
-def _largest_error(got: Array, expected: Array) -> float:
-    import numpy as np
-
-    wide = np.asarray(expected, np.float64)
-    difference = np.abs(np.asarray(got, np.float64) - wide) / np.maximum(1, np.abs(wide))
-    return float(difference.max(initial=0))
 
 
 def _word(xp: Any, dtype: DType) -> Any:

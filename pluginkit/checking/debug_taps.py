@@ -206,6 +206,15 @@ def differing(plugin: Any, got: Array, expected: Array) -> npt.NDArray[np.bool_]
     return np.asarray(~(is_near | (a == b) | (np.isnan(a) & np.isnan(b))))
 
 
+def largest_error(got: Array, expected: Array) -> float:
+    """Return the largest difference of two arrays, as a part of max(1, |expected|); 0 if empty."""
+    import numpy as np
+
+    wide = np.asarray(expected, np.float64)
+    difference = np.abs(np.asarray(got, np.float64) - wide) / np.maximum(1, np.abs(wide))
+    return float(difference.max(initial=0))
+
+
 def _read_device(pointer: int, nbytes: int, stream: int) -> bytes:
     from pluginkit.kernels.cuda_packages import need
     from pluginkit.kernels.load import cuda_error

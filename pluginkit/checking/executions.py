@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pluginkit.checking.debug_taps import differing
+from pluginkit.checking.debug_taps import differing, largest_error
 from pluginkit.checking.guarded_buffers import Device, GuardedDevice
 from pluginkit.checking.machine_device import machine_for
 from pluginkit.checking.outcomes import Failure, NotRun, outcome_of
@@ -160,12 +160,11 @@ def _how_far(call: PluginCall, got: Array, expected: Array) -> str:
     import numpy as np
 
     dtype = dtype_from_numpy(expected.dtype)
-    a, b = got.astype(np.float64), expected.astype(np.float64)
-    if not dtype.is_floating or not np.isfinite([a, b]).all():
+    pair = got.astype(np.float64), expected.astype(np.float64)
+    if not dtype.is_floating or not np.isfinite(pair).all():
         return "."
-    apart = float((np.abs(a - b) / np.maximum(1, np.abs(b))).max())
     return (
-        f", by up to {apart:.1e} of max(1, expected); "
+        f", by up to {largest_error(*pair):.1e} of max(1, expected); "
         f"tolerance allows {call.plugin.tolerance.get(dtype, 0.0):g} for {dtype}."
     )
 
