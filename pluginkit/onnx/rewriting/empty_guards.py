@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import onnx
-import onnx.numpy_helper
 
 from pluginkit.onnx.inference.value_types import Types, known_sizes
-from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import (
     Scope,
     defined_names,
@@ -130,10 +128,8 @@ def _producer(index: GraphIndex, name: str) -> onnx.NodeProto | None:
 
 
 def _is_zero(index: GraphIndex, name: str) -> bool:
-    stored = index.constant(name)
-    if stored is None or is_external(stored):
-        return False
-    return not onnx.numpy_helper.to_array(stored).any()
+    stored = index.array(name)
+    return stored is not None and not stored.any()
 
 
 def _empty_values(graph: onnx.GraphProto, value: str) -> set[str]:

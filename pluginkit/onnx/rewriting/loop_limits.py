@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnx.numpy_helper
 
-from pluginkit.onnx.model.external_data import is_external
 from pluginkit.onnx.model.graphs import bodies, names_read, output_names
 from pluginkit.onnx.rewriting.graph_index import GraphIndex
 
@@ -16,10 +14,8 @@ def is_unlimited(
 ) -> bool:
     """Whether only its condition ends a Loop: its limit is absent, or at least this number."""
     limit = loop.input[0]
-    stored = index.constant(limit) if limit else None
-    if stored is None or is_external(stored):
-        return not limit
-    return bool((onnx.numpy_helper.to_array(stored) >= least).all())
+    stored = index.array(limit) if limit else None
+    return not limit if stored is None else bool((stored >= least).all())
 
 
 def collects_without_limit(index: GraphIndex, node: onnx.NodeProto) -> bool:
