@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 import onnx.helper
-import onnx.numpy_helper
 
+from pluginkit.graph_rewrites._upstream import store_numbers
 from pluginkit.onnx import Graphs, Scope
 
 
@@ -51,8 +50,10 @@ def joined_rows(
         return [*nodes, *_compressed(graphs, scope, given, moved, axis, join.output[0])]
     if is_new:
         return nodes
-    tail = _stored(scope, graphs, np.array([*[0] * axis, -1], np.int64))
-    start, end = (_stored(scope, graphs, np.array([each])) for each in (axis + 2, given.rank + 1))
+    tail = store_numbers(graphs, scope.graph, "sizes", [*[0] * axis, -1])
+    start, end = (
+        store_numbers(graphs, scope.graph, "sizes", [each]) for each in (axis + 2, given.rank + 1)
+    )
     shape, rest, target = (
         graphs.names.new_value(f"{rows}_{each}") for each in ("shape", "rest", "target")
     )
@@ -70,16 +71,10 @@ def _compressed(
 ) -> list[onnx.NodeProto]:
     """Return the nodes that take along an axis what was appended."""
     made, flags = onnx.helper.make_node, graphs.names.new_value(f"{given.flags}_flat")
-    shape = _stored(scope, graphs, np.array([-1]))
+    shape = store_numbers(graphs, scope.graph, "sizes", [-1])
     nodes = [made("Reshape", [given.flags, shape], [flags], graphs.names.new_node(flags))]
     if given.is_negated:
         flat, flags = flags, graphs.names.new_value(f"{given.flags}_not")
         nodes.append(made("Not", [flat], [flags], graphs.names.new_node(flags)))
     label = graphs.names.new_node(output)
     return [*nodes, made("Compress", [value, flags], [output], label, axis=axis)]
-
-
-def _stored(scope: Scope, graphs: Graphs, array: np.ndarray) -> str:
-    tensor = onnx.numpy_helper.from_array(array, graphs.names.new_value("sizes"))
-    scope.graph.initializer.append(tensor)
-    return str(tensor.name)

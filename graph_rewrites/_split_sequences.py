@@ -54,6 +54,9 @@ def split_sequence(
     """
     is_given = len(node.input) > 1 and bool(node.input[1])
     lengths = find(node.input[1]) if is_given else np.array(1)
-    rank = rank if lengths is None else lengths.ndim
-    keeps_axis = True if attribute_of(node, "keepdims", 1) else None if rank is None else rank > 0
+    if lengths is not None:
+        rank = lengths.ndim
+    keeps_axis: bool | None = None if rank is None else rank > 0
+    if attribute_of(node, "keepdims", 1):
+        keeps_axis = True
     return SplitSequence(node.input[0], attribute_of(node, "axis", 0), lengths, keeps_axis)

@@ -110,7 +110,9 @@ class _PartReader:
     def element(self) -> list[onnx.NodeProto]:
         """Return the nodes that make the element at a position, which may count from the end."""
         if self._split.takes_each:
-            at = self._add("Reshape", self._node.input[1], self._store([1] * self._keeps_axis))
+            at = self._add(
+                "Reshape", self._node.input[1], self._store([1] * bool(self._split.keeps_axis))
+            )
             return self._end("Gather", self._split.source, at, axis=self._split.axis)
         one, axis = self._store([1]), self._store([self._split.axis])
         size = self._store([self._size()])
@@ -128,10 +130,6 @@ class _PartReader:
         if self._split.takes_each:
             return self._end("Gather", self._add("Shape", self._split.source), axis)
         return self._end("Identity", self._count(axis))
-
-    @property
-    def _keeps_axis(self) -> bool:
-        return bool(self._split.keeps_axis)
 
     def _size(self) -> int:
         return 0 if self._split.lengths is None else int(self._split.lengths.item())

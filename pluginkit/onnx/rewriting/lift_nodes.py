@@ -29,31 +29,17 @@ _SAFE = frozenset(
     {
         *("Abs", "Add", "And", "Cast", "Ceil", "Constant", "Equal", "Exp", "Floor", "Greater"),
         *("GreaterOrEqual", "Identity", "IsInf", "IsNaN", "Less", "LessOrEqual", "Log", "Mul"),
-        *("Neg", "Not", "Or", "ReduceMean", "ReduceSum", "Relu"),
-        *("Round", "Shape", "Sigmoid", "Sign", "Size", "Sqrt", "Sub", "Tanh", "Transpose"),
-        *("Unsqueeze", "Where", "Xor"),
+        *("Neg", "Not", "Or", "ReduceMean", "ReduceSum", "Relu", "Round", "Shape", "Sigmoid"),
+        *("Sign", "Size", "Sqrt", "Sub", "Tanh", "Transpose", "Unsqueeze", "Where", "Xor"),
     }
 )
-
-
 #: Operators that may fail on sizes, but not on values.
 _SAFE_ON_VALUES = _SAFE | {
     *("ArgMax", "ArgMin", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv", "Cos"),
     *("CumSum", "Elu", "Erf", "Flatten", "Gelu", "Gemm", "GlobalAveragePool", "HardSigmoid"),
-    *("LayerNormalization", "LeakyRelu", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min", "Pow"),
-    *(
-        "Reciprocal",
-        "ReduceL2",
-        "ReduceMax",
-        "ReduceMin",
-        "ReduceProd",
-        "Sin",
-        "Slice",
-        "Softmax",
-        "Softplus",
-        "Split",
-    ),
-    *("Squeeze", "Tile"),
+    *("LayerNormalization", "LeakyRelu", "LogSoftmax", "MatMul", "Max", "MaxPool", "Min"),
+    *("Pow", "Reciprocal", "ReduceL2", "ReduceMax", "ReduceMin", "ReduceProd", "Sin", "Slice"),
+    *("Softmax", "Softplus", "Split", "Squeeze", "Tile"),
 }
 #: Whether a node is to be moved, by the node that has the body, the scope of the body and the node.
 LiftedNode: TypeAlias = Callable[[onnx.NodeProto, Scope, onnx.NodeProto], bool]

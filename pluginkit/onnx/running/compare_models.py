@@ -114,11 +114,10 @@ def compare_models(
         raise UsageError("PK444", "shapes is empty; expected at least one set of shapes.")
     for number, each in enumerate(sets):
         found: list[OutputComparison] = []
-        feeds: Mapping[str, Array] | None = None
+        feeds: Mapping[str, Array] = {} if inputs is None else inputs
         for run in range(runs):
             draw = number * runs + run
-            feeds = inputs
-            if feeds is None:
+            if inputs is None:
                 feeds = draw_inputs(
                     original,
                     shapes=each,
@@ -136,7 +135,7 @@ def compare_models(
                 )
                 if inside is not None:
                     inside.run(feeds, wanted, rtol, atol)
-        drawn = {name: tuple(np.shape(array)) for name, array in (feeds or {}).items()}
+        drawn = {name: tuple(np.shape(array)) for name, array in feeds.items()}
         cases.append(ShapesComparison(drawn, list(worst_of(found).values())))
     return Comparison(
         list(worst_of(output for case in cases for output in case.outputs).values()),
