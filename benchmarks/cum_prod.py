@@ -47,6 +47,7 @@ HOSTILE: dict[str, Case] = {
     "one short vector": ((1000,), 0),
     "rows of 19": ((11, 536, 19), 2),
     "pairs of columns": ((3414, 56, 2), 1),
+    "12 of each column": ((256, 12, 1597), 1),
 }
 #: What of the first axis is compared.
 SAMPLE = (slice(65_536),)

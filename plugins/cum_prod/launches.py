@@ -34,7 +34,7 @@ LANES = (2, 4, 8, 16, 32)
 #: at least so many rows, or one.
 _SHORT, _MANY_SHORT, _VECTOR_BYTES, _MANY_ROWS = 64, 2**15, 16, 2**19
 _THREADS = 256
-#: How many of them it loads and multiplies at once: all of fewer, or each time that many.
+#: How many of them it loads and multiplies at once: as few as do it in no more turns.
 AT_ONCE = (2, 4, 6, _ITEMS)
 #: With fewer lanes than this, blocks of fewer threads are on more multiprocessors.
 _MANY_LANES, _FEW_THREADS = 2**17, 64
@@ -113,7 +113,7 @@ def steps_of(plugin: CumProd, x: TensorDesc, y: TensorDesc, workspace: Workspace
         is_vector = rows >= _MANY_ROWS and inner % vector == 0
         threads = _THREADS if rows >= _MANY_LANES else _FEW_THREADS
         blocks = ceil_div(rows, threads * (vector if is_vector else 1))
-        at_once = next((each for each in AT_ONCE if size <= each), _ITEMS)
+        at_once = next(each for each in AT_ONCE if size <= each * ceil_div(size, _ITEMS))
         return (
             Launch(
                 plugin.column_kernel,

@@ -65,6 +65,20 @@ def test_columns_of_a_few_packs_are_shared_where_they_are_few(many, kernel, monk
     assert kernel in launched(CumProd(axis=1), x)
 
 
+@pytest.mark.parametrize(("size", "at_once"), [(3, 4), (8, 8), (9, 6), (12, 6), (13, 8), (17, 6)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_column_takes_as_few_elements_at_once_as_need_no_more_turns(
+    size, at_once, reverse, monkeypatch
+):
+    monkeypatch.setattr(launches, "_MANY_SHORT", 0)
+    x = np.random.default_rng(size).choice([-1, 1, 2], (2, size, 37)).astype(np.float32)
+    plugin = CumProd(axis=1, reverse=reverse)
+    inputs = calls.describe_inputs(plugin, [x.shape], [float32])
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert launch.constants["AT_ONCE"] == at_once
+    assert_exact(x, 1, reverse=reverse)
+
+
 @pytest.mark.parametrize(("axis", "length"), [(0, 3), (1, 3), (0, 300), (1, 300), (1, 4100)])
 def test_only_a_product_that_is_out_of_range_itself_is_infinite_or_zero(axis, length):
     x = np.ones((3, length), np.float32)
