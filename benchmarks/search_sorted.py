@@ -40,6 +40,8 @@ HOSTILE: dict[str, Case] = {
     "one of a long row": ((1000, 10_000), (1000, 1)),
     "many of few": ((4, 16), (4, 2**22)),
     "100,000 and 2^20": ((100_000,), (2**20,)),
+    "a million, and half more": ((1_000_000,), (1_500_000,)),
+    "eight, 32768 of each": ((8, 152_504), (8, 32_768)),
 }
 #: How values of the long sequence are drawn, beside evenly.
 KINDS = ("sorted", "all equal", "few distinct", "equal elements", "with NaN")

@@ -143,16 +143,16 @@ __global__ void __launch_bounds__(TREE_THREADS, 2048 / TREE_THREADS)
 }
 
 template <typename T, typename Index, bool RIGHT, int ITEMS>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(TREE_THREADS)
     search_in_rows(Index* __restrict__ y, const T* __restrict__ sequences, const T* __restrict__ values, Shapes shapes) {
     using C = typename Compared<T>::type;
-    const long long first = static_cast<long long>(blockIdx.x) * THREADS * ITEMS + threadIdx.x;
+    const long long first = static_cast<long long>(blockIdx.x) * blockDim.x * ITEMS + threadIdx.x;
     C value[ITEMS];
     Range range[ITEMS];
     const T* sequence[ITEMS];
 #pragma unroll
     for (int i = 0; i < ITEMS; ++i) {
-        const long long at = min(first + i * THREADS, shapes.count - 1);
+        const long long at = min(first + i * blockDim.x, shapes.count - 1);
         value[i] = static_cast<C>(values[at]);
         range[i] = {0, static_cast<int>(shapes.size)};
         long long row = at;
@@ -163,7 +163,7 @@ __global__ void __launch_bounds__(THREADS)
     search<RIGHT>(sequence, static_cast<int>(shapes.size), value, range);
 #pragma unroll
     for (int i = 0; i < ITEMS; ++i) {
-        if (first + i * THREADS < shapes.count) y[first + i * THREADS] = static_cast<Index>(range[i].begin);
+        if (first + i * blockDim.x < shapes.count) y[first + i * blockDim.x] = static_cast<Index>(range[i].begin);
     }
 }
 

@@ -21,9 +21,12 @@ _LEVELS, _FINE, _WARP_LEVELS = 13, 3, 5
 #: From how many values of a sequence on blocks keep its tree, if there are plenty in all, and how
 #: many blocks at most, unless there are more sequences.
 _MANY, _BLOCKS = 2048, 264
-#: Up to how many bytes caches serve sequences as well that are larger than a tree, and up to how
-#: many values that takes less time than trees do.
-_CACHED, _MOST_CACHED = 2**19, 2**21
+#: Up to how many values blocks do without trees where a sequence is larger than one, and is single
+#: or of up to so many bytes with all others, which caches hold: making trees takes as long.
+_TREELESS, _CACHED = 2**21, 2**19
+#: From how many values on, in all and of each of several sequences, blocks of a thread for each are
+#: larger. So a multiprocessor has fewer sequences at a time, whose upper levels its cache holds.
+_LARGE_BLOCKS, _LARGE_SHARE = 2**18, 4096
 #: Up to how many values a warp takes each, and in sequences of how many elements.
 _FEW, _LONG = 2048, 32
 
@@ -53,12 +56,15 @@ def launch_of(
     if count <= _FEW and size >= _LONG:
         blocks = ceil_div(count, _THREADS // 32)
         return Launch(plugin.warp_kernel, blocks, _THREADS, args, constants=constants)
-    is_cached = size > 1 << _LEVELS and known(sorted_sequence.nbytes) <= _CACHED
-    if count < _PLENTY or row_values < _MANY or (is_cached and count <= _MOST_CACHED):
+    is_deep = size > 1 << _LEVELS and (is_single or known(sorted_sequence.nbytes) <= _CACHED)
+    if count < _PLENTY or row_values < _MANY or (is_deep and count <= _TREELESS):
         one, several = ITEMS
         constants["ITEMS"] = items = several if count >= _PLENTY else one
-        blocks = ceil_div(count, _THREADS * items)
-        return Launch(plugin.row_kernel, blocks, _THREADS, args, constants=constants)
+        is_large = not is_single and row_values >= _LARGE_SHARE
+        is_large = is_large and _LARGE_BLOCKS <= count < _PLENTY
+        threads = _TREE_THREADS if is_large else _THREADS
+        blocks = ceil_div(count, threads * items)
+        return Launch(plugin.row_kernel, blocks, threads, args, constants=constants)
     rows = 1 if is_single else known(product(values.shape[:-1]))
     tiles = -(-row_values // (_TREE_THREADS * _TREE_ITEMS))
     row_blocks = min(tiles, -(-_BLOCKS // max(rows, 1)))

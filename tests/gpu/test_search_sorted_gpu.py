@@ -28,7 +28,9 @@ def test_one_sequence(lean, size, count, dtype, right):
     assert_right(lean, [sequence, values], right=right)
 
 
-@pytest.mark.parametrize(("rows", "size", "count"), [(3, 100, 5000), (700, 40, 2100), (9, 7, 3)])
+@pytest.mark.parametrize(
+    ("rows", "size", "count"), [(3, 100, 5000), (700, 40, 2100), (9, 7, 3), (64, 999, 4099)]
+)
 def test_a_sequence_for_each_row(lean, rows, size, count):
     arrays = [
         np.sort(drawn((rows, size), np.float32, 99)),

@@ -61,23 +61,27 @@ def test_a_tree_of_each_sequence(elements, values, right):
 
 
 @pytest.mark.parametrize(
-    ("sequence", "values", "kernel", "items"),
+    ("sequence", "values", "kernel", "threads", "items"),
     [
-        ((1000,), (100,), "warp_kernel", None),
-        ((1000,), (8000,), "row_kernel", 1),
-        ((1000,), (1 << 20,), "tree_kernel", None),
-        ((100_000,), (1 << 20,), "row_kernel", 2),
-        ((100_000,), (1 << 22,), "tree_kernel", None),
-        ((16, 100_000), (16, 1 << 16), "tree_kernel", None),
-        ((2048, 512), (2048, 512), "row_kernel", 2),
+        ((1000,), (100,), "warp_kernel", 256, None),
+        ((1000,), (8000,), "row_kernel", 256, 1),
+        ((1000,), (1 << 20,), "tree_kernel", 1024, None),
+        ((100_000,), (1 << 20,), "row_kernel", 256, 2),
+        ((1 << 20,), (1_500_000,), "row_kernel", 256, 2),
+        ((100_000,), (1 << 22,), "tree_kernel", 1024, None),
+        ((16, 100_000), (16, 1 << 16), "tree_kernel", 1024, None),
+        ((64, 100_000), (64, 1 << 12), "row_kernel", 1024, 1),  # fewer sequences at a time
+        ((128, 100_000), (128, 1 << 11), "row_kernel", 256, 1),
+        ((2048, 512), (2048, 512), "row_kernel", 256, 2),
     ],
     ids=str,
 )
-def test_the_kernel_is_chosen_by_the_number_of_values(sequence, values, kernel, items):
+def test_the_kernel_is_chosen_by_the_number_of_values(sequence, values, kernel, threads, items):
     plugin = SearchSorted()
     inputs = calls.describe_inputs(plugin, [sequence, values], [float32, float32])
     (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
     assert launch.kernel is getattr(plugin, kernel)
+    assert launch.block == threads
     assert launch.constants.get("ITEMS") == items
 
 
@@ -94,6 +98,14 @@ def test_each_row_has_its_sequence():
     expected = [np.searchsorted(*each) for each in zip(sequences, asked, strict=True)]
     np.testing.assert_array_equal(got, expected)
     assert got.dtype == np.int32
+
+
+def test_larger_blocks_of_threads(monkeypatch):
+    monkeypatch.setattr(launches, "_LARGE_BLOCKS", 0)
+    monkeypatch.setattr(launches, "_LARGE_SHARE", 1000)
+    sequences, asked = np.sort(drawn(2, 40)), drawn(2, 1100)
+    expected = [np.searchsorted(*each) for each in zip(sequences, asked, strict=True)]
+    np.testing.assert_array_equal(on_machine(sequences, asked), expected)
 
 
 @pytest.mark.parametrize("right", [False, True])
