@@ -53,6 +53,9 @@ HOSTILE: dict[str, Case] = {
     "1 of 34072": ((124, 34_072), 1),
     "5 of 1000": ((1, 1000), 5),
     "2000 of 50257": ((512, 50_257), 2000),
+    "64 of 892": ((7145, 892), 64),
+    "200 of 600": ((20_000, 600), 200),
+    "100 of 2000": ((5000, 2000), 100),
 }
 #: The case that is measured in bfloat16 as well; it takes as long as float16.
 BFLOAT16 = "vocabulary"

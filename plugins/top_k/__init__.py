@@ -49,7 +49,8 @@ class TopK(Plugin):
                  takes a row, up to k = 4096; for a larger k rows are split with both tactics. With
                  both a warp takes a row of up to 1024 elements, or up to 4096 where there are many
                  rows, for k up to 32, and one of up to 512 for any k; a block sorts a longer row,
-                 of many, that has up to 34 KiB and 17408 elements, where k is a large part of it.
+                 of many, that has up to 34 KiB and 17408 elements, where k is a large part of it,
+                 and has one of up to 8 KiB and 4096 elements in its registers for k up to 341.
     Workspace:   where rows are split, for each row 8 KiB for every 11 bits of an element, and for
                  each of k + 1024 elements twice its size and 4 bytes.
     Tolerance:   exact.
@@ -80,6 +81,9 @@ class TopK(Plugin):
     )
     sort_kernel = CudaKernel(
         "sort_rows.cu", "sort_rows<{T}, {largest}, {EACH}>", {"EACH": EACH}, defines=DEFINES
+    )
+    register_kernel = CudaKernel(
+        "select_rows.cu", "select_rows<{T}, {largest}, {EACH}>", {"EACH": EACH}, defines=DEFINES
     )
     long_kernel = CudaKernel(
         "sort_long_rows.cu",
@@ -181,14 +185,16 @@ class TopK(Plugin):
 
 def _rows_for_every_path() -> Iterable[tuple[str, np.ndarray, int]]:
     """Yield rows and k for the rare paths through the kernel."""
-    few = np.arange(1100, dtype=np.float32)
+    few = np.arange(2100, dtype=np.float32)
     yield "most are dropped", few, 3
+    yield "a warp sorts what registers hold", few[::2], 100
+    yield "more are equal than a warp sorts", few[:700] % 3, 40
     yield "more are equal than shared memory holds", np.full(4500, 0.5, np.float32), 9
     misleading = np.zeros(16400, np.float32)
     sampled = np.arange(160)
     sampled += sampled // 8 * 24  # take_sample looks at 8 of each 32
     misleading[sampled] = np.where(np.arange(160) < 100, 100, 10)
     yield "the sample misleads", misleading, 200
-    lanes = np.arange(1024, dtype=np.float32)
-    lanes[np.arange(1024) % 32 > 4] = 0
-    yield "few lanes of a warp have what is large", lanes, 12
+    lanes = np.arange(512, dtype=np.float32)
+    lanes[np.arange(512) % 32 > 8] = 0
+    yield "few lanes of a warp have what is large", lanes, 20

@@ -58,6 +58,10 @@ EACH, _SHARES = (1, 2, 4, 8, 16), (16, 5)
 #: more than so many, for which a fresh process need not wait until CUB is compiled.
 SORTERS, _SORTED_BYTES = ((128, 9), (256, 9), (256, 17), (512, 17), (1024, 17)), 17 * 2**11
 _SORTED_SHARES, _FEW_SORTED = (8, 4), 256
+#: Other rows of up to so many bytes are in the registers of a block, of so many elements of each
+#: thread and so many warps: longer ones are read by digits in less time than bit by bit. So are
+#: short rows of up to 32 bits, so few that each has a multiprocessor.
+_HELD_BYTES, _SELECT_ITEMS, _SELECT_WARPS, _ALONE = 2**13, 16, 8, 132
 
 #: The constants that the kernels share with Python.
 DEFINES = {
@@ -73,6 +77,8 @@ DEFINES = {
     "SPARE": _SPARE,
     "DIGIT_BYTES": _DIGIT_BYTES,
     "CANDIDATES_BYTES": _CANDIDATES_BYTES,
+    "SELECT_ITEMS": _SELECT_ITEMS,
+    "SELECT_WARPS": _SELECT_WARPS,
     "SHORT_ROOM": _SHORT_ROOM,
     "SHORT_THREADS": _SHORT_THREADS,
 }
@@ -136,6 +142,13 @@ class TopKProblem:
         return next((each for each in fitting if self.size <= each[0] * each[1]), None)
 
     @property
+    def _selector(self) -> int | None:
+        """The elements of a lane that sorts what the registers of a block hold; None elsewhere."""
+        if self.size > min(_HELD_BYTES // self.itemsize, 32 * _SELECT_WARPS * _SELECT_ITEMS):
+            return None
+        return next((each for each in EACH if self.k * 3 <= each * 64), None)
+
+    @property
     def _digits(self) -> int:
         return -(-8 * self.itemsize // _DIGIT_BITS)
 
@@ -159,7 +172,9 @@ class TopKProblem:
             return ()
         arguments = (values, indices, x, self._layout(1))
         few = min(_FEW, self.size // _SHARES[self.itemsize > 2])
-        if self.k <= few and self.size <= (_SHORT if self.rows < _MANY else _LONGER):
+        is_alone = self.rows <= _ALONE and self.size > 32 * EACH[-1] and self.itemsize <= 4
+        longest = _SHORT if self.rows < _MANY else _LONGER
+        if self.k <= few and self.size <= longest and not is_alone:
             constants: dict[str, int] = {"CONTIGUOUS": self.inner == 1}
             return [self._warps(self._plugin.short_kernel, arguments, constants)]
         for each in EACH:
@@ -168,6 +183,10 @@ class TopKProblem:
         if sorter := self._sorter:
             threads, items = sorter
             kernel, constants = self._plugin.long_kernel, {"THREADS": threads, "ITEMS": items}
+            return [Launch(kernel, self.rows, threads, arguments, constants=constants)]
+        if sorted_each := self._selector:
+            threads, constants = 32 * -(-self.size // (32 * _SELECT_ITEMS)), {"EACH": sorted_each}
+            kernel = self._plugin.register_kernel
             return [Launch(kernel, self.rows, threads, arguments, constants=constants)]
         if self.k > CAPACITY or (self._may_split and self.segments > 1):
             return list(self._split_steps(x, values, indices, workspace))

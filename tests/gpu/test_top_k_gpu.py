@@ -70,6 +70,15 @@ def test_rows_that_a_warp_sorts(lean, size, k, distinct, dtype, largest):
     assert_right(lean, drawn((2051, size), dtype, distinct), k, largest=largest)
 
 
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("distinct", [2, 40, 30_000])
+@pytest.mark.parametrize(("size", "k"), [(513, 5), (892, 64), (1025, 100), (2048, 300)])
+@pytest.mark.parametrize("rows", [2, 2051])
+def test_rows_that_registers_hold(lean, rows, size, k, distinct, dtype, largest):
+    assert_right(lean, drawn((rows, size), dtype, distinct), k, largest=largest)
+
+
 @pytest.mark.parametrize("tactic", TopK.tactics)
 @pytest.mark.parametrize(("axis", "k"), [(0, 900), (1, 5000), (-1, 3)])
 def test_rows_that_are_not_contiguous(lean, axis, k, tactic):

@@ -116,7 +116,8 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
         ((8, 268569), 2049, "split", [8 * 33 * 4, 8 * 2, 8 * 7]),  # up to two runs to merge
         ((8, 268569), 5000, "rows", [8 * 33 * 4, 8 * 3, 8 * 12]),  # beyond shared memory
         ((300, 20000), 20000, "rows", [300 * 4, 300 * 10] + [300 * 40] * 2),
-        ((9, 1024), 32, "split", [3]),  # a warp takes a row, four a block
+        ((132, 1024), 32, "split", [132]),  # each has a multiprocessor
+        ((133, 1024), 32, "split", [34]),  # a warp takes a row, four a block
         ((9, 1025), 32, "rows", [9]),
         ((9, 1024), 33, "rows", [9]),
         ((9, 512), 33, "rows", [3]),
@@ -134,6 +135,60 @@ def planned(shape, k, tactic, dtype=float32, **attributes):
 def test_the_launches_follow_the_rule(shape, k, tactic, grids):
     _, _, work = planned(shape, k, tactic)
     assert [launch.grid for launch in work.launches] == grids
+
+
+@pytest.mark.parametrize(
+    ("shape", "k", "dtype", "block", "each"),
+    [
+        ((9, 513), 40, float32, 64, 2),
+        ((9, 1025), 43, float32, 96, 4),
+        ((9, 2048), 170, float32, 128, 8),
+        ((9, 2049), 170, float32, 512, None),
+        ((9, 4096), 341, float16, 256, 16),
+        ((9, 4096), 342, float16, 512, None),
+        ((9, 1024), 32, int64, 128, None),  # 64 bits are too many steps
+        ((9, 1024), 33, int64, 64, 2),
+        ((9, 1025), 33, int64, 512, None),
+    ],
+)
+def test_registers_hold_rows_of_so_many_bytes(shape, k, dtype, block, each):
+    (launch,) = planned(shape, k, "rows", dtype)[2].launches
+    assert (launch.block, launch.constants.get("EACH")) == (block, each)
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize(
+    ("size", "k"), [(513, 1), (513, 128), (600, 64), (1023, 85), (1024, 171), (2047, 33)]
+)
+@pytest.mark.parametrize("kind", ["any", "equal", "few different", "NaN and infinities"])
+def test_rows_that_registers_hold(kind, size, k, largest):
+    x = np.random.default_rng(size).standard_normal((2, size)).astype(np.float32)
+    if kind == "equal":
+        x[:] = 0
+        x[0, ::2] = -0.0
+    elif kind == "few different":
+        x = np.round(x)
+    elif kind != "any":
+        x[:, ::3], x[:, ::7], x[:, ::11] = np.nan, np.inf, -np.inf
+    plugin, arrays = TopK(largest=largest), [x, np.array([k])]
+    run = run_kernels(plugin, arrays)
+    assert run.findings == []
+    for got, expected in zip(run.outputs, run_reference(plugin, arrays), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float16, np.int64])
+@pytest.mark.parametrize("largest", [True, False])
+def test_registers_hold_the_lowest_key(dtype, largest):
+    lowest = -np.inf if dtype == np.float16 else np.iinfo(dtype).min
+    x = np.full((2, 700), lowest if largest else -1 - lowest, dtype)
+    x[:, 650:] = np.arange(50) - 25
+    arrays = [x.T.copy(), np.array([60])]
+    plugin = TopK(axis=0, largest=largest)
+    run = run_kernels(plugin, arrays)
+    assert run.findings == []
+    for got, expected in zip(run.outputs, run_reference(plugin, arrays), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.slow  # CUB takes seconds to compile
