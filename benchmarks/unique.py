@@ -55,6 +55,7 @@ HOSTILE: dict[str, Case] = {
     "few rows, long": ((8, 2**18), float32, 0, True, 5),
     "single columns": ((1_000_000, 1), int32, 0, True, 200_000),
     "4000": ((4000,), int64, None, True, 4000),
+    "4392": ((4392,), int32, None, True, 4392),
     "100,000": ((100_000,), int64, None, True, 30_000),
     "a million floats": ((1_000_000,), float32, None, True, 1_000_000),
     "rows of 7": ((200_000, 7), int32, 0, True, 1000),

@@ -32,6 +32,7 @@ from pluginkit.plugins.unique.sort_levels import (
     BLOCK_ITEMS,
     DEFINES,
     KEYS,
+    SHORT_BLOCK_ITEMS,
     UniqueProblem,
 )
 
@@ -81,6 +82,12 @@ class Unique(Plugin):
         "block.cu",
         "unique_of_block<{T}, {KEY}, {ITEMS}>",
         {**_KEYS, "ITEMS": BLOCK_ITEMS},
+        defines=DEFINES,
+    )
+    short_block_kernel = CudaKernel(
+        "block.cu",
+        "unique_of_block<{T}, {KEY}, {ITEMS}>",
+        {**_SHORT_KEY, "ITEMS": SHORT_BLOCK_ITEMS},
         defines=DEFINES,
     )
     range_kernel = CudaKernel("kernel.cu", "find_range<{T}>", defines=DEFINES)

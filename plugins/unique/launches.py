@@ -23,6 +23,7 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.radix_sort import DIGIT_BITS, DIGITS
 from pluginkit.plugins.unique.sort_levels import (
+    BLOCK_ITEMS,
     BLOCKS,
     COUNTING_BLOCKS,
     DENSE_RUN_BLOCKS,
@@ -81,10 +82,9 @@ class UniqueLaunches:
         if items := problem.block_items:
             tensors = (y, indices, inverse, counts, found, self._x, self._slices(1))
             constants: dict[str, str | int] = {**self._levels[0].constants, "ITEMS": items}
+            kernel = plugin.block_kernel if items in BLOCK_ITEMS else plugin.short_block_kernel
             threads = SWEEPS[4][0]
-            yield Launch(
-                plugin.block_kernel, 1, threads, (*tensors, plugin.sorted), constants=constants
-            )
+            yield Launch(kernel, 1, threads, (*tensors, plugin.sorted), constants=constants)
             return
         yield Fill(self._cleared)
         may_be_dense = plugin.sorted and self._x.dtype is not float32

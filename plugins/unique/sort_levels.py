@@ -34,8 +34,9 @@ _DENSE_BLOCKS, _FEWEST_EACH = 264, 2**12
 #: The threads of a block that sorts keys of 4 bytes, and how many keys each takes: few enough that
 #: a multiprocessor runs two blocks.
 _SHORT_THREADS, _SHORT_ITEMS = 512, 16
-#: How many slices each of these threads takes if a block takes all: those of keys in one word.
-BLOCK_ITEMS = (1, 4, 8)
+#: How many slices each of these threads takes if a block takes all: those of keys in one word, and
+#: more whose keys have 4 bytes, for which shared memory has room.
+BLOCK_ITEMS, SHORT_BLOCK_ITEMS = (1, 4, 8), (10,)
 #: The threads of a block of a sweep, and how many keys each takes, by the bytes of a key.
 SWEEPS = {4: (_SHORT_THREADS, _SHORT_ITEMS), 8: (SWEEP_THREADS, SWEEP_ITEMS[8])}
 #: What find_runs does, as bits of a number.
@@ -161,9 +162,11 @@ class UniqueProblem:
     @property
     def block_items(self) -> int:
         """How many slices each thread takes if a block takes all; 0 if it does not."""
-        if self.elements * self.itemsize > max(KEYS):
+        nbytes = self.elements * self.itemsize
+        if nbytes > max(KEYS):
             return 0
-        return next((each for each in BLOCK_ITEMS if self.count <= each * _SHORT_THREADS), 0)
+        choices = BLOCK_ITEMS + (SHORT_BLOCK_ITEMS if nbytes <= min(KEYS) else ())
+        return next((each for each in choices if self.count <= each * _SHORT_THREADS), 0)
 
     def levels(self) -> Iterator[Level]:
         """Yield the sorts, each with fewer keys than the one before; the last has one per slice."""

@@ -26,7 +26,7 @@ def assert_right(lean, x, axis=None, is_sorted=True):
 
 @pytest.mark.parametrize("is_sorted", [True, False])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", [1, 31, 4096, 4097, 5760, 5761, 8832, 8833, 300_001])
+@pytest.mark.parametrize("size", [1, 31, 4096, 4097, 5121, 5760, 5761, 8832, 8833, 300_001])
 @pytest.mark.parametrize("distinct", [2, 300, 100_000])
 def test_elements(lean, size, distinct, dtype, is_sorted):
     assert_right(lean, drawn(size, dtype, distinct), None, is_sorted)

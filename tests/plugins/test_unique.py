@@ -21,7 +21,7 @@ from tests.plugins.unique_on_host import Host
 NAMES = ("Y", "indices", "inverse_indices", "counts")
 BFLOAT16 = ml_dtypes.bfloat16
 DTYPES = [np.float32, np.float16, BFLOAT16, np.int64, np.int32, np.int8]
-BLOCK_ITEMS = sort_levels.BLOCK_ITEMS
+BLOCK_ITEMS, SHORT_BLOCK_ITEMS = sort_levels.BLOCK_ITEMS, sort_levels.SHORT_BLOCK_ITEMS
 SPECIAL = [-np.inf, -1.5, -0.0, 0.0, 2.0, np.inf, np.nan]
 
 
@@ -30,6 +30,7 @@ def without_a_block():
     """Few slices take all launches, too, but in the tests of the block that takes them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sort_levels, "BLOCK_ITEMS", ())
+        patch.setattr(sort_levels, "SHORT_BLOCK_ITEMS", ())
         yield
 
 
@@ -277,12 +278,15 @@ def test_keys_in_order_are_not_sorted(monkeypatch, is_sorted, near_items):
         ((40, 4), np.float16, 0),
         ((2, 513, 1), np.int32, 1),
         ((2049,), np.int64, None),
+        ((4097,), np.int32, None),
+        ((2, 5120), np.float16, 1),
         ((5, 0), np.float32, 0),
     ],
     ids=str,
 )
 def test_a_block_takes_few_slices(monkeypatch, shape, dtype, axis, is_sorted):
     monkeypatch.setattr(sort_levels, "BLOCK_ITEMS", BLOCK_ITEMS)
+    monkeypatch.setattr(sort_levels, "SHORT_BLOCK_ITEMS", SHORT_BLOCK_ITEMS)
     values = SPECIAL if np.dtype(dtype).kind == "f" else np.iinfo(dtype).min + np.arange(3)
     x = np.random.default_rng(3).choice(values, shape).astype(dtype)
     assert planned(shape, dtype_from_numpy(x.dtype), axis, is_sorted) == ["unique_of_block"]
@@ -293,9 +297,10 @@ def test_a_block_takes_few_slices(monkeypatch, shape, dtype, axis, is_sorted):
 
 def test_more_or_longer_slices_take_several_launches(monkeypatch):
     monkeypatch.setattr(sort_levels, "BLOCK_ITEMS", BLOCK_ITEMS)
-    most = BLOCK_ITEMS[-1] * 512
-    assert len(planned((most, 2), axis=0)) == 1
-    for shape in ((most + 1, 2), (2, 3)):
+    monkeypatch.setattr(sort_levels, "SHORT_BLOCK_ITEMS", SHORT_BLOCK_ITEMS)
+    most, of_short_keys = BLOCK_ITEMS[-1] * 512, SHORT_BLOCK_ITEMS[-1] * 512
+    assert len(planned((most, 2), axis=0)) == len(planned((of_short_keys, 1), axis=0)) == 1
+    for shape in ((most + 1, 2), (of_short_keys + 1, 1), (2, 3)):
         assert len(planned(shape, axis=0)) > 5
 
 
