@@ -44,6 +44,7 @@ HOSTILE: dict[str, Case] = {
     "one row into one": ((1, 3_488_456), (1, 3_488_456), 0, ()),
     "few into one long": ((10_806,), (32,), 0, ()),
     "many into few columns": ((8, 208), (4035, 208), 0, ()),
+    "many into few columns, one row unused": ((8, 208), (4035, 208), 0, ()),
     "many into few": ((16, 64), (2**18, 64), 0, (slice(None), slice(2))),
 }
 REDUCTIONS = ("none", "add", "mul", "max", "min")
@@ -87,11 +88,13 @@ def _workload(
     _, _, axis, sample = setting
     plugin = ScatterElements(axis=axis, reduction=reduction, deterministic=deterministic)
     variant = reduction + ", int32" * (index is int32) + ", deterministic" * deterministic
-    arrays = _inputs(setting, reduction, case == "gnn")
+    arrays = _inputs(setting, reduction, case == "gnn", case.endswith("unused"))
     return Workload(case, variant, plugin, (dtype, index, dtype), arrays, sample)
 
 
-def _inputs(setting: Case, reduction: str, is_by_rows: bool) -> Callable[[Any, int], list[Any]]:
+def _inputs(
+    setting: Case, reduction: str, is_by_rows: bool, has_unused: bool
+) -> Callable[[Any, int], list[Any]]:
     data_shape, shape, axis, _ = setting
 
     def make(xp: Any, seed: int) -> list[Any]:
@@ -102,7 +105,7 @@ def _inputs(setting: Case, reduction: str, is_by_rows: bool) -> Callable[[Any, i
             nodes = rng.integers(0, size, shape[0])
             indices = xp.ascontiguousarray(xp.broadcast_to(nodes[:, None], shape))
         else:
-            indices = rng.integers(0, size, shape)
+            indices = rng.integers(0, size - has_unused, shape)
         if reduction == "none":  # the same value for the same target, so that any winner is right
             updates = xp.take_along_axis(draw(data_shape), indices, axis)
         elif reduction == "mul":

@@ -138,6 +138,7 @@ class ScatterElements(Plugin):
     slab = CudaKernel(
         "slab.cu", "scatter_slab<{T}, {Tind}, Reduction::{reduction}>", defines=DEFINES
     )
+    last = CudaKernel("last.cu", "scatter_last<{T}, {Tind}>", defines=DEFINES)
     column = CudaKernel(
         "column.cu",
         "scatter_column<{T}, {Tind}, Reduction::{reduction}, {DEPTH}>",

@@ -1,6 +1,6 @@
 // The elements variant: each thread takes an update and reduces it into a copy of data with an atomic.
 //
-// Each variant has its own source: this one, tile.cu, ordered_tile.cu, column.cu, slab.cu, rows.cu, ordered_rows.cu and
+// Each variant has its own source: this one, tile.cu, ordered_tile.cu, column.cu, slab.cu, last.cu, rows.cu, ordered_rows.cu and
 // lists.cu; variants.py chooses one for a shape. The others read data once and write the output once; they combine the updates of
 // an element in the accumulator's type and round once.
 

@@ -106,6 +106,7 @@ class ScatterElementsCall:
             "ordered_tile": self._ordered_tile,
             "column": self._column,
             "slab": self._slab,
+            "last": self._last,
             "rows": self._rows,
             "ordered_rows": self._ordered_rows,
             "ordered_elements": self._ordered_elements,
@@ -171,6 +172,9 @@ class ScatterElementsCall:
 
     def _slab(self) -> Sequence[Step]:
         return (self.problem.slabs.launch(self.plugin.slab, self._tensors()),)
+
+    def _last(self) -> Sequence[Step]:
+        return (self.problem.slabs.launch_last(self.plugin.last, self._tensors()),)
 
     def _tensors(self) -> tuple[TensorDesc, ...]:
         return self.output, self.data, self.indices, self.updates

@@ -19,7 +19,7 @@ from pluginkit import (
     where,
 )
 from pluginkit.plugins._cuda.division import divisor_of
-from pluginkit.plugins._cuda.row_lists import WARP_LANES
+from pluginkit.plugins._cuda.row_lists import LIST_ITEMSIZE, WARP_LANES
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements.variants import ScatterProblem
@@ -37,6 +37,8 @@ SLAB_LOADS, _SHORT = 4, 4096
 MANY_UPDATES = 2**17
 #: The blocks that each take a slab, at least, and where atomics reduce vectors of equal indices.
 LEAST_SLABS, LEAST_SLABS_OF_VECTORS = 24, 96
+#: From so many updates of an element on, blocks find the last one of each from the end.
+_LAST_UPDATES = 16
 #: Of so many updates of an element compare-and-swaps wait for each other: fewer blocks take slabs
 #: of up to so many updates.
 MEETING_UPDATES, _MAX_IN_SLAB = 16, 2**16
@@ -84,10 +86,23 @@ class Slabs:
         """The blocks that share the columns of an outer index."""
         return -(-self.inner // self.columns)
 
+    @property
+    def fits_some(self) -> bool:
+        """Whether the sums of enough columns fit, if the axis is not the last dimension."""
+        fewest = where(self.inner < _LEAST_COLUMNS, self.inner, _LEAST_COLUMNS)
+        return self.inner != 1 and self.most_columns >= fewest
+
+    def suit_last(self, problem: ScatterProblem) -> bool:
+        """Whether blocks find the last update of each element faster than all are written."""
+        if not problem.keeps_one or not self.fits_some:
+            return False
+        are_many = problem.updates_size >= MANY_UPDATES
+        meet = self.count >= _LAST_UPDATES * self.axis_size
+        return are_many and meet and self.outer * self.groups >= LEAST_SLABS
+
     def suit(self, problem: ScatterProblem) -> bool:
         """Whether this is faster than atomics in memory, and than lists of rows."""
-        fewest = where(self.inner < _LEAST_COLUMNS, self.inner, _LEAST_COLUMNS)
-        if self.inner == 1 or self.most_columns < fewest:
+        if not self.fits_some:
             return False
         if problem.swaps and self.count >= MEETING_UPDATES * self.axis_size:
             return self.count * self.columns <= _MAX_IN_SLAB
@@ -120,4 +135,20 @@ class Slabs:
                 int32(self.outer),
             ),
             shared_bytes=slabs * columns * self.axis_size * self.sum_bytes,
+        )
+
+    def launch_last(self, kernel: CudaKernel, tensors: Sequence[TensorDesc]) -> Launch:
+        """Return the launch of the kernel that finds the last update of each element."""
+        columns = self.columns
+        warps = ceil_div(self.count * columns, SLAB_LOADS * WARP_LANES)
+        return Launch(
+            kernel,
+            grid=self.outer * self.groups,
+            block=dim_min(warps * WARP_LANES, SLAB_BLOCK),
+            args=(
+                *tensors,
+                *map(int32, (self.axis_size, self.count, self.inner)),
+                divisor_of(columns),
+            ),
+            shared_bytes=columns * self.axis_size * LIST_ITEMSIZE,
         )

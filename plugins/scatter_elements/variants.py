@@ -12,6 +12,8 @@ column     there are at least 32 values inside the axis, their accumulators fit 
            memory, and there are enough columns to fill a GPU, unless there is one row of vectors
 slab       the sums of some columns fit into shared memory, and there are many updates, and half
            as many as elements, or more of each if they swap; a block takes these columns
+last       the reduction is none, and otherwise it is like slab, for many updates of each element; a
+           block finds the last one of each, deterministic=True or not
 rows       there are at least 16 bytes inside the axis, and many updates, unless the cache holds
            data; where atomics swap it holds that of short rows, or of very many updates. The
            device finds out which rows of updates have constant indices, as all have in a graph
@@ -26,7 +28,7 @@ _elements  inside the axis: single elements are sorted by the element that they 
 lists      deterministic=True, the order of updates matters, and nothing else applies
 =========  ======================================================================================
 
-The tiles, column, slab and both of rows need updates as large as data but for the axis.
+The tiles, column, slab, last and both of rows need updates as large as data but for the axis.
 """
 
 from __future__ import annotations
@@ -55,6 +57,7 @@ KernelVariant = Literal[
     "ordered_tile",
     "column",
     "slab",
+    "last",
     "rows",
     "ordered_rows",
     "ordered_elements",
@@ -102,6 +105,7 @@ class ScatterProblem:
         needs_order: whether the order of the updates changes the result and has to be fixed.
         swaps: whether a reduction in memory takes compare-and-swaps.
         takes_vectors: whether one in memory may take a vector at once.
+        keeps_one: whether an element keeps one of its updates instead of reducing them.
     """
 
     outer: int
@@ -118,6 +122,7 @@ class ScatterProblem:
     needs_order: bool
     swaps: bool
     takes_vectors: bool
+    keeps_one: bool
 
     @property
     def sum_itemsize(self) -> int:
@@ -234,6 +239,7 @@ def problem_of(
         needs_order=plugin.deterministic and has_order,
         swaps=swaps,
         takes_vectors=not swaps and plugin.reduction not in ("max", "min"),
+        keeps_one=plugin.reduction == "none",
     )
 
 
@@ -250,6 +256,8 @@ def choose(problem: ScatterProblem) -> KernelVariant:
             return "tile"
         if _fits_column(problem):
             return "column"
+        if problem.slabs.suit_last(problem):
+            return "last"
         if not problem.needs_order and problem.slabs.suit(problem):
             return "slab"
         if problem.has_rows and problem.needs_order:

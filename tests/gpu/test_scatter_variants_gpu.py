@@ -41,6 +41,8 @@ SHAPES = {
     "slab of rows": ((90, 1001), (300, 1001), 0, True, "slab"),
     "slab of all columns": ((130, 17, 20), (130, 60, 20), 1, False, "slab"),
     "slabs of few columns": ((3001, 5, 3), (3001, 15, 3), 1, False, "slab"),
+    "last": ((8, 208), (4035, 208), 0, False, "last"),
+    "last of few updates of an element": ((4, 90, 30), (4, 1500, 30), 1, True, "slab"),
     "rows": ((700, 64), (3000, 64), 0, True, "rows"),
     "rows inside batches": ((3, 3000, 64), (3, 1000, 64), 1, True, "rows"),
     "rows of many vectors": ((900, 1040), (300, 1040), 0, True, "rows"),

@@ -66,13 +66,17 @@ def chosen(data, updates, axis=0, dtype=float32, index_type=int64, **attributes)
         ("elements", (16, 65), (50_000, 65), 0),  # a block has cells for all data
         ("rows", (600, 2**23), (250, 2**23), 0),
         ("elements", (600, 2**23 + 4), (250, 2**23 + 4), 0),  # a grid cannot count a row's pieces
-        ("slab", (64, 52, 16), (2785, 52, 16), 0),
+        ("slab", (64, 52, 16), (1023, 52, 16), 0),
+        ("last", (64, 52, 16), (1024, 52, 16), 0),
         ("slab", (2000, 20, 9), (2000, 10, 9), 1),
         ("elements", (2000, 20, 9), (2000, 9, 9), 1),  # few updates of an element
         ("elements", (64, 183), (2785, 183), 0),  # too few columns
-        ("slab", (64, 185), (2785, 185), 0),
-        ("elements", (64, 760), (2785, 760), 0),  # vectors need no more atomics
-        ("slab", (64, 764), (2785, 764), 0),
+        ("slab", (64, 185), (1000, 185), 0),
+        ("elements", (64, 760), (1000, 760), 0),  # vectors need no more atomics
+        ("slab", (64, 764), (1000, 764), 0),
+        ("last", (64, 185), (2785, 185), 0),
+        ("last", (8, 208), (4035, 208), 0),
+        ("elements", (8, 183), (4035, 183), 0),
         ("column", (2, 2**20), (1, 2**20), 0),
         ("elements", (1, 2**20), (1, 2**20), 0),  # vectors of updates
         ("column", (1, 2**20 + 1), (1, 2**20 + 1), 0),
@@ -158,6 +162,41 @@ def test_blocks_take_slabs(data, updates, axis, reduction, monkeypatch):
     np.testing.assert_array_equal(run.outputs[0], expected)
 
 
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("unused", [0, 1])
+@pytest.mark.parametrize("dtype", [float32, int8], ids=repr)
+@pytest.mark.parametrize(
+    ("data", "updates", "axis"),
+    [
+        ((2, 30), (600, 30), 0),
+        ((2, 3, 21), (2, 50, 21), 1),
+        ((25, 1, 3), (25, 16, 3), 1),
+    ],
+)
+def test_blocks_find_the_last_updates(
+    data, updates, axis, dtype, unused, deterministic, monkeypatch
+):
+    monkeypatch.setattr(slabs, "MANY_UPDATES", 1)
+    monkeypatch.setattr(slabs, "LEAST_SLABS", 1)
+    rng = np.random.default_rng(6)
+    size = data[axis]
+    indices = rng.integers(-size, size - unused, updates)
+    indices = np.where(indices == -unused, -size - 1, indices) if unused else indices
+    given, values = (rng.integers(-99, 99, shape).astype(dtype.numpy) for shape in (data, updates))
+    plugin = ScatterElements(axis=axis, deterministic=deterministic)
+    assert chosen(data, updates, axis, dtype, deterministic=deterministic) == "last"
+    run = run_kernels(plugin, [given, indices, values])
+    assert not run.findings
+    is_outside = indices < -size
+    expected = given.copy()
+    for place in np.ndindex(updates):
+        target = list(place)
+        target[axis] = indices[place]
+        if not is_outside[place]:
+            expected[tuple(target)] = values[place]
+    np.testing.assert_array_equal(run.outputs[0], expected)
+
+
 @pytest.mark.parametrize("size", [40, 5000])
 @pytest.mark.parametrize("reduction", ["min", "max"])
 def test_extremes_of_either_sign_and_nan(reduction, size):
@@ -224,14 +263,15 @@ def test_deterministic_on_too_many_updates_is_refused():
 
 @pytest.fixture(scope="module")
 def every():
-    assert len(ScatterElements.spec.kernels) == 23
+    assert len(ScatterElements.spec.kernels) == 24
     every = specialisations_of(ScatterElements(reduction=each) for each in REDUCTIONS)
     types = 6 * 2 * 5  # T, Tind, reduction
     by_rows = 6 * 5 * 4 * 2  # T, reduction, LANES, VECTOR
     rows = 2 * 2 * 2 + 2 * by_rows + types * 4 * 2
     ordered = 2 * by_rows * 5 // 4 + 5 + 2 * 2
     assert (
-        len(every) == types * (8 + 8 + 4 + 4 + 3 + 1) + rows + ordered + 2 * 4 + 6 * 5 + 6 * 3 + 1
+        len(every)
+        == types * (8 + 8 + 4 + 4 + 3 + 1) + rows + ordered + 2 * 4 + 6 * 5 + 6 * 3 + 6 * 2 + 1
     )
     return every
 
@@ -239,7 +279,7 @@ def every():
 @pytest.mark.slow
 def test_each_kernel_compiles(every):
     few = few_of_each(every)
-    assert len({function_of(each) for each in few}) == 23
+    assert len({function_of(each) for each in few}) == 24
     assert_all_compile(few, QUICK)
 
 
