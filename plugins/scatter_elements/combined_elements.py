@@ -17,7 +17,7 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, all_hold, at_least, at_most, groups_of
-from pluginkit.plugins.scatter_elements.variants import COMBINED_CELLS, ScatterProblem
+from pluginkit.plugins.scatter_elements.scatter_problem import COMBINED_CELLS, ScatterProblem
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements

@@ -1,6 +1,9 @@
 // The last variant, for Reduction::none where each element of data has many updates: a block takes some columns along the axis,
 // and reads their indices from the last one back, only until it knows the last update of each element.
 
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
 #include "../_cuda/division.cuh"
 #include "places.cuh"
 

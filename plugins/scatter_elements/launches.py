@@ -35,17 +35,16 @@ from pluginkit.plugins._cuda.row_lists import (
 from pluginkit.plugins.scatter_elements.combined_elements import combined_elements
 from pluginkit.plugins.scatter_elements.merged_dims import MergedDims, merged_dims
 from pluginkit.plugins.scatter_elements.ordered_rows import OrderedRows
-from pluginkit.plugins.scatter_elements.slabs import SLAB_BLOCK, SLAB_LOADS
-from pluginkit.plugins.scatter_elements.tiles import LONE_TILE_BLOCK, tiles
-from pluginkit.plugins.scatter_elements.variants import (
+from pluginkit.plugins.scatter_elements.scatter_problem import (
     COLUMNS,
     MAX_LISTED_IN_TILE,
     TILE_LINK_BYTES,
-    KernelVariant,
     ScatterProblem,
-    choose,
     problem_of,
 )
+from pluginkit.plugins.scatter_elements.slabs import SLAB_DEFINES
+from pluginkit.plugins.scatter_elements.tiles import LONE_TILE_BLOCK, tiles
+from pluginkit.plugins.scatter_elements.variants import KernelVariant, choose
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements
@@ -66,13 +65,12 @@ _SLICE_BYTES = 2**25
 #: The constants that the kernels share with Python.
 DEFINES = {
     **row_lists.DEFINES,
+    **SLAB_DEFINES,
     "LONE_TILE_BLOCK": LONE_TILE_BLOCK,
     "COLUMNS": COLUMNS,
     "COLUMN_WARPS": COLUMN_WARPS,
     "MAX_LISTED_IN_TILE": MAX_LISTED_IN_TILE,
     "ROWS_A_WARP": _ROWS_A_WARP,
-    "SLAB_BLOCK": SLAB_BLOCK,
-    "SLAB_LOADS": SLAB_LOADS,
     "TILE_LINK_BYTES": TILE_LINK_BYTES,
 }
 

@@ -39,7 +39,7 @@ from pluginkit.plugins._cuda.row_lists import (
     row_grid,
 )
 from pluginkit.plugins.scatter_elements.combined_elements import combined_bytes
-from pluginkit.plugins.scatter_elements.variants import ScatterProblem, problem_of
+from pluginkit.plugins.scatter_elements.scatter_problem import ScatterProblem, problem_of
 
 if TYPE_CHECKING:
     from pluginkit.plugins.scatter_elements import ScatterElements

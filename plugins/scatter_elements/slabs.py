@@ -22,7 +22,7 @@ from pluginkit.plugins._cuda.division import divisor_of
 from pluginkit.plugins._cuda.row_lists import LIST_ITEMSIZE, WARP_LANES
 
 if TYPE_CHECKING:
-    from pluginkit.plugins.scatter_elements.variants import ScatterProblem
+    from pluginkit.plugins.scatter_elements.scatter_problem import ScatterProblem
 
 #: The most threads of a block, and those of one of many.
 SLAB_BLOCK, _BLOCK = 1024, 256
@@ -32,6 +32,8 @@ _ENOUGH_BLOCKS, _MANY_BLOCKS = 120, 1056
 _COLUMNS, _LEAST_COLUMNS = (32, 16), 8
 #: The loads of a thread in flight, and the elements of a block of several short slabs.
 SLAB_LOADS, _SHORT = 4, 4096
+#: What the kernels share of these.
+SLAB_DEFINES = {"SLAB_BLOCK": SLAB_BLOCK, "SLAB_LOADS": SLAB_LOADS}
 
 #: With this many updates slabs pay, and three launches are faster than two.
 MANY_UPDATES = 2**17

@@ -17,7 +17,7 @@ from pluginkit import (
 )
 from pluginkit.plugins._cuda.division import divisor_of
 from pluginkit.plugins._cuda.row_lists import VECTOR_BYTES, WARP_LANES
-from pluginkit.plugins.scatter_elements.variants import (
+from pluginkit.plugins.scatter_elements.scatter_problem import (
     ENOUGH_BLOCKS,
     SHARED_BYTES,
     ScatterProblem,

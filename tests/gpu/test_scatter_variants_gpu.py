@@ -13,7 +13,8 @@ from pluginkit.contract import calls
 from pluginkit.device.memory import CupyMemory
 from pluginkit.plugins._cuda import row_lists
 from pluginkit.plugins.scatter_elements import ScatterElements, combined_elements, variants
-from pluginkit.plugins.scatter_elements.variants import choose, problem_of
+from pluginkit.plugins.scatter_elements.scatter_problem import problem_of
+from pluginkit.plugins.scatter_elements.variants import choose
 from tests.gpu.early import compile_together, kernels_of
 
 pytestmark = [pytest.mark.gpu, pytest.mark.trt]

@@ -8,8 +8,7 @@ from pluginkit.plugins.search_sorted import SearchSorted, launches
 from pluginkit.testing import run_kernels
 from tests.plugins.compilation import (
     QUICK,
-    assert_all_compile,
-    few_of_each,
+    assert_few_compile,
     specialisations_of,
 )
 
@@ -127,4 +126,4 @@ def test_sequences_and_values_have_one_batch():
 
 
 def test_kernels_compile():
-    assert_all_compile(few_of_each(specialisations_of([SearchSorted()]), 2), QUICK)
+    assert_few_compile(specialisations_of([SearchSorted()]), QUICK, 2)
