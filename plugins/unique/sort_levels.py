@@ -159,18 +159,22 @@ class UniqueProblem:
         outer = known(product(x.shape[:axis]))
         return cls(known(x.shape[axis]), outer * inner, inner, x.dtype.itemsize)
 
+    @cached_property
+    def key_bytes(self) -> int:
+        """The bytes of the keys that are sorted first."""
+        return 4 if max(self.elements, 1) * self.itemsize <= 4 else 8
+
     @property
     def block_items(self) -> int:
         """How many slices each thread takes if a block takes all; 0 if it does not."""
-        nbytes = self.elements * self.itemsize
-        if nbytes > max(KEYS):
+        if self.elements * self.itemsize > max(KEYS):
             return 0
-        choices = BLOCK_ITEMS + (SHORT_BLOCK_ITEMS if nbytes <= min(KEYS) else ())
+        choices = BLOCK_ITEMS + (SHORT_BLOCK_ITEMS if self.key_bytes == min(KEYS) else ())
         return next((each for each in choices if self.count <= each * _SHORT_THREADS), 0)
 
     def levels(self) -> Iterator[Level]:
         """Yield the sorts, each with fewer keys than the one before; the last has one per slice."""
-        itemsize = 4 if max(self.elements, 1) * self.itemsize <= 4 else 8
+        itemsize = self.key_bytes
         per_key = itemsize // self.itemsize
         words = max(1, -(-self.elements // per_key))
         bits = 8 * self.itemsize * min(self.elements, per_key)
@@ -187,7 +191,7 @@ class UniqueProblem:
     @cached_property
     def last(self) -> Level:
         """The last level as far as what follows the sorts asks: a key for each slice."""
-        return Level(self.count, 1, next(self.levels()).itemsize, 0)
+        return Level(self.count, 1, self.key_bytes, 0)
 
     @cached_property
     def near(self) -> Level:
