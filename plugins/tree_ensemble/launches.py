@@ -54,8 +54,9 @@ _AT_ONCE = 8
 #: than one each.
 _PREFETCHED, _MOST_LINES = 8, 2**15
 #: Of so many samples of so few trees, or of samples of one tree with few targets, a thread walks
-#: for one.
+#: for one; of fewer samples, too, if it takes up to so many nodes in balanced trees.
 _MANY_SAMPLES, _FEW_TREES, _FEW_TARGETS = 2**17, 16, 16
+_SOME_SAMPLES, _SHORT_WALK = 2**16, 16
 #: The threads of a block then, and of one whose walks are short since there are few nodes.
 _WALKERS, _MOST_WALKERS, _SHORT = 64, 256, 512
 #: A thread walks for a score where so few are those of one tree, or where trees have so few nodes
@@ -108,7 +109,9 @@ def walkers_of(samples: Dim, nodes: Dim, trees: Dim, targets: int, leaves: str) 
     if targets <= _FEW_TARGETS and (is_one or are_few) and are_scores_few:
         return targets
     if targets == 1:
-        are_many = trees <= _FEW_TREES and samples >= _MANY_SAMPLES
+        walk = known(trees) * (known(nodes) // max(known(trees), 1)).bit_length()
+        least = where(walk <= _SHORT_WALK, _SOME_SAMPLES, _MANY_SAMPLES)
+        are_many = trees <= _FEW_TREES and samples >= least
         return 1 if is_one or are_few or are_many else 0
     is_small = is_one and targets <= _FEW_TARGETS
     are_enough = trees <= _TOGETHER and samples >= _MANY_WALKS and targets <= _MOST_TARGETS
