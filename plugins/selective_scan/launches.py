@@ -42,7 +42,7 @@ _LONG, _FEWEST_STEPS = 512, 8
 _FEW_STEPS, _THREADS, _MANY_LANES, _FEW_THREADS = 6, 256, 2**16, 128
 #: So are short ones of few states with so many channels for each step, several steps at once, in
 #: blocks of so many threads.
-_CHANNELS_EACH, _WALK_THREADS = 512, 64
+_CHANNELS_EACH, _WALK_THREADS = 320, 64
 #: The steps whose rows are loaded at once, which a group takes where lanes take time; the most
 #: warps of such a block, and of a channel at least, if it is long enough.
 _QUAD, _LANE_WARPS, _FEWEST_WARPS = 4, 8, 2
