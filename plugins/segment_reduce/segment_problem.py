@@ -104,8 +104,8 @@ class SegmentProblem:
 
     def shares(self, lanes: int) -> int:
         """Return the warps that share the edges of one where they are added up by so many lanes."""
-        most = ((2**13, 16), (2**14, 8), (2**17, 4))
-        return min(next((shares for edges, shares in most if self.edges <= edges), 2), lanes)
+        most = ((2**13, 16), (2**14, 8), (2**17, 4), (2**19, 2))
+        return min(next((shares for edges, shares in most if self.edges <= edges), 1), lanes)
 
     @property
     def scans(self) -> bool:
