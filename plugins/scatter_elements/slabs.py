@@ -41,6 +41,8 @@ MANY_UPDATES = 2**17
 LEAST_SLABS, LEAST_SLABS_OF_VECTORS = 24, 96
 #: From so many updates of an element on, blocks find the last one of each from the end.
 _LAST_UPDATES = 16
+#: A block counts updates in 32 bits, and some more than it has.
+_MOST_COUNTED = 2**30
 #: Of so many updates of an element compare-and-swaps wait for each other: fewer blocks take slabs
 #: of up to so many updates.
 MEETING_UPDATES, _MAX_IN_SLAB = 16, 2**16
@@ -100,7 +102,8 @@ class Slabs:
             return False
         are_many = problem.updates_size >= MANY_UPDATES
         meet = self.count >= _LAST_UPDATES * self.axis_size
-        return are_many and meet and self.outer * self.groups >= LEAST_SLABS
+        are_counted = self.count * self.columns <= _MOST_COUNTED
+        return are_many and meet and are_counted and self.outer * self.groups >= LEAST_SLABS
 
     def suit(self, problem: ScatterProblem) -> bool:
         """Whether this is faster than atomics in memory, and than lists of rows."""

@@ -12,7 +12,11 @@ from pluginkit.checking.trt_double.driver import drive
 from pluginkit.contract import calls
 from pluginkit.device.memory import CupyMemory
 from pluginkit.plugins._cuda import row_lists
-from pluginkit.plugins.scatter_elements import ScatterElements, combined_elements, variants
+from pluginkit.plugins.scatter_elements import (
+    ScatterElements,
+    combined_elements,
+    scatter_problem,
+)
 from pluginkit.plugins.scatter_elements.scatter_problem import problem_of
 from pluginkit.plugins.scatter_elements.variants import choose
 from tests.gpu.early import compile_together, kernels_of
@@ -61,7 +65,7 @@ def kernels_are_coming():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_lists, "FEW_BYTES", 0)
         every = kernels_of(coming_calls())
-        patch.setattr(variants, "MANY_ELEMENTS", 1)
+        patch.setattr(scatter_problem, "MANY_ELEMENTS", 1)
         every += kernels_of(coming_calls())
     compile_together(list(dict.fromkeys(every)))
 
@@ -166,7 +170,7 @@ def check_some_update_won(got, arrays, axis):
 @pytest.mark.parametrize("reduction", ["add", "max"])
 @pytest.mark.parametrize("dtype", ScatterElements.types["T"], ids=repr)
 def test_updates_meet_in_few_cells(lean, name, dtype, reduction, cells, monkeypatch):
-    monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
+    monkeypatch.setattr(scatter_problem, "MANY_ELEMENTS", 1)
     rng = np.random.default_rng(12)
     data, indices, _ = arrays_of(name, dtype, int64, reduction, rng)
     axis = SHAPES[name][2]
@@ -185,7 +189,7 @@ def test_updates_meet_in_few_cells(lean, name, dtype, reduction, cells, monkeypa
 @pytest.mark.parametrize("blocks", [1, 3])
 @pytest.mark.parametrize("dtype", [float32, float16, int64, int8], ids=repr)
 def test_blocks_begin_and_end_to_combine_single_elements(lean, dtype, blocks, monkeypatch):
-    monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
+    monkeypatch.setattr(scatter_problem, "MANY_ELEMENTS", 1)
     monkeypatch.setattr(combined_elements, "_COMBINING_BLOCKS", blocks)
     rng = np.random.default_rng(13)
     stretches = [90_000, 1, 90_000, 90_000, 1, 5000, 1, 3000, 300]

@@ -13,6 +13,7 @@ from pluginkit.plugins.scatter_elements import (
     ScatterElements,
     combined_elements,
     launches,
+    scatter_problem,
     tiles,
     variants,
 )
@@ -97,7 +98,8 @@ def test_rows_are_combined_in_order(reduction):
 @pytest.mark.parametrize("reduction", ["add", "mul", "none"])
 @pytest.mark.parametrize("shape", [(50, 3), (50, 1)])
 def test_elements_are_combined_in_order(shape, reduction, monkeypatch):
-    monkeypatch.setattr(variants, "SHARED_BYTES", 0)  # no tile
+    for module in (variants, scatter_problem):  # no tile
+        monkeypatch.setattr(module, "SHARED_BYTES", 0)
     rng = np.random.default_rng(6)
     indices = rng.integers(-50, 50, (900, shape[1]))
     indices[rng.random(indices.shape) < 0.5] = 3
@@ -209,7 +211,7 @@ def test_blocks_take_several_short_rows(cells, count, dtype, reduction, determin
 @pytest.mark.parametrize("reduction", ["add", "min"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.int8])
 def test_many_single_elements_are_combined_if_they_meet(dtype, reduction, cells, monkeypatch):
-    monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
+    monkeypatch.setattr(scatter_problem, "MANY_ELEMENTS", 1)
     rng = np.random.default_rng(8)
     indices = rng.integers(-cells, cells, (900, 2))
     arrays = [whole(rng, (3000, 3), dtype), indices, whole(rng, (900, 2), dtype)]
@@ -221,8 +223,8 @@ def test_many_single_elements_are_combined_if_they_meet(dtype, reduction, cells,
 @pytest.mark.parametrize("are_few", [False, True])
 def test_updates_are_vectors_where_their_indices_are_equal(dtype, reduction, are_few, monkeypatch):
     monkeypatch.setattr(variants, "MANY_UPDATES", 2**17)
-    monkeypatch.setattr(variants, "MANY_OF_FEW", 1 if are_few else 2**17)
-    monkeypatch.setattr(variants, "UPDATES_OF_ONE", 0)
+    monkeypatch.setattr(scatter_problem, "MANY_OF_FEW", 1 if are_few else 2**17)
+    monkeypatch.setattr(scatter_problem, "UPDATES_OF_ONE", 0)
     rng = np.random.default_rng(14)
     indices = np.tile(np.arange(-30, 0)[:, None], 16)
     indices[:10] = rng.permuted(indices[:10], axis=0)
@@ -236,8 +238,9 @@ def test_updates_are_vectors_where_their_indices_are_equal(dtype, reduction, are
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64])
 def test_blocks_begin_and_end_to_combine_single_elements(dtype, blocks, monkeypatch):
     """Updates that hardly meet, that meet in one cell, and in more cells than a block can have."""
-    monkeypatch.setattr(variants, "SHARED_BYTES", 0)  # no tile
-    monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
+    for module in (variants, scatter_problem):  # no tile
+        monkeypatch.setattr(module, "SHARED_BYTES", 0)
+    monkeypatch.setattr(scatter_problem, "MANY_ELEMENTS", 1)
     monkeypatch.setattr(combined_elements, "_COMBINING_BLOCKS", blocks)
     for name, value in {"_COMBINING_BLOCK": 64, "COMBINED_CELLS": 30}.items():
         monkeypatch.setattr(combined_elements, name, value)
@@ -251,8 +254,9 @@ def test_blocks_begin_and_end_to_combine_single_elements(dtype, blocks, monkeypa
 
 def test_many_16_bit_elements_round_once(monkeypatch):
     """Float16 has no odd numbers above 2048."""
-    monkeypatch.setattr(variants, "SHARED_BYTES", 0)  # no tile
-    monkeypatch.setattr(variants, "MANY_ELEMENTS", 1)
+    for module in (variants, scatter_problem):  # no tile
+        monkeypatch.setattr(module, "SHARED_BYTES", 0)
+    monkeypatch.setattr(scatter_problem, "MANY_ELEMENTS", 1)
     indices = np.random.default_rng(9).permutation(np.repeat(np.arange(301), 6))
     data, updates = np.full(301, 2048, np.float16), np.ones(len(indices), np.float16)
     assert_right(ScatterElements(reduction="add"), [data, indices, updates])
