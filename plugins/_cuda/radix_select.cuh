@@ -33,12 +33,6 @@ template <typename Key> struct Selection {
     }
 };
 
-__device__ __forceinline__ int sum_over_warp(int value) {
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(~0u, value, step);
-    return value;
-}
-
 struct Histogram {
     int bins[BINS];
     int counts[WARPS];

@@ -65,9 +65,7 @@ __device__ __forceinline__ Value over_lanes(Value value, const Combine& combine)
 }
 
 template <int LANES> __device__ __forceinline__ int sum_over_lanes(int value) {
-#if __CUDA_ARCH__ >= 800
-    if constexpr (LANES == 32) return __reduce_add_sync(~0u, value);  // one instruction
-#endif
+    if constexpr (LANES == 32) return sum_over_warp(value);
     return over_lanes<LANES>(value, [](int a, int b) { return a + b; });
 }
 

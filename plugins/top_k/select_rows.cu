@@ -9,12 +9,7 @@ using pluginkit::SELECT_ITEMS, pluginkit::SELECT_WARPS;  // from launches.py
 // Return the sum of the numbers of all threads to each of them. Calls take turns with the two rows of `counts`, in which the
 // warps that the block lacks count nothing.
 __device__ __forceinline__ int sum_over_block(int own, int (&counts)[SELECT_WARPS]) {
-#if __CUDA_ARCH__ >= 800
-    own = __reduce_add_sync(~0u, own);
-#else
-#pragma unroll
-    for (int step = 16; step > 0; step /= 2) own += __shfl_xor_sync(~0u, own, step);
-#endif
+    own = sum_over_warp(own);
     if (threadIdx.x % 32 == 0) counts[threadIdx.x / 32] = own;
     __syncthreads();
     int sum = 0;
