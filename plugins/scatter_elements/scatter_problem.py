@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -107,11 +108,10 @@ class ScatterProblem:
         """The warps of the column variant."""
         return self.outer * -(-self.inner // COLUMNS)
 
-    @property
+    @cached_property
     def slabs(self) -> Slabs:
-        """The columns along the axis, and how blocks of the slab variant share them."""
-        sizes = self.outer, self.axis_size, self.inner, self.count
-        return Slabs(*sizes, self.sum_itemsize, SHARED_BYTES)
+        """The columns along the axis, and how blocks of the slab variants share them."""
+        return Slabs(self, SHARED_BYTES)
 
     @property
     def slab_bytes(self) -> int:

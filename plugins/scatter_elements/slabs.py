@@ -53,77 +53,72 @@ class Slabs:
     """The columns along the axis, and how blocks share them.
 
     Attributes:
-        outer: the product of data's dimensions before the axis.
-        axis_size: data's dimension along the axis.
-        inner: the product of data's dimensions after the axis.
-        count: the updates along the axis.
-        sum_bytes: the bytes of a sum in shared memory.
+        problem: the sizes of the call.
         shared_bytes: the shared memory of a block, at most.
     """
 
-    outer: int
-    axis_size: int
-    inner: int
-    count: int
-    sum_bytes: int
+    problem: ScatterProblem
     shared_bytes: int
 
     @cached_property
     def most_columns(self) -> int:
         """The columns whose sums fit into shared memory."""
-        return self.shared_bytes // (self.axis_size * self.sum_bytes)
+        return self.shared_bytes // self.problem.tile_bytes()
 
     @cached_property
     def columns(self) -> int:
         """The columns of a block; all of an outer index, where these are many and fit."""
+        outer, inner, most = self.problem.outer, self.problem.inner, self.most_columns
         wanted = _LEAST_COLUMNS
         for columns in reversed(_COLUMNS):
-            blocks = self.outer * -(-self.inner // columns)
+            blocks = outer * -(-inner // columns)
             wanted = where(blocks >= _ENOUGH_BLOCKS, columns, wanted)
-        most = self.most_columns
         whole = where(most >= _LEAST_COLUMNS, most // _LEAST_COLUMNS * _LEAST_COLUMNS, most)
-        few = where(self.outer >= _ENOUGH_BLOCKS, where(self.inner <= most, self.inner, 0), 0)
-        return known(dim_max(dim_min(self.inner, dim_min(wanted, whole)), few))
+        few = where(outer >= _ENOUGH_BLOCKS, where(inner <= most, inner, 0), 0)
+        return known(dim_max(dim_min(inner, dim_min(wanted, whole)), few))
 
     @cached_property
     def groups(self) -> int:
         """The blocks that share the columns of an outer index."""
-        return -(-self.inner // self.columns)
+        return -(-self.problem.inner // self.columns)
 
     @property
     def fits_some(self) -> bool:
         """Whether the sums of enough columns fit, if the axis is not the last dimension."""
-        fewest = where(self.inner < _LEAST_COLUMNS, self.inner, _LEAST_COLUMNS)
-        return self.inner != 1 and self.most_columns >= fewest
+        inner = self.problem.inner
+        fewest = where(inner < _LEAST_COLUMNS, inner, _LEAST_COLUMNS)
+        return inner != 1 and self.most_columns >= fewest
 
-    def suit_last(self, problem: ScatterProblem) -> bool:
+    def suit_last(self) -> bool:
         """Whether blocks find the last update of each element faster than all are written."""
+        problem = self.problem
         if not problem.keeps_one or not self.fits_some:
             return False
         are_many = problem.updates_size >= MANY_UPDATES
-        meet = self.count >= _LAST_UPDATES * self.axis_size
-        are_counted = self.count * self.columns <= _MOST_COUNTED
-        return are_many and meet and are_counted and self.outer * self.groups >= LEAST_SLABS
+        meet = problem.count >= _LAST_UPDATES * problem.axis_size
+        are_counted = problem.count * self.columns <= _MOST_COUNTED
+        return are_many and meet and are_counted and problem.outer * self.groups >= LEAST_SLABS
 
-    def suit(self, problem: ScatterProblem) -> bool:
+    def suit(self) -> bool:
         """Whether this is faster than atomics in memory, and than lists of rows."""
+        problem = self.problem
         if not self.fits_some:
             return False
-        if problem.swaps and self.count >= MEETING_UPDATES * self.axis_size:
-            return self.count * self.columns <= _MAX_IN_SLAB
-        are_many = problem.updates_size >= MANY_UPDATES and 2 * self.count >= self.axis_size
+        if problem.swaps and problem.count >= MEETING_UPDATES * problem.axis_size:
+            return problem.count * self.columns <= _MAX_IN_SLAB
+        are_many = problem.updates_size >= MANY_UPDATES and 2 * problem.count >= problem.axis_size
         has_vectors = problem.row_vector_bytes > 1 and problem.takes_vectors
         least = LEAST_SLABS_OF_VECTORS if has_vectors else LEAST_SLABS
-        return are_many and self.count > 1 and self.outer * self.groups >= least
+        return are_many and problem.count > 1 and problem.outer * self.groups >= least
 
     def launch(self, kernel: CudaKernel, tensors: Sequence[TensorDesc]) -> Launch:
         """Return the launch of the kernel."""
-        columns = self.columns
-        elements = known(dim_max(self.axis_size, self.count)) * columns
-        several = dim_min(self.outer // _MANY_BLOCKS, _SHORT // elements)
+        problem, columns = self.problem, self.columns
+        elements = known(dim_max(problem.axis_size, problem.count)) * columns
+        several = dim_min(problem.outer // _MANY_BLOCKS, _SHORT // elements)
         several = known(dim_max(dim_min(several, self.most_columns // columns), 1))
-        slabs = where(columns == self.inner, several, 1)
-        blocks = ceil_div(self.outer, slabs) * self.groups
+        slabs = where(columns == problem.inner, several, 1)
+        blocks = ceil_div(problem.outer, slabs) * self.groups
         warps = ceil_div(slabs * elements, SLAB_LOADS * WARP_LANES)
         most = where(blocks >= _MANY_BLOCKS, _BLOCK, SLAB_BLOCK)
         return Launch(
@@ -132,28 +127,28 @@ class Slabs:
             block=dim_min(dim_max(warps, 2) * WARP_LANES, most),
             args=(
                 *tensors,
-                int32(self.axis_size),
-                divisor_of(self.count),
-                int32(self.inner),
+                int32(problem.axis_size),
+                divisor_of(problem.count),
+                int32(problem.inner),
                 divisor_of(columns),
                 int32(slabs),
-                int32(self.outer),
+                int32(problem.outer),
             ),
-            shared_bytes=slabs * columns * self.axis_size * self.sum_bytes,
+            shared_bytes=slabs * columns * problem.tile_bytes(),
         )
 
     def launch_last(self, kernel: CudaKernel, tensors: Sequence[TensorDesc]) -> Launch:
         """Return the launch of the kernel that finds the last update of each element."""
-        columns = self.columns
-        warps = ceil_div(self.count * columns, SLAB_LOADS * WARP_LANES)
+        problem, columns = self.problem, self.columns
+        warps = ceil_div(problem.count * columns, SLAB_LOADS * WARP_LANES)
         return Launch(
             kernel,
-            grid=self.outer * self.groups,
+            grid=problem.outer * self.groups,
             block=dim_min(warps * WARP_LANES, SLAB_BLOCK),
             args=(
                 *tensors,
-                *map(int32, (self.axis_size, self.count, self.inner)),
+                *map(int32, (problem.axis_size, problem.count, problem.inner)),
                 divisor_of(columns),
             ),
-            shared_bytes=columns * self.axis_size * LIST_ITEMSIZE,
+            shared_bytes=columns * problem.axis_size * LIST_ITEMSIZE,
         )

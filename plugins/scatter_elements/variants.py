@@ -77,9 +77,9 @@ def choose(problem: ScatterProblem) -> KernelVariant:
             return "tile"
         if _fits_column(problem):
             return "column"
-        if problem.slabs.suit_last(problem):
+        if problem.slabs.suit_last():
             return "last"
-        if not problem.needs_order and problem.slabs.suit(problem):
+        if not problem.needs_order and problem.slabs.suit():
             return "slab"
         if problem.has_rows and problem.needs_order:
             return _in_order(problem, "ordered_rows")
