@@ -60,8 +60,8 @@ def launch_of(
     if count < _PLENTY or row_values < _MANY or (is_deep and count <= _TREELESS):
         one, several = ITEMS
         constants["ITEMS"] = items = several if count >= _PLENTY else one
-        is_large = not is_single and row_values >= _LARGE_SHARE
-        is_large = is_large and _LARGE_BLOCKS <= count < _PLENTY
+        has_long_rows = not is_single and row_values >= _LARGE_SHARE
+        is_large = has_long_rows and _LARGE_BLOCKS <= count < _PLENTY
         threads = _TREE_THREADS if is_large else _THREADS
         blocks = ceil_div(count, threads * items)
         return Launch(plugin.row_kernel, blocks, threads, args, constants=constants)
