@@ -54,9 +54,10 @@ _AT_ONCE = 8
 #: than one each.
 _PREFETCHED, _MOST_LINES = 8, 2**15
 #: Of so many samples of so few trees, or of samples of one tree with few targets, a thread walks
-#: for one; of fewer samples, too, if it takes up to so many nodes in balanced trees.
+#: for one; of fewer samples, too, if it takes up to so many nodes in balanced trees, but of more
+#: than the teams that a large GPU runs at once have.
 _MANY_SAMPLES, _FEW_TREES, _FEW_TARGETS = 2**17, 16, 16
-_SOME_SAMPLES, _SHORT_WALK = 2**16, 16
+_SOME_SAMPLES, _SHORT_WALK = 17 * 2**12, 16
 #: The threads of a block then, and of one whose walks are short since there are few nodes.
 _WALKERS, _MOST_WALKERS, _SHORT = 64, 256, 512
 #: A thread walks for a score where so few are those of one tree, or where trees have so few nodes

@@ -161,10 +161,10 @@ def test_a_sample_of_one_tree_has_a_thread():
     assert launch_for(2**14 - 1, trees=1, targets=17).kernel is TreeEnsemble.kernel
     assert launch_for(10**6, trees=5, targets=2).kernel is TreeEnsemble.kernel
     assert launch_for(10**6, trees=16).kernel is TreeEnsemble.alone_kernel
-    assert launch_for(2**16 - 1, trees=2).kernel is TreeEnsemble.kernel
-    assert launch_for(2**16, nodes=254, trees=2).kernel is TreeEnsemble.alone_kernel
-    assert launch_for(2**16, nodes=512, trees=2).kernel is TreeEnsemble.kernel
-    assert launch_for(2**16, nodes=9, trees=17).kernel is TreeEnsemble.kernel
+    assert launch_for(69_631, trees=2).kernel is TreeEnsemble.kernel
+    assert launch_for(69_632, nodes=254, trees=2).kernel is TreeEnsemble.alone_kernel
+    assert launch_for(69_632, nodes=512, trees=2).kernel is TreeEnsemble.kernel
+    assert launch_for(69_632, nodes=9, trees=17).kernel is TreeEnsemble.kernel
 
 
 def test_a_score_has_a_thread_where_few_are_those_of_one_tree_or_of_few_nodes():
