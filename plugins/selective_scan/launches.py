@@ -41,8 +41,8 @@ _LONG, _FEWEST_STEPS = 512, 8
 #: fewer lanes than that, blocks of fewer threads are on more multiprocessors.
 _FEW_STEPS, _THREADS, _MANY_LANES, _FEW_THREADS = 6, 256, 2**16, 128
 #: So are short ones of few states with so many channels for each step, several steps at once, in
-#: blocks of so many threads.
-_CHANNELS_EACH, _WALK_THREADS = 320, 64
+#: blocks of so many threads; with fewer, too, whose time has up to so many bytes.
+_CHANNELS_EACH, _FEWER_EACH, _FEW_BYTES, _WALK_THREADS = 512, 320, 48, 64
 #: The steps whose rows are loaded at once, which a group takes where lanes take time; the most
 #: warps of such a block, and of a channel at least, if it is long enough.
 _QUAD, _LANE_WARPS, _FEWEST_WARPS = 4, 8, 2
@@ -96,7 +96,8 @@ def launches_of(
     heads, (_, _, groups, states) = known(delta.shape[1]), map(known, b.shape)
     decays, rows = known(a.shape[1]), items * channels
     is_short = states <= _FEW_STATES and _FEW_STEPS < length <= _SHORT
-    is_walk = is_short and rows >= _CHANNELS_EACH * length
+    is_narrow = length * u.dtype.itemsize <= _FEW_BYTES
+    is_walk = is_short and rows >= where(is_narrow, _FEWER_EACH, _CHANNELS_EACH) * length
     lanes, held = LANES_STATES[0] if is_short and not is_walk else _lanes_states(states)
     tensors = (out, last_state, u, delta, a, b, c, d, z, delta_bias, initial_state)
     sizes = int32((channels, length, heads, groups, states, decays))

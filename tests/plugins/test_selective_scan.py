@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pluginkit import float32
+from pluginkit import float16, float32
 from pluginkit.checking.kernel_run import run_kernels
 from pluginkit.contract import calls
 from pluginkit.errors import PluginkitError
@@ -131,9 +131,30 @@ def test_lanes_that_take_time_compute_the_same(length, busy, states, columns, gr
 @pytest.mark.parametrize("length", [7, 12])
 @pytest.mark.parametrize(("states", "columns"), [(1, None), (3, 1), (4, None)])
 def test_a_thread_walks_through_a_short_time(length, states, columns, monkeypatch):
-    monkeypatch.setattr(launches, "_CHANNELS_EACH", 0)
+    for name in ("_CHANNELS_EACH", "_FEWER_EACH"):
+        monkeypatch.setattr(launches, name, 0)
     y, _ = both(*inputs_of(states=states, columns=columns, length=length), delta_softplus=True)
     assert y.shape[2] == length
+
+
+@pytest.mark.parametrize(
+    ("channels", "length", "dtype", "walks"),
+    [
+        (320 * 12, 12, float32, True),
+        (320 * 12 - 1, 12, float32, False),
+        (320 * 13, 13, float32, False),
+        (512 * 13, 13, float32, True),
+        (320 * 24, 24, float16, True),
+        (320 * 25, 25, float16, False),
+    ],
+)
+def test_a_thread_walks_where_channels_are_many_for_each_step(channels, length, dtype, walks):
+    plugin = SelectiveScan().with_inputs("u", "delta", "A", "B", "C")
+    time, matrix = (1, channels, length), (1, length, 1, 4)
+    dtypes = [dtype, dtype, float32, dtype, dtype]
+    inputs = calls.describe_inputs(plugin, [time, time, (channels, 4), matrix, matrix], dtypes)
+    (launch,) = calls.steps(plugin, inputs, calls.describe_outputs(plugin, inputs))
+    assert (launch.kernel is SelectiveScan.step_kernel) == walks
 
 
 def test_an_infinite_weight_of_a_state_makes_an_infinite_output():
